@@ -1,0 +1,1 @@
+//! Query → response: one pure function, `answer`.

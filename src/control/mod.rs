@@ -1,0 +1,1 @@
+//! The tick: samples in, plan out.

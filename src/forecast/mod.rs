@@ -1,0 +1,1 @@
+//! A slice of demand → quantiles over a horizon; pure numerics.

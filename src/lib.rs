@@ -1,0 +1,43 @@
+//! Floodway: an authoritative GeoDNS server that opens the spillways before the flood.
+//!
+//! Imports point down this list; `tests/layers.rs` holds them to it.
+//!
+//! ```text
+//!   cli                                    arguments, files on disk, wiring, exit status
+//!   admin                                  HTTP: status, metrics
+//!   transport      control                 sockets | the tick
+//!   answer         telemetry               query → response | samples in
+//!         ╲        ╱
+//!          exchange                        Snapshot down to queries, Tally back up
+//!          steering                        plan → table; pick a member
+//!     zone      policy                     what operators write
+//!   wire  masterfile  geo  forecast        bytes, text, addresses, numbers → values
+//!      clock  id  units                    standard library only
+//! ```
+//!
+//! ARCHITECTURE.md tells the two journeys, of a query and of a sample.
+
+pub mod clock;
+pub mod id;
+pub mod units;
+
+pub mod forecast;
+pub mod geo;
+pub mod masterfile;
+pub mod wire;
+
+pub mod policy;
+pub mod zone;
+
+pub mod steering;
+
+pub mod exchange;
+
+pub mod answer;
+pub mod telemetry;
+
+pub mod control;
+pub mod transport;
+
+pub mod admin;
+pub mod cli;

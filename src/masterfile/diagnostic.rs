@@ -1,0 +1,111 @@
+//! What is wrong with text that operators wrote, and where.
+//!
+//! Loaders collect every problem in one [`Report`] instead of stopping at the first. A diagnostic
+//! prints as `file:line:column: error: message`, the line itself, a caret under the spot, and what
+//! would do:
+//!
+//! ```text
+//! zones/example.com.policy:9:37: error: unknown key "capcity"
+//!   ams.pop  POP  at=52.31,4.76  capcity=40k
+//!                                ^^^^^^^
+//!   help: did you mean `capacity`?
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+
+//----------- Diagnostic -----------------------------------------------------
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// What was written was mended, and the server runs.
+    Warning,
+    /// What was written is refused: nothing of this load is taken.
+    Error,
+}
+
+/// One problem, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file as the operator named it.
+    pub file: Arc<str>,
+    /// Line, from 1; 0 when the problem is with the file as a whole.
+    pub line: u32,
+    /// Column in characters, from 1; 0 when the problem is with the line as a whole.
+    pub column: u32,
+    /// Characters to underline, from `column`; at least 1 when there is a column.
+    pub width: u32,
+    /// The line's text without its line end; empty when there is no line.
+    pub text: String,
+    /// What was found.
+    pub message: String,
+    /// What would do; a full sentence or a suggestion.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        match (self.line, self.column) {
+            (0, _) => write!(f, "{}: {severity}: {}", self.file, self.message)?,
+            (line, 0) => write!(f, "{}:{line}: {severity}: {}", self.file, self.message)?,
+            (line, column) => write!(f, "{}:{line}:{column}: {severity}: {}", self.file, self.message)?,
+        }
+        if self.line > 0 && !self.text.trim().is_empty() {
+            write!(f, "\n  {}", self.text.replace('\t', " "))?;
+            if self.column > 0 {
+                let pad = self.column as usize - 1;
+                write!(f, "\n  {:pad$}{}", "", "^".repeat(self.width.max(1) as usize))?;
+            }
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+//----------- Report ---------------------------------------------------------
+
+/// Every problem of one load, in the order found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The problems.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// Adds one problem.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Whether anything forbids taking the load.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Number of errors and of warnings.
+    pub fn counts(&self) -> (usize, usize) {
+        let errors = self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+        (errors, self.diagnostics.len() - errors)
+    }
+
+    /// Sorts by file, line and column, so that the printed order does not depend on the order of checks.
+    pub fn sort(&mut self) {
+        self.diagnostics.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.diagnostics.iter().try_for_each(|d| writeln!(f, "{d}"))
+    }
+}

@@ -1,0 +1,208 @@
+//! Checked policy values: what was meant, after every reference and range has been checked.
+//!
+//! Dense ids hold within one [`Policies`]; names are absolute.
+
+use crate::geo::Match;
+use crate::id::{GroupIdx, MemberIdx, PopIdx};
+use crate::units::LatLon;
+use crate::wire::Name;
+
+//----------- Policies -------------------------------------------------------
+
+/// Every policy of one load, over all files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policies {
+    /// The sites.
+    pub pops: Vec<Pop>,
+    /// The target groups.
+    pub groups: Vec<Group>,
+    /// The names answered by policy; wildcards are allowed. Sorted by name.
+    pub steers: Vec<Steer>,
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pop {
+    /// Its owner name.
+    pub name: Name,
+    /// `at=`: where it stands.
+    pub at: LatLon,
+    /// `capacity=`: what it sustains, requests per second, above 0.
+    pub capacity: f64,
+    /// `max=`: the most it bears for a short time, at least `capacity`; defaults to it.
+    pub max: f64,
+    /// `price=`: money per million requests, in milliseconds-equivalent as the allocation weighs it; 0 by default.
+    pub price: f64,
+    /// `breaker.*`.
+    pub breaker: BreakerConfig,
+}
+
+/// When a POP counts as failing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BreakerConfig {
+    /// `breaker.error-rate=`: share of requests that may fail; default 5 %.
+    pub error_rate: f64,
+    /// `breaker.latency=`: p95 in milliseconds that still counts as healthy; `None` does not watch latency.
+    pub latency_ms: Option<f64>,
+    /// `breaker.min-requests=`: fewer outcomes in the window never trip; default 100.
+    pub min_requests: f64,
+    /// `breaker.cooldown=`: seconds of the first Open spell; default 30.
+    pub cooldown_secs: f64,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        BreakerConfig { error_rate: 0.05, latency_ms: None, min_requests: 100.0, cooldown_secs: 30.0 }
+    }
+}
+
+/// Choices for steered names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// Its owner name.
+    pub name: Name,
+    /// `steer=`.
+    pub steer: SteerBy,
+    /// `pick=`.
+    pub pick: Pick,
+    /// `answers=`: most addresses of the picked member in one answer, at least 1; default 1.
+    pub answers: u8,
+    /// `ttl=min..max` or `ttl=n`: bounds of the answers' TTL in seconds; default 20..60.
+    pub ttl_min: u32,
+    /// See `ttl_min`.
+    pub ttl_max: u32,
+    /// `reserve=`: share of capacity kept free; default 15 %.
+    pub reserve: f64,
+    /// `all-down=`.
+    pub all_down: AllDown,
+    /// `forecast=`.
+    pub forecast: ForecastUse,
+    /// `unit=`: what one request is, for people; default `requests`.
+    pub unit: String,
+    /// The members, in file order.
+    pub members: Vec<Member>,
+    /// The routes, most specific first; the first that matches a client decides.
+    pub routes: Vec<Route>,
+}
+
+/// `steer=`: how shares are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SteerBy {
+    /// Least latency, money, overload and churn, by prices (default).
+    Priced,
+    /// The classic rule: capacity·(1 − latency score) + 0.2 if a shadow is active.
+    Weighted,
+    /// The nearest usable member.
+    Nearest,
+    /// In proportion to `weight=` (or capacity), whatever happens, Open breakers apart.
+    Static,
+}
+
+/// `pick=`: how one query gets its member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// The same client gets the same member while shares hold (default).
+    Sticky,
+    /// A low-discrepancy sequence: shares hold to 1/n over n queries.
+    Spread,
+}
+
+/// `all-down=`: what to answer when no member is usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllDown {
+    /// The zone file's own RRset.
+    Static,
+    /// Treat every member as up (default).
+    All,
+    /// The last plan that had a usable member.
+    Last,
+    /// RCODE SERVFAIL.
+    ServFail,
+    /// No data.
+    NoData,
+}
+
+/// `forecast=`: what the forecast may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForecastUse {
+    /// None is made.
+    Off,
+    /// Made, shown and scored, but shares follow measured demand.
+    Show,
+    /// Raises planned demand and warms shadows (default).
+    Steer,
+}
+
+/// One choice of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// The name that holds its addresses, or (external) the target of the CNAME.
+    pub name: Name,
+    /// `pop=`: where it is; `None` exactly for external members.
+    pub pop: Option<PopIdx>,
+    /// What it is for.
+    pub role: Role,
+    /// `capacity=`: its part of the POP in requests per second; `None`: all of it.
+    pub capacity: Option<f64>,
+    /// `weight=`: for `steer=static`; `None`: its capacity.
+    pub weight: Option<f64>,
+    /// `price=`: as a POP's, added to it.
+    pub price: f64,
+}
+
+/// What a member is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Role {
+    /// Serves always.
+    Active,
+    /// Warm standby: serves once it is confirmed ready; `warmup=` in seconds from wish to ready.
+    Shadow {
+        /// Seconds from the wish to readiness.
+        warmup_secs: f64,
+    },
+    /// Overflow by CNAME, last resort.
+    External,
+}
+
+/// Who may go where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// For whom.
+    pub when: Match,
+    /// What happens to them.
+    pub effect: Effect,
+    /// The record as written, shortened to one line, for explain; with its `file:line`.
+    pub text: String,
+}
+
+/// What a route does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// `members=… only`: these or nothing else, whatever happens (a fence).
+    Only(Vec<MemberIdx>),
+    /// `members=…`: these while one of them is usable, the others after.
+    First(Vec<MemberIdx>),
+    /// `prefer=…`: these count as nearest; the others stay candidates.
+    Prefer(Vec<MemberIdx>),
+}
+
+/// A name answered by policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Steer {
+    /// The owner name.
+    pub name: Name,
+    /// The group that answers.
+    pub group: GroupIdx,
+}
+
+impl Policies {
+    /// Every route's condition in the order of [`crate::id::RuleIdx`]: groups in order, routes in order.
+    pub fn matches(&self) -> Vec<&Match> {
+        self.groups.iter().flat_map(|g| g.routes.iter().map(|r| &r.when)).collect()
+    }
+
+    /// The first [`crate::id::RuleIdx`] of a group's routes.
+    pub fn first_rule(&self, group: GroupIdx) -> usize {
+        self.groups[..group.idx()].iter().map(|g| g.routes.len()).sum()
+    }
+}

@@ -1,0 +1,150 @@
+//! What allocation decided, in full: enough to compile a table from, to serve from after a restart,
+//! and to explain every answer with.
+//!
+//! Vectors run parallel to the policies and cells of one snapshot. What outlives a reload is saved by
+//! name (`control::persist`).
+
+use crate::id::{CellIdx, GroupIdx};
+
+//----------- Plan -----------------------------------------------------------
+
+/// The decisions of one tick.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Plan {
+    /// Unix seconds at which it was decided.
+    pub decided_at: f64,
+    /// Why the plan is what it is.
+    pub mode: Mode,
+    /// One entry per POP.
+    pub pops: Vec<PopPlan>,
+    /// One entry per group.
+    pub groups: Vec<GroupPlan>,
+}
+
+/// On what the plan rests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Nothing has been measured yet: declared capacities and the map's weights.
+    #[default]
+    Declared,
+    /// Measured and forecast demand.
+    Live,
+    /// Telemetry is silent: somewhere between the last live plan and the blind shares.
+    Blind,
+    /// Read back after a restart and not yet renewed.
+    Stale,
+}
+
+/// One POP in the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PopPlan {
+    /// Its breaker.
+    pub breaker: BreakerState,
+    /// Why the breaker is where it is, in words; empty while Closed.
+    pub reason: String,
+    /// What it can carry now, requests per second: declared, reported or learned × breaker factor.
+    pub capacity: f64,
+    /// What allocation aims to stay under: capacity − reserve, requests per second.
+    pub target: f64,
+    /// What the plan expects it to carry, requests per second.
+    pub load: f64,
+    /// Milliseconds that its fullness adds to its distance; at least 0.
+    pub price_ms: f64,
+    /// Seconds since a sample arrived; infinite before the first.
+    pub silent_secs: f64,
+}
+
+/// State of a breaker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum BreakerState {
+    /// Traffic flows.
+    #[default]
+    Closed,
+    /// Traffic flows at a reduced factor while evidence gathers.
+    Suspect,
+    /// No traffic.
+    Open,
+    /// Bounded probes.
+    HalfOpen,
+    /// Closed, with capacity returning in steps.
+    Ramp,
+}
+
+/// State of a shadow member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum ShadowState {
+    /// Off.
+    #[default]
+    Cold,
+    /// Asked to start, not yet confirmed.
+    Warming,
+    /// Confirmed; serves a trickle.
+    Ready,
+    /// Serves.
+    Active,
+    /// Gets no new answers, waits for its load to fade.
+    Draining,
+}
+
+/// One group in the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupPlan {
+    /// TTL of its answers, seconds.
+    pub ttl: u32,
+    /// Demand it was planned for.
+    pub demand: Demand,
+    /// One entry per member.
+    pub members: Vec<MemberPlan>,
+    /// The distinct rows.
+    pub rows: Vec<Row>,
+    /// For each cell, its row in `rows`.
+    pub row_of_cell: Vec<u32>,
+    /// The rows to blend towards when telemetry falls silent, parallel to `rows` of the same cells:
+    /// `blind_rows[blind_row_of_cell[cell]]`; fenced, healthy, proportional to declared capacity.
+    pub blind_rows: Vec<Row>,
+    /// See `blind_rows`.
+    pub blind_row_of_cell: Vec<u32>,
+    /// Requests per second for which no room was found.
+    pub short: f64,
+}
+
+/// What a group is expected to ask for, requests per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Demand {
+    /// Measured now.
+    pub now: f64,
+    /// Planned for: the greatest of now and the quantiles looked at.
+    pub planned: f64,
+    /// Median and 0.9 quantile 5, 15 and 30 minutes ahead; `None` without a forecast.
+    pub ahead: Option<[[f64; 2]; 3]>,
+}
+
+/// One member in the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberPlan {
+    /// Whether it may be given at all, and if not, why (`Open`, `Cold`, …, in words).
+    pub usable: Result<(), &'static str>,
+    /// State, for shadow members.
+    pub shadow: Option<ShadowState>,
+    /// Share of the group's planned demand, in `[0, 1]`.
+    pub share: f64,
+    /// Expected load, requests per second.
+    pub load: f64,
+}
+
+/// Shares of one set of cells: `shares[m]` of member `m`, in `[0, 1]`, summing to 1; or all 0 when no
+/// member may be given there, which means the group's `all-down=`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// See above.
+    pub shares: Vec<f32>,
+}
+
+impl Plan {
+    /// The shares of a cell in a group.
+    pub fn row(&self, group: GroupIdx, cell: CellIdx) -> &Row {
+        let g = &self.groups[group.idx()];
+        &g.rows[g.row_of_cell[cell.idx()] as usize]
+    }
+}

@@ -1,0 +1,532 @@
+//! Domain names.
+//!
+//! Two forms of one thing. [`Name`] lives on the heap, in zones, policies and plans. [`NameBuf`]
+//! lives on the stack, in the way of a query: the lower-cased question, with the place of every
+//! label and the hash of every suffix, made in one pass. Both hold uncompressed wire form (RFC 1035
+//! section 3.1), root label included, folded to lower case (RFC 4343), at most 255 octets.
+//!
+//! [`suffix_hash`] runs from the root label towards the leaf, so that the hashes of all suffixes of a
+//! name fall out of one pass: a zone finds the node, the closest encloser and the cut by probing one
+//! table, without hashing anything twice.
+
+use std::fmt;
+
+/// Most octets in a name, root label included (RFC 1035 section 2.3.4).
+pub const MAX_NAME: usize = 255;
+/// Most octets in one label (RFC 1035 section 2.3.4).
+pub const MAX_LABEL: usize = 63;
+/// Most labels in a name, root label left out.
+pub const MAX_LABELS: usize = 127;
+
+/// The hash of the root name, where every suffix hash starts.
+pub const ROOT_HASH: u64 = 0x243f_6a88_85a3_08d3;
+
+/// Extends the hash of a parent name by one more label, already in lower case.
+///
+/// A multiply-and-fold over eight octets at a time. Names in the table come from operators, not from
+/// queries, so nobody gains from finding collisions; the function need not resist them.
+#[inline]
+pub fn suffix_hash(parent: u64, label: &[u8]) -> u64 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    #[inline]
+    fn fold(h: u64, word: u64) -> u64 {
+        let wide = u128::from(h ^ word) * u128::from(K);
+        (wide as u64) ^ ((wide >> 64) as u64)
+    }
+    let mut h = fold(parent, label.len() as u64);
+    let mut chunks = label.chunks_exact(8);
+    for chunk in &mut chunks {
+        h = fold(h, u64::from_le_bytes(chunk.try_into().expect("chunks of eight")));
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        let mut word = 0u64;
+        for (i, b) in rest.iter().enumerate() {
+            word |= u64::from(*b) << (8 * i);
+        }
+        h = fold(h, word);
+    }
+    h
+}
+
+//----------- Name -----------------------------------------------------------
+
+/// An absolute domain name on the heap, in lower case.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Name {
+    wire: Box<[u8]>,
+}
+
+/// Why text or bytes are not a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameError {
+    /// A label is empty (two dots in a row, or a leading dot).
+    EmptyLabel,
+    /// A label is longer than 63 octets.
+    LongLabel,
+    /// The name is longer than 255 octets.
+    LongName,
+    /// A backslash escape is not `\DDD` with a value up to 255, nor `\X`.
+    BadEscape,
+    /// The wire form ends early, or holds a compression pointer or an unknown label type.
+    BadWire,
+}
+
+impl Name {
+    /// The root name.
+    pub fn root() -> Name {
+        Name { wire: Box::new([0]) }
+    }
+
+    /// Reads master-file text (RFC 1035 section 5.1 escapes). A name without a trailing dot is
+    /// relative to `origin`; `@` alone is the origin.
+    ///
+    /// # Errors
+    /// Any [`NameError`] but `BadWire`.
+    pub fn parse(text: &str, origin: &Name) -> Result<Name, NameError> {
+        if text == "@" {
+            return Ok(origin.clone());
+        }
+        if text == "." {
+            return Ok(Name::root());
+        }
+        let mut wire = Vec::with_capacity(text.len() + 2 + origin.wire.len());
+        let mut start = 0;
+        wire.push(0);
+        let (bytes, mut i, mut absolute) = (text.as_bytes(), 0, false);
+        while i < bytes.len() {
+            let octet = match bytes[i] {
+                b'.' => {
+                    let len = wire.len() - start - 1;
+                    match len {
+                        0 => return Err(NameError::EmptyLabel),
+                        1..=MAX_LABEL => wire[start] = len as u8,
+                        _ => return Err(NameError::LongLabel),
+                    }
+                    i += 1;
+                    absolute = i == bytes.len();
+                    start = wire.len();
+                    wire.push(0);
+                    continue;
+                }
+                b'\\' => match bytes.get(i + 1..) {
+                    Some([a, b, c, ..]) if a.is_ascii_digit() => {
+                        let digits = [*a, *b, *c];
+                        if !digits.iter().all(u8::is_ascii_digit) {
+                            return Err(NameError::BadEscape);
+                        }
+                        let value = digits.iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0'));
+                        i += 4;
+                        u8::try_from(value).map_err(|_| NameError::BadEscape)?
+                    }
+                    Some([a, ..]) if !a.is_ascii_digit() => {
+                        i += 2;
+                        *a
+                    }
+                    _ => return Err(NameError::BadEscape),
+                },
+                b => {
+                    i += 1;
+                    b
+                }
+            };
+            wire.push(octet.to_ascii_lowercase());
+        }
+        if absolute {
+            // `start` points at the length octet that has become the root label.
+        } else {
+            let len = wire.len() - start - 1;
+            match len {
+                0 => return Err(NameError::EmptyLabel),
+                1..=MAX_LABEL => wire[start] = len as u8,
+                _ => return Err(NameError::LongLabel),
+            }
+            wire.extend_from_slice(&origin.wire);
+        }
+        if wire.len() > MAX_NAME {
+            return Err(NameError::LongName);
+        }
+        Ok(Name { wire: wire.into() })
+    }
+
+    /// Takes an uncompressed wire-form name that fills `wire` exactly.
+    ///
+    /// # Errors
+    /// [`NameError::BadWire`] or [`NameError::LongName`].
+    pub fn from_wire(wire: &[u8]) -> Result<Name, NameError> {
+        let mut buf = NameBuf::default();
+        match buf.parse(wire) {
+            Some(len) if len == wire.len() => Ok(Name { wire: buf.as_wire().into() }),
+            _ if wire.len() > MAX_NAME => Err(NameError::LongName),
+            _ => Err(NameError::BadWire),
+        }
+    }
+
+    /// The uncompressed wire form, lower case, root label included.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.wire
+    }
+
+    /// The labels from the leaf towards the root, without the root label.
+    pub fn labels(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest: &[u8] = &self.wire;
+        std::iter::from_fn(move || {
+            let len = rest[0] as usize;
+            if len == 0 {
+                return None;
+            }
+            let label = &rest[1..=len];
+            rest = &rest[1 + len..];
+            Some(label)
+        })
+    }
+
+    /// Number of labels, the root label left out.
+    pub fn n_labels(&self) -> usize {
+        self.labels().count()
+    }
+
+    /// The name without its first label; `None` for the root.
+    pub fn parent(&self) -> Option<Name> {
+        let len = self.wire[0] as usize;
+        (len > 0).then(|| Name { wire: self.wire[1 + len..].into() })
+    }
+
+    /// Whether this is the root name.
+    pub fn is_root(&self) -> bool {
+        self.wire.len() == 1
+    }
+
+    /// Whether the first label is `*` (RFC 4592 section 2.1.1).
+    pub fn is_wildcard(&self) -> bool {
+        self.wire.starts_with(b"\x01*")
+    }
+
+    /// Whether this name is `ancestor` or lies below it.
+    pub fn is_within(&self, ancestor: &Name) -> bool {
+        let mut rest: &[u8] = &self.wire;
+        loop {
+            if rest.len() <= ancestor.wire.len() {
+                return *rest == *ancestor.wire;
+            }
+            rest = &rest[1 + rest[0] as usize..];
+        }
+    }
+
+    /// This name with `label` in front.
+    ///
+    /// # Errors
+    /// [`NameError::EmptyLabel`], [`NameError::LongLabel`] or [`NameError::LongName`].
+    pub fn child(&self, label: &[u8]) -> Result<Name, NameError> {
+        if label.is_empty() {
+            return Err(NameError::EmptyLabel);
+        }
+        if label.len() > MAX_LABEL {
+            return Err(NameError::LongLabel);
+        }
+        if 1 + label.len() + self.wire.len() > MAX_NAME {
+            return Err(NameError::LongName);
+        }
+        let mut wire = Vec::with_capacity(1 + label.len() + self.wire.len());
+        wire.push(label.len() as u8);
+        wire.extend(label.iter().map(u8::to_ascii_lowercase));
+        wire.extend_from_slice(&self.wire);
+        Ok(Name { wire: wire.into() })
+    }
+
+    /// The hash that [`NameBuf::hash_from`] gives for the same name.
+    pub fn suffix_hash(&self) -> u64 {
+        NameBuf::from(self).hash_from(0)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print_wire(&self.wire, f)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Canonical order (RFC 4034 section 6.1): label by label from the root, as octets.
+impl Ord for Name {
+    fn cmp(&self, other: &Name) -> std::cmp::Ordering {
+        let (a, b): (Vec<_>, Vec<_>) = (self.labels().collect(), other.labels().collect());
+        a.iter().rev().cmp(b.iter().rev())
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Name) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl From<&NameBuf> for Name {
+    fn from(buf: &NameBuf) -> Name {
+        Name { wire: buf.as_wire().into() }
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = NameError;
+
+    /// Reads text as an absolute name; the trailing dot may be left out.
+    fn from_str(text: &str) -> Result<Name, NameError> {
+        if text.is_empty() { Err(NameError::EmptyLabel) } else { Name::parse(text, &Name::root()) }
+    }
+}
+
+/// Prints wire form as master-file text, escaping what a scanner would not read back as it is.
+fn print_wire(wire: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if wire == [0] {
+        return f.write_str(".");
+    }
+    let mut rest = wire;
+    while rest[0] != 0 {
+        let len = rest[0] as usize;
+        for &b in &rest[1..=len] {
+            match b {
+                b'.' | b'\\' | b'"' | b'(' | b')' | b';' | b'@' | b'$' => write!(f, "\\{}", b as char)?,
+                0x21..=0x7e => write!(f, "{}", b as char)?,
+                _ => write!(f, "\\{b:03}")?,
+            }
+        }
+        f.write_str(".")?;
+        rest = &rest[1 + len..];
+    }
+    Ok(())
+}
+
+//----------- NameBuf --------------------------------------------------------
+
+/// A question's name on the stack: lower case, label starts, suffix hashes.
+///
+/// Label `i` is counted from the leaf: `0` is the first label as written, `n_labels()` the root.
+/// Suffix `i` is the name made of labels `i..`, so suffix 0 is the whole name.
+#[derive(Clone)]
+pub struct NameBuf {
+    wire: [u8; MAX_NAME + 1],
+    starts: [u8; MAX_LABELS + 1],
+    hashes: [u64; MAX_LABELS + 1],
+    len: u8,
+    n_labels: u8,
+}
+
+impl Default for NameBuf {
+    /// The root name.
+    fn default() -> NameBuf {
+        NameBuf {
+            wire: [0; MAX_NAME + 1],
+            starts: [0; MAX_LABELS + 1],
+            hashes: [ROOT_HASH; MAX_LABELS + 1],
+            len: 1,
+            n_labels: 0,
+        }
+    }
+}
+
+impl NameBuf {
+    /// Reads an uncompressed wire-form name from the head of `wire` and returns its length.
+    ///
+    /// `None` if it ends early, is longer than 255 octets, or holds a pointer or an unknown label
+    /// type: a question's name is the first of a message and has nothing to point to. `self` then
+    /// holds nothing of use.
+    #[inline]
+    pub fn parse(&mut self, wire: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        let mut n = 0;
+        loop {
+            let len = *wire.get(at)? as usize;
+            if len == 0 {
+                break;
+            }
+            if len > MAX_LABEL || at + len + 2 > MAX_NAME {
+                return None;
+            }
+            let label = wire.get(at + 1..=at + len)?;
+            self.starts[n] = at as u8;
+            self.wire[at] = len as u8;
+            for (to, from) in self.wire[at + 1..=at + len].iter_mut().zip(label) {
+                *to = from.to_ascii_lowercase();
+            }
+            n += 1;
+            at += 1 + len;
+        }
+        self.wire[at] = 0;
+        self.starts[n] = at as u8;
+        self.len = (at + 1) as u8;
+        self.n_labels = n as u8;
+        self.hash_suffixes();
+        Some(at + 1)
+    }
+
+    fn hash_suffixes(&mut self) {
+        let n = self.n_labels as usize;
+        self.hashes[n] = ROOT_HASH;
+        for i in (0..n).rev() {
+            let at = self.starts[i] as usize;
+            let end = at + 1 + self.wire[at] as usize;
+            self.hashes[i] = suffix_hash(self.hashes[i + 1], &self.wire[at + 1..end]);
+        }
+    }
+
+    /// The whole name in wire form, lower case, root label included.
+    #[inline]
+    pub fn as_wire(&self) -> &[u8] {
+        &self.wire[..self.len as usize]
+    }
+
+    /// Number of labels, the root label left out.
+    #[inline]
+    pub fn n_labels(&self) -> usize {
+        self.n_labels as usize
+    }
+
+    /// Offset of label `i` in the wire form; `i` up to and including `n_labels()`.
+    #[inline]
+    pub fn start(&self, i: usize) -> usize {
+        self.starts[i] as usize
+    }
+
+    /// Label `i` without its length octet.
+    #[inline]
+    pub fn label(&self, i: usize) -> &[u8] {
+        let at = self.starts[i] as usize;
+        &self.wire[at + 1..at + 1 + self.wire[at] as usize]
+    }
+
+    /// Suffix `i` in wire form.
+    #[inline]
+    pub fn suffix(&self, i: usize) -> &[u8] {
+        &self.wire[self.starts[i] as usize..self.len as usize]
+    }
+
+    /// Hash of suffix `i`.
+    #[inline]
+    pub fn hash_from(&self, i: usize) -> u64 {
+        self.hashes[i]
+    }
+}
+
+impl From<&Name> for NameBuf {
+    fn from(name: &Name) -> NameBuf {
+        let mut buf = NameBuf::default();
+        buf.parse(name.as_wire()).expect("a Name is well-formed");
+        buf
+    }
+}
+
+impl fmt::Display for NameBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print_wire(self.as_wire(), f)
+    }
+}
+
+impl fmt::Debug for NameBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+//----------- Errors ---------------------------------------------------------
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NameError::EmptyLabel => "a label is empty",
+            NameError::LongLabel => "a label is longer than 63 octets",
+            NameError::LongName => "the name is longer than 255 octets",
+            NameError::BadEscape => "an escape is neither \\DDD (000 to 255) nor a backslash and one other character",
+            NameError::BadWire => "the bytes are not an uncompressed name",
+        })
+    }
+}
+
+impl std::error::Error for NameError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn text_and_wire_round_trip() {
+        for text in [".", "example.com.", "a\\.b.example.", "\\000\\255.x.", "*.example.", "\\@.x."] {
+            let n = name(text);
+            assert_eq!(n.to_string(), text);
+            assert_eq!(Name::from_wire(n.as_wire()), Ok(n.clone()));
+        }
+        assert_eq!(name("WWW.Example.COM").to_string(), "www.example.com.");
+    }
+
+    #[test]
+    fn relative_names_take_the_origin() {
+        let origin = name("example.com.");
+        assert_eq!(Name::parse("www", &origin), Ok(name("www.example.com.")));
+        assert_eq!(Name::parse("@", &origin), Ok(origin.clone()));
+        assert_eq!(Name::parse("www.", &origin), Ok(name("www.")));
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        let long = "x".repeat(64);
+        let longer = ["abcdefg"; 32].join(".");
+        for (text, why) in [
+            ("a..b", NameError::EmptyLabel),
+            (".a", NameError::EmptyLabel),
+            (&long, NameError::LongLabel),
+            (&longer, NameError::LongName),
+            ("a\\256", NameError::BadEscape),
+            ("a\\", NameError::BadEscape),
+            ("a\\1", NameError::BadEscape),
+        ] {
+            assert_eq!(text.parse::<Name>(), Err(why), "{text}");
+        }
+        assert_eq!(Name::from_wire(b"\x03ww"), Err(NameError::BadWire));
+        assert_eq!(Name::from_wire(b"\xc0\x0c"), Err(NameError::BadWire));
+    }
+
+    #[test]
+    fn suffixes_agree_with_names() {
+        let buf = NameBuf::from(&name("a.b.example.com."));
+        let mut n = Some(name("a.b.example.com."));
+        for i in 0..=4 {
+            let here = n.take().unwrap();
+            assert_eq!(buf.suffix(i), here.as_wire());
+            assert_eq!(buf.hash_from(i), here.suffix_hash());
+            n = here.parent();
+        }
+        assert!(n.is_none());
+        assert!(name("a.b.example.com.").is_within(&name("example.com.")));
+        assert!(!name("aexample.com.").is_within(&name("example.com.")));
+    }
+
+    #[test]
+    fn order_is_canonical() {
+        // RFC 4034 section 6.1, its own example.
+        let sorted = [
+            "example.",
+            "a.example.",
+            "yljkjljk.a.example.",
+            "z.a.example.",
+            "zabc.a.example.",
+            "z.example.",
+            "\\001.z.example.",
+            "*.z.example.",
+            "\\200.z.example.",
+        ];
+        let names: Vec<Name> = sorted.iter().map(|t| name(t)).collect();
+        let mut shuffled = names.clone();
+        shuffled.reverse();
+        shuffled.sort();
+        assert_eq!(shuffled, names);
+    }
+}
