@@ -32,6 +32,61 @@ pub struct Snapshot {
     pub tally: Arc<Tally>,
 }
 
+impl Snapshot {
+    /// The first snapshot of a process: generation 1, a tally for `n_threads` threads that answer.
+    ///
+    /// `plan` and `table` run parallel to `policies` and `cells`; `answers` to the members
+    /// of `policies`.
+    pub fn first(
+        n_threads: usize,
+        zones: Arc<ZoneSet>,
+        policies: Arc<Policies>,
+        cells: Arc<CellMap>,
+        answers: Arc<Vec<Vec<MemberAnswer>>>,
+        plan: Arc<Plan>,
+        table: Arc<Table>,
+    ) -> Snapshot {
+        let n_members: Vec<usize> = policies.groups.iter().map(|g| g.members.len()).collect();
+        let tally = Arc::new(Tally::new(n_threads, &n_members, cells.cells.len()));
+        Snapshot { generation: 1, zones, policies, cells, answers, plan, table, tally }
+    }
+
+    /// The snapshot after this one when everything was loaded anew: the next generation, an empty
+    /// tally, all else as [`Snapshot::first`].
+    pub fn reloaded(
+        &self,
+        zones: Arc<ZoneSet>,
+        policies: Arc<Policies>,
+        cells: Arc<CellMap>,
+        answers: Arc<Vec<Vec<MemberAnswer>>>,
+        plan: Arc<Plan>,
+        table: Arc<Table>,
+    ) -> Snapshot {
+        let first = Snapshot::first(self.tally.n_threads(), zones, policies, cells, answers, plan, table);
+        Snapshot { generation: self.generation + 1, ..first }
+    }
+
+    /// The snapshot after this one when only the plan changed: the next generation; zones, policies,
+    /// cells, answers and tally are shared with this one.
+    pub fn with_plan(&self, plan: Arc<Plan>, table: Arc<Table>) -> Snapshot {
+        Snapshot {
+            generation: self.generation + 1,
+            zones: self.zones.clone(),
+            policies: self.policies.clone(),
+            cells: self.cells.clone(),
+            answers: self.answers.clone(),
+            plan,
+            table,
+            tally: self.tally.clone(),
+        }
+    }
+
+    /// Whether a plan made for `other` fits this snapshot: both come from one load.
+    pub fn same_load(&self, other: &Snapshot) -> bool {
+        Arc::ptr_eq(&self.tally, &other.tally)
+    }
+}
+
 /// What a member answers with, composed when the zones were loaded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MemberAnswer {
@@ -67,8 +122,63 @@ impl Exchange {
         self.current.load_full()
     }
 
-    /// Replaces the snapshot for all queries to come.
-    pub fn publish(&self, next: Snapshot) {
-        self.current.store(Arc::new(next));
+    /// Replaces the snapshot for all queries to come, and returns the one that was.
+    ///
+    /// Threads may hold the old one for the rest of their batch. Whoever drops it last frees it, and to
+    /// free the zones takes a while: keep what is returned until the next beat, so that the last one is
+    /// not a thread that answers queries.
+    pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
+        self.current.swap(Arc::new(next))
+    }
+
+    /// Publishes a plan that was made for `made_for`, unless a reload has come between; then the plan
+    /// would not fit, nothing changes, and `None` is returned. See [`Exchange::publish`] for the rest.
+    pub fn publish_plan(&self, made_for: &Snapshot, plan: Arc<Plan>, table: Arc<Table>) -> Option<Arc<Snapshot>> {
+        let mut fits = false;
+        let before = self.current.rcu(|current| {
+            fits = current.same_load(made_for);
+            match fits {
+                true => Arc::new(current.with_plan(plan.clone(), table.clone())),
+                false => current.clone(),
+            }
+        });
+        fits.then_some(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn empty() -> Snapshot {
+        Snapshot::first(
+            2,
+            Arc::default(),
+            Arc::default(),
+            Arc::new(CellMap::nowhere()),
+            Arc::default(),
+            Arc::default(),
+            Arc::default(),
+        )
+    }
+
+    /// A plan that was made before a reload must not be served after it: its vectors would not fit.
+    #[test]
+    fn a_plan_of_an_older_load_is_refused() {
+        let exchange = Exchange::new(empty());
+        let before = exchange.load_full();
+        assert!(exchange.publish_plan(&before, Arc::default(), Arc::default()).is_some());
+        let planned = exchange.load_full();
+        assert_eq!(planned.generation, 2);
+        assert!(planned.same_load(&before) && Arc::ptr_eq(&planned.zones, &before.zones));
+
+        let cells = Arc::new(CellMap::nowhere());
+        let reloaded =
+            planned.reloaded(Arc::default(), Arc::default(), cells, Arc::default(), Arc::default(), Arc::default());
+        let old = exchange.publish(reloaded);
+        assert!(Arc::ptr_eq(&old, &planned));
+        assert!(exchange.publish_plan(&before, Arc::default(), Arc::default()).is_none());
+        assert_eq!(exchange.load().generation, 3);
+        assert_eq!(exchange.load().tally.n_threads(), 2);
     }
 }
