@@ -1,1 +1,13 @@
-//! The tick: samples in, plan out.
+//! The control loop: samples in, plans out.
+//!
+//! Everything here is a pure function of state, inputs and now, except `live`, which is the thread
+//! around it. The query path does not know that any of this exists.
+
+pub mod candidates;
+pub mod declared;
+pub mod rows;
+
+pub use declared::declared_plan;
+
+#[cfg(test)]
+pub(crate) mod fixture;

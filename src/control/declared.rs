@@ -1,0 +1,166 @@
+//! Plans that need no measurement: what is served before the first sample, and what silence blends to.
+//!
+//! Both respect fences. The declared plan sends everyone to the nearest members; the blind rows spread
+//! in proportion to declared capacity, wherever the clients are, because a surge that nobody sees can
+//! come from anywhere and spreading costs milliseconds where holding costs service.
+
+use crate::control::candidates::{candidates, declared_capacity, distance_ms, route_idx};
+use crate::control::rows::{RowSet, proportional};
+use crate::geo::{Cell, CellMap};
+use crate::id::{GroupIdx, MemberIdx};
+use crate::policy::{Effect, Policies, Role, Route};
+use crate::steering::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState};
+
+/// Members that are at most this much farther than the nearest share its clients by capacity, while
+/// nothing is measured. Our choice: below the noise of distances as a proxy for latency.
+const NEAR_MS: f64 = 5.0;
+
+/// The plan before anything is measured: every breaker Closed, every shadow Cold, the members nearest
+/// to each cell in proportion to their capacity.
+pub fn declared_plan(policies: &Policies, cells: &CellMap) -> Plan {
+    let pops = policies.pops.iter().enumerate().map(|(p, pop)| {
+        let reserve = pop_reserve(policies, p);
+        PopPlan {
+            breaker: BreakerState::Closed,
+            reason: String::new(),
+            capacity: pop.capacity,
+            target: pop.capacity * (1.0 - reserve),
+            load: 0.0,
+            price_ms: 0.0,
+            silent_secs: f64::INFINITY,
+        }
+    });
+    let groups = (0..policies.groups.len()).map(|g| declared_group(policies, cells, GroupIdx::from(g)));
+    Plan { decided_at: 0.0, mode: Mode::Declared, pops: pops.collect(), groups: groups.collect() }
+}
+
+fn declared_group(policies: &Policies, cells: &CellMap, group: GroupIdx) -> GroupPlan {
+    let spec = &policies.groups[group.idx()];
+    let usable: Vec<bool> = spec.members.iter().map(|m| !matches!(m.role, Role::Shadow { .. })).collect();
+    let mut near = RowSet::with_cells(cells.cells.len());
+    for cell in &cells.cells {
+        let route = route_idx(policies, group, cell).map(|r| &spec.routes[r]);
+        near.push(near_row(policies, group, cell, route, &usable));
+    }
+    let blind = blind_rows(policies, cells, group, &usable);
+    let share = mean_shares(&near, cells, spec.members.len());
+    let members = spec.members.iter().zip(share).map(|(member, share)| {
+        let shadow = matches!(member.role, Role::Shadow { .. });
+        MemberPlan {
+            usable: if shadow { Err("Cold") } else { Ok(()) },
+            shadow: shadow.then_some(ShadowState::Cold),
+            share,
+            load: 0.0,
+        }
+    });
+    GroupPlan {
+        ttl: spec.ttl_max,
+        demand: Demand::default(),
+        members: members.collect(),
+        rows: near.rows,
+        row_of_cell: near.row_of_cell,
+        blind_rows: blind.rows,
+        blind_row_of_cell: blind.row_of_cell,
+        short: 0.0,
+    }
+}
+
+fn near_row(policies: &Policies, group: GroupIdx, cell: &Cell, route: Option<&Route>, usable: &[bool]) -> Row {
+    let spec = &policies.groups[group.idx()];
+    let mut list = candidates(spec, route, usable);
+    if let Some(Effect::Prefer(set)) = route.map(|r| &r.effect) {
+        let preferred: Vec<MemberIdx> = list.iter().copied().filter(|m| set.contains(m)).collect();
+        if !preferred.is_empty() {
+            list = preferred;
+        }
+    }
+    let ms = |m: &MemberIdx| distance_ms(policies, &spec.members[m.idx()], cell);
+    let nearest = list.iter().map(ms).fold(f64::INFINITY, f64::min);
+    list.retain(|m| ms(m) <= nearest + NEAR_MS);
+    by_capacity(policies, group, &list)
+}
+
+/// The rows to blend to when nothing is heard: fenced, usable members only, in proportion to declared
+/// capacity. Cells under one route have one row.
+pub fn blind_rows(policies: &Policies, cells: &CellMap, group: GroupIdx, usable: &[bool]) -> RowSet {
+    let spec = &policies.groups[group.idx()];
+    let row_under = |route: Option<&Route>| by_capacity(policies, group, &candidates(spec, route, usable));
+    let open = row_under(None);
+    let under: Vec<Row> = spec.routes.iter().map(|r| row_under(Some(r))).collect();
+    let mut set = RowSet::with_cells(cells.cells.len());
+    for cell in &cells.cells {
+        set.push(route_idx(policies, group, cell).map_or(&open, |r| &under[r]).clone());
+    }
+    set
+}
+
+fn by_capacity(policies: &Policies, group: GroupIdx, list: &[MemberIdx]) -> Row {
+    let spec = &policies.groups[group.idx()];
+    let mut weights = vec![0.0; spec.members.len()];
+    for m in list {
+        weights[m.idx()] = declared_capacity(policies, &spec.members[m.idx()]);
+    }
+    proportional(&weights)
+}
+
+/// The greatest `reserve=` of the groups that have a member at POP `pop_idx`; 0 if none has.
+pub fn pop_reserve(policies: &Policies, pop_idx: usize) -> f64 {
+    let here = |m: &crate::policy::Member| m.pop.is_some_and(|p| p.idx() == pop_idx);
+    policies.groups.iter().filter(|g| g.members.iter().any(here)).map(|g| g.reserve).fold(0.0, f64::max)
+}
+
+/// The share of each member over all cells, by cell weight; 0 where the weights sum to 0.
+fn mean_shares(set: &RowSet, cells: &CellMap, n_members: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; n_members];
+    let mut total = 0.0;
+    for (cell, row) in cells.cells.iter().zip(&set.row_of_cell) {
+        total += cell.weight;
+        for (sum, share) in sums.iter_mut().zip(&set.rows[*row as usize].shares) {
+            *sum += cell.weight * f64::from(*share);
+        }
+    }
+    sums.iter().map(|s| if total > 0.0 { s / total } else { 0.0 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fixture;
+    use crate::id::CellIdx;
+
+    fn shares(plan: &Plan, cell: usize) -> Vec<f32> {
+        plan.row(GroupIdx(0), CellIdx::from(cell)).shares.clone()
+    }
+
+    #[test]
+    fn everyone_is_sent_near_and_no_shadow_nor_overflow_is_given() {
+        let plan = declared_plan(&fixture::policies(), &fixture::cells());
+        assert_eq!(shares(&plan, 3), [0.0, 0.0, 1.0, 0.0, 0.0, 0.0], "US to iad");
+        assert_eq!(shares(&plan, 4), [0.0, 0.0, 0.0, 1.0, 0.0, 0.0], "JP to sin");
+        assert_eq!(shares(&plan, 1), [0.4, 0.6, 0.0, 0.0, 0.0, 0.0], "DE by capacity");
+        let nowhere = shares(&plan, 0);
+        assert!((nowhere[2] - 8.0 / 21.0).abs() < 1e-6, "unknown place: by capacity: {nowhere:?}");
+        assert_eq!(plan.mode, Mode::Declared);
+        assert_eq!(plan.groups[0].members[4].usable, Err("Cold"));
+        assert_eq!(plan.pops[0].target, 4000.0 * 0.85);
+    }
+
+    #[test]
+    fn blind_rows_spread_by_capacity_inside_fences() {
+        let plan = declared_plan(&fixture::policies(), &fixture::cells());
+        let group = &plan.groups[0];
+        let row = |cell: usize| &group.blind_rows[group.blind_row_of_cell[cell] as usize].shares;
+        assert_eq!(row(1), &[0.4, 0.6, 0.0, 0.0, 0.0, 0.0]);
+        assert!((row(4)[2] - 8.0 / 21.0).abs() < 1e-6);
+        assert_eq!(group.blind_rows.len(), 2);
+    }
+
+    #[test]
+    fn externals_serve_only_where_nothing_else_can() {
+        let policies = fixture::policies();
+        let only_edge = [false, false, false, false, false, true];
+        let blind = blind_rows(&policies, &fixture::cells(), GroupIdx(0), &only_edge);
+        assert_eq!(blind.rows[blind.row_of_cell[4] as usize].shares[5], 1.0);
+        assert_eq!(blind.rows[blind.row_of_cell[1] as usize].shares, [0.0; 6], "a fence is a fence");
+    }
+}

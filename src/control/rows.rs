@@ -1,0 +1,71 @@
+//! Rows of shares: normalised, capped, and stored once each.
+
+use crate::steering::Row;
+use std::collections::HashMap;
+
+/// A row in proportion to `weights`; infinite weights, where there are any, share everything among
+/// themselves. All 0 if no weight is above 0.
+pub fn proportional(weights: &[f64]) -> Row {
+    let infinite = weights.iter().any(|w| w.is_infinite() && *w > 0.0);
+    let plain = |w: f64| match () {
+        () if infinite => f64::from(u8::from(w.is_infinite())),
+        () if w.is_finite() && w > 0.0 => w,
+        () => 0.0,
+    };
+    let sum: f64 = weights.iter().map(|w| plain(*w)).sum();
+    let share = |w: f64| if sum > 0.0 { plain(w) / sum } else { 0.0 };
+    Row { shares: weights.iter().map(|w| share(*w) as f32).collect() }
+}
+
+/// Distinct rows and, for each cell in turn, which of them it has.
+#[derive(Debug, Default)]
+pub struct RowSet {
+    /// The distinct rows, in the order they were met.
+    pub rows: Vec<Row>,
+    /// For each cell that was pushed, its position in `rows`.
+    pub row_of_cell: Vec<u32>,
+    known: HashMap<Vec<u32>, u32>,
+}
+
+impl RowSet {
+    /// An empty set with room for `n_cells`.
+    pub fn with_cells(n_cells: usize) -> RowSet {
+        RowSet { row_of_cell: Vec::with_capacity(n_cells), ..RowSet::default() }
+    }
+
+    /// Gives the next cell a row, equal rows stored once. Equal means equal to the bit.
+    pub fn push(&mut self, row: Row) {
+        let bits = row.shares.iter().map(|s| s.to_bits()).collect();
+        let next = self.rows.len() as u32;
+        let at = *self.known.entry(bits).or_insert(next);
+        if at == next {
+            self.rows.push(row);
+        }
+        self.row_of_cell.push(at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_follow_weights() {
+        let check = |weights: &[f64], shares: &[f32]| assert_eq!(proportional(weights).shares, shares, "{weights:?}");
+        check(&[1.0, 3.0], &[0.25, 0.75]);
+        check(&[0.0, 0.0], &[0.0, 0.0]);
+        check(&[f64::NAN, 2.0, -1.0], &[0.0, 1.0, 0.0]);
+        check(&[f64::INFINITY, 2.0, f64::INFINITY], &[0.5, 0.0, 0.5]);
+        check(&[], &[]);
+    }
+
+    #[test]
+    fn equal_rows_are_stored_once() {
+        let mut set = RowSet::with_cells(3);
+        for weights in [[1.0, 1.0], [1.0, 0.0], [2.0, 2.0]] {
+            set.push(proportional(&weights));
+        }
+        assert_eq!(set.rows.len(), 2);
+        assert_eq!(set.row_of_cell, [0, 1, 0]);
+    }
+}
