@@ -47,6 +47,13 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+impl Diagnostic {
+    /// The same problem with what would do.
+    pub fn help(self, help: impl Into<String>) -> Diagnostic {
+        Diagnostic { help: Some(help.into()), ..self }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -107,5 +114,34 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.diagnostics.iter().try_for_each(|d| writeln!(f, "{d}"))
+    }
+}
+
+//----------- Suggestions ----------------------------------------------------
+
+/// The word of `words` that `word` was most likely meant to be, letter case aside; `None` if none is near.
+pub fn suggest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    // Our choice: a third of the letters may be wrong; swapped neighbours count as one.
+    let most = (word.chars().count() / 3).max(1);
+    words
+        .into_iter()
+        .map(|w| (strsim::osa_distance(&word, &w.to_lowercase()), w))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, w)| w)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_suggested() {
+        let keys = ["capacity", "price", "at"];
+        assert_eq!(suggest("capcity", keys), Some("capacity"));
+        assert_eq!(suggest("PRICE", keys), Some("price"));
+        assert_eq!(suggest("ta", keys), Some("at"));
+        assert_eq!(suggest("colour", keys), None);
     }
 }

@@ -84,68 +84,10 @@ impl Name {
     /// # Errors
     /// Any [`NameError`] but `BadWire`.
     pub fn parse(text: &str, origin: &Name) -> Result<Name, NameError> {
-        if text == "@" {
-            return Ok(origin.clone());
-        }
-        if text == "." {
-            return Ok(Name::root());
-        }
-        let mut wire = Vec::with_capacity(text.len() + 2 + origin.wire.len());
-        let mut start = 0;
-        wire.push(0);
-        let (bytes, mut i, mut absolute) = (text.as_bytes(), 0, false);
-        while i < bytes.len() {
-            let octet = match bytes[i] {
-                b'.' => {
-                    let len = wire.len() - start - 1;
-                    match len {
-                        0 => return Err(NameError::EmptyLabel),
-                        1..=MAX_LABEL => wire[start] = len as u8,
-                        _ => return Err(NameError::LongLabel),
-                    }
-                    i += 1;
-                    absolute = i == bytes.len();
-                    start = wire.len();
-                    wire.push(0);
-                    continue;
-                }
-                b'\\' => match bytes.get(i + 1..) {
-                    Some([a, b, c, ..]) if a.is_ascii_digit() => {
-                        let digits = [*a, *b, *c];
-                        if !digits.iter().all(u8::is_ascii_digit) {
-                            return Err(NameError::BadEscape);
-                        }
-                        let value = digits.iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0'));
-                        i += 4;
-                        u8::try_from(value).map_err(|_| NameError::BadEscape)?
-                    }
-                    Some([a, ..]) if !a.is_ascii_digit() => {
-                        i += 2;
-                        *a
-                    }
-                    _ => return Err(NameError::BadEscape),
-                },
-                b => {
-                    i += 1;
-                    b
-                }
-            };
-            wire.push(octet.to_ascii_lowercase());
-        }
-        if absolute {
-            // `start` points at the length octet that has become the root label.
-        } else {
-            let len = wire.len() - start - 1;
-            match len {
-                0 => return Err(NameError::EmptyLabel),
-                1..=MAX_LABEL => wire[start] = len as u8,
-                _ => return Err(NameError::LongLabel),
-            }
-            wire.extend_from_slice(&origin.wire);
-        }
-        if wire.len() > MAX_NAME {
-            return Err(NameError::LongName);
-        }
+        let mut wire = Vec::with_capacity(text.len() + 1 + origin.wire.len());
+        compose_text(text, origin, &mut wire)?;
+        // Length octets are at most 63, below every letter: folding leaves them as they are.
+        wire.make_ascii_lowercase();
         Ok(Name { wire: wire.into() })
     }
 
@@ -281,8 +223,95 @@ impl std::str::FromStr for Name {
     }
 }
 
-/// Prints wire form as master-file text, escaping what a scanner would not read back as it is.
-fn print_wire(wire: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Appends the wire form of a name written as master-file text, its letters as they are written.
+///
+/// What [`Name::parse`] does, for names inside RDATA, whose case is kept. After an error `out` may
+/// hold a piece of the name behind its former end.
+///
+/// # Errors
+/// Any [`NameError`] but `BadWire`.
+pub fn compose_text(text: &str, origin: &Name, out: &mut Vec<u8>) -> Result<(), NameError> {
+    if text == "@" {
+        out.extend_from_slice(&origin.wire);
+        return Ok(());
+    }
+    if text == "." {
+        out.push(0);
+        return Ok(());
+    }
+    let head = out.len();
+    let mut start = head;
+    out.push(0);
+    let (bytes, mut i, mut absolute) = (text.as_bytes(), 0, false);
+    while i < bytes.len() {
+        let octet = match bytes[i] {
+            b'.' => {
+                close_label(out, start)?;
+                i += 1;
+                absolute = i == bytes.len();
+                start = out.len();
+                out.push(0);
+                continue;
+            }
+            b'\\' => {
+                let (octet, len) = unescape(&bytes[i..]).ok_or(NameError::BadEscape)?;
+                i += len;
+                octet
+            }
+            b => {
+                i += 1;
+                b
+            }
+        };
+        out.push(octet);
+    }
+    // In an absolute name `start` points at the length octet that has become the root label.
+    if !absolute {
+        close_label(out, start)?;
+        out.extend_from_slice(&origin.wire);
+    }
+    if out.len() - head > MAX_NAME { Err(NameError::LongName) } else { Ok(()) }
+}
+
+/// Writes the length of the label that began at `start` and ends with `out`.
+fn close_label(out: &mut [u8], start: usize) -> Result<(), NameError> {
+    match out.len() - start - 1 {
+        0 => Err(NameError::EmptyLabel),
+        len @ 1..=MAX_LABEL => {
+            out[start] = len as u8;
+            Ok(())
+        }
+        _ => Err(NameError::LongLabel),
+    }
+}
+
+/// Reads one escape, `\DDD` or `\X` (RFC 1035 section 5.1), from the head of `text`, whose first octet
+/// is the backslash: the octet it stands for, and the length of the escape. `None` if it is neither.
+pub fn unescape(text: &[u8]) -> Option<(u8, usize)> {
+    match text.get(1..)? {
+        [a, rest @ ..] if a.is_ascii_digit() => {
+            let [b, c, ..] = rest else { return None };
+            let digits = [*a, *b, *c];
+            if !digits.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            let value = digits.iter().fold(0u32, |n, d| n * 10 + u32::from(d - b'0'));
+            Some((u8::try_from(value).ok()?, 4))
+        }
+        [a, ..] => Some((*a, 2)),
+        [] => None,
+    }
+}
+
+/// Prints a well-formed, uncompressed wire-form name as master-file text, escaping what a scanner would
+/// not read back as it is.
+///
+/// # Errors
+/// Only those of `f`.
+///
+/// # Panics
+/// If `wire` is not well-formed.
+pub fn print_wire(wire: &[u8], f: &mut dyn fmt::Write) -> fmt::Result {
     if wire == [0] {
         return f.write_str(".");
     }
