@@ -5,7 +5,7 @@
 
 use crate::geo::Cell;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
-use crate::policy::{Effect, Group, Member, Policies, Role, Route};
+use crate::policy::{Effect, Group, Member, Policies, Pop, Role, Route};
 use crate::units::rtt_ms;
 
 /// Milliseconds taken for a distance that nobody knows: the same for every POP, so that it decides nothing.
@@ -47,10 +47,12 @@ pub fn candidates(group: &Group, route: Option<&Route>, usable: &[bool]) -> Vec<
 
 /// Round-trip milliseconds from a cell to a member; preferred members count as nearest.
 pub fn distance_ms(policies: &Policies, member: &Member, cell: &Cell) -> f64 {
-    match (member.pop, cell.at) {
-        (Some(pop), Some(at)) => rtt_ms(policies.pops[pop.idx()].at.km_to(at)),
-        _ => UNKNOWN_MS,
-    }
+    member.pop.map_or(UNKNOWN_MS, |pop| distance_ms_to(&policies.pops[pop.idx()], cell))
+}
+
+/// Round-trip milliseconds from a cell to a POP.
+pub fn distance_ms_to(pop: &Pop, cell: &Cell) -> f64 {
+    cell.at.map_or(UNKNOWN_MS, |at| rtt_ms(pop.at.km_to(at)))
 }
 
 /// What a member is declared to sustain, requests per second: its own `capacity=`, or all of its POP.
