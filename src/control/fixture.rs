@@ -1,10 +1,12 @@
 //! A small world for tests: four POPs on three continents, one group, one shadow, one overflow.
 
+use crate::clock::Now;
 use crate::geo::{Cell, CellMap, Match};
 use crate::id::{MemberIdx, PopIdx, RuleIdx};
 use crate::policy::{
     AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Role, Route, SteerBy,
 };
+use crate::telemetry::{Sample, Utilisation};
 use crate::units::LatLon;
 use crate::wire::Name;
 
@@ -96,4 +98,27 @@ pub fn cells() -> CellMap {
         cell("US", Some((39.8, -98.6)), 0.4, &[]),
         cell("JP", Some((36.2, 138.3)), 0.2, &[]),
     ])
+}
+
+/// The moment at which both clocks read `secs`.
+pub fn at(secs: f64) -> Now {
+    Now { mono: secs, unix: secs }
+}
+
+/// A report of one POP about the group, window ending at `end`.
+pub fn sample(label: &str, end: f64, window_secs: f64, requests: f64, errors: f64) -> Sample {
+    Sample {
+        pop: name(&format!("{label}.pop.example.com.")),
+        group: name("web.example.com."),
+        member: None,
+        at: end,
+        window_secs,
+        requests,
+        errors,
+        latency: None,
+        capacity: None,
+        utilisation: Utilisation::default(),
+        shadow: None,
+        cells: Vec::new(),
+    }
 }

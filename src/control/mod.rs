@@ -4,9 +4,12 @@
 //! around it. The query path does not know that any of this exists.
 
 pub mod allocate;
+pub mod breaker;
 pub mod candidates;
 pub mod declared;
+pub mod limits;
 pub mod rows;
+pub mod window;
 
 pub use declared::declared_plan;
 
