@@ -46,7 +46,8 @@ pub struct Latency {
 }
 
 /// Shares in use, each in `[0, 1]` (above 1 is taken as 1); `None` where not reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Utilisation {
     /// Processor.
     pub cpu: Option<f64>,

@@ -1,0 +1,101 @@
+//! Policies and samples that the tests of telemetry and admin share.
+
+use crate::exchange::{Exchange, MemberAnswer, Snapshot};
+use crate::geo::{CellMap, Match};
+use crate::id::PopIdx;
+use crate::policy::{
+    AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Role, Route, SteerBy,
+};
+use crate::steering::{Plan, Table};
+use crate::telemetry::check::RawSample;
+use crate::units::LatLon;
+use crate::wire::Name;
+use crate::zone::ZoneSet;
+use std::sync::Arc;
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// Three POPs and a group with a member in each; dub has a shadow beside an active member, sin hosts only a shadow.
+pub fn policies() -> Arc<Policies> {
+    let pop = |n: &str| Pop {
+        name: name(n),
+        at: LatLon { lat: 0.0, lon: 0.0 },
+        capacity: 40_000.0,
+        max: 40_000.0,
+        price: 0.0,
+        breaker: BreakerConfig::default(),
+    };
+    let member = |n: &str, pop: Option<u16>, role| Member {
+        name: name(n),
+        pop: pop.map(PopIdx),
+        role,
+        capacity: None,
+        weight: None,
+        price: 0.0,
+    };
+    let shadow = Role::Shadow { warmup_secs: 300.0 };
+    let group = |n: &str, members| Group {
+        name: name(n),
+        steer: SteerBy::Priced,
+        pick: Pick::Sticky,
+        answers: 1,
+        ttl_min: 20,
+        ttl_max: 60,
+        reserve: 0.15,
+        all_down: AllDown::All,
+        forecast: ForecastUse::Steer,
+        unit: "requests".into(),
+        members,
+        routes: vec![Route { when: Match::default(), effect: Effect::Prefer(vec![]), text: String::new() }],
+    };
+    Arc::new(Policies {
+        pops: vec![
+            pop("ams.pop.example.com."),
+            pop("dub.pop.example.com."),
+            pop("sin.pop.example.com."),
+            pop("idle.pop.example.com."),
+        ],
+        groups: vec![
+            group(
+                "web.example.com.",
+                vec![
+                    member("ams.web.example.com.", Some(0), Role::Active),
+                    member("dub.web.example.com.", Some(1), Role::Active),
+                    member("warm.web.example.com.", Some(1), shadow),
+                    member("sin.web.example.com.", Some(2), shadow),
+                    member("edge.cdn.example.net.", None, Role::External),
+                ],
+            ),
+            group("api.example.com.", vec![member("ams.api.example.com.", Some(0), Role::Active)]),
+        ],
+        steers: Vec::new(),
+    })
+}
+
+/// A sample that is taken.
+pub fn good() -> RawSample {
+    RawSample {
+        pop: "ams.pop".into(),
+        group: "web".into(),
+        window_secs: 10.0,
+        requests: 1000.0,
+        ..RawSample::default()
+    }
+}
+
+/// An exchange with the policies of [`policies`] and `plan`, and nothing else.
+pub fn exchange(plan: Plan) -> Arc<Exchange> {
+    let policies = policies();
+    let answers = policies.groups.iter().map(|g| vec![MemberAnswer::default(); g.members.len()]).collect();
+    Arc::new(Exchange::new(Snapshot::first(
+        1,
+        Arc::new(ZoneSet::default()),
+        policies,
+        Arc::new(CellMap::nowhere()),
+        Arc::new(answers),
+        Arc::new(plan),
+        Arc::new(Table::default()),
+    )))
+}

@@ -1,0 +1,337 @@
+//! `floodway.v1.Telemetry`: the stream of one peer, from protobuf to the inbox and back.
+//!
+//! With `admin::steering` the only place of protobuf types on the server's side. Each stream is one task,
+//! the one in [`Session::run`]; it never waits for the inbox, and never for a peer that does not read.
+
+use crate::clock::Clock;
+use crate::exchange::Exchange;
+use crate::steering::ShadowState;
+use crate::telemetry::check::{self, RawLatency, RawSample};
+use crate::telemetry::listen::{Config, until_stopped};
+use crate::telemetry::meter::{Meter, Peer};
+use crate::telemetry::outbox::{Outbox, Word};
+use crate::telemetry::proto::{self, telemetry_server::TelemetryServer};
+use crate::telemetry::roster::Roster;
+use crate::telemetry::{Board, Directive, Inbox, Refusal, Utilisation, Voice, Wanted};
+use crate::wire::Name;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// Octets of one sample: 1024 cells with ordinary names take some 30 KiB.
+const MAX_MESSAGE: usize = 128 << 10;
+/// Words on their way to a peer before they wait in the outbox.
+const MAX_ON_THE_WAY: usize = 16;
+/// Samples taken in before other tasks get a turn.
+const MAX_IN_A_ROW: u32 = 64;
+
+//----------- Service --------------------------------------------------------
+
+/// What the service works with.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// Where good samples go.
+    pub inbox: Arc<Inbox>,
+    /// Where wishes to POPs stand.
+    pub board: Arc<Board>,
+    /// Where the names of the current policies are.
+    pub exchange: Arc<Exchange>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// The telemetry service. Its streams end when `stop` becomes true.
+pub fn service(intake: Intake, config: &Config, stop: watch::Receiver<bool>) -> TelemetryServer<Service> {
+    let rate = config.samples_per_second;
+    let service = Service {
+        shared: Arc::new(Shared { intake, roster: Mutex::new(None), meter: Mutex::new(Meter::new(rate, 2.0 * rate)) }),
+        room: Arc::new(Semaphore::new(config.max_streams)),
+        stop,
+    };
+    TelemetryServer::new(service).max_decoding_message_size(MAX_MESSAGE)
+}
+
+/// The telemetry service, as tonic wants it.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+#[tonic::async_trait]
+impl proto::telemetry_server::Telemetry for Service {
+    type ReportStream = ReceiverStream<Result<proto::Directive, Status>>;
+
+    async fn report(&self, request: Request<Streaming<proto::Sample>>) -> Result<Response<Self::ReportStream>, Status> {
+        let permit = self.room.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted("too many telemetry streams are open; close some, or raise [grpc] max-streams")
+        })?;
+        let (words, outgoing) = mpsc::channel(MAX_ON_THE_WAY);
+        let session = Session {
+            peer: peer_of(&request),
+            roster: self.shared.roster(),
+            shared: self.shared.clone(),
+            outbox: Outbox::default(),
+            wishes: BTreeMap::new(),
+            _permit: permit,
+        };
+        tokio::spawn(session.run(request.into_inner(), words, self.stop.clone()));
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+}
+
+/// Who sends: by its address, and by its certificate if there was TLS.
+fn peer_of<T>(request: &Request<T>) -> Peer {
+    let voice = match request.peer_certs() {
+        // The first is the peer's own (RFC 8446 section 4.4.2).
+        Some(certs) => certs.first().map_or(Voice::Pops(Vec::new()), |cert| Voice::of_certificate(cert)),
+        None => Voice::Anyone,
+    };
+    Peer { addr: request.remote_addr().map(|a| a.ip()), voice }
+}
+
+#[derive(Debug)]
+struct Shared {
+    intake: Intake,
+    roster: Mutex<Option<Arc<Roster>>>,
+    meter: Mutex<Meter>,
+}
+
+impl Shared {
+    /// The names of the current policies, made once per load.
+    fn roster(&self) -> Arc<Roster> {
+        let snapshot = self.intake.exchange.load();
+        let mut roster = self.roster.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*roster {
+            Some(made) if Arc::ptr_eq(&made.policies, &snapshot.policies) => made.clone(),
+            _ => roster.insert(Arc::new(Roster::new(snapshot.policies.clone()))).clone(),
+        }
+    }
+}
+
+//----------- Session --------------------------------------------------------
+
+/// One stream of one peer.
+struct Session {
+    peer: Peer,
+    shared: Arc<Shared>,
+    roster: Arc<Roster>,
+    outbox: Outbox,
+    /// The POPs that have reported here, each with what was last said to be wanted of it.
+    wishes: BTreeMap<Name, Arc<[Directive]>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Session {
+    async fn run(
+        mut self,
+        mut samples: Streaming<proto::Sample>,
+        words: mpsc::Sender<Result<proto::Directive, Status>>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut board = self.shared.intake.board.watch();
+        let (mut open, mut in_a_row) = (true, 0);
+        while open || !self.outbox.is_empty() {
+            tokio::select! {
+                free = words.reserve(), if !self.outbox.is_empty() => {
+                    let Ok(free) = free else { return };
+                    if let Some(word) = self.outbox.take() {
+                        free.send(Ok(say(word)));
+                    }
+                    in_a_row = 0;
+                }
+                sample = samples.message(), if open => match sample {
+                    Ok(Some(sample)) => {
+                        self.take_in(sample);
+                        in_a_row += 1;
+                        if in_a_row >= MAX_IN_A_ROW {
+                            in_a_row = 0;
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                    Ok(None) => open = false,
+                    Err(status) => return self.break_off(status, &words).await,
+                },
+                changed = board.changed(), if open => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let wanted = board.borrow_and_update().clone();
+                    self.repeat_wishes(&wanted);
+                }
+                () = until_stopped(&mut stop), if open => {
+                    let bye = Status::unavailable("the server is stopping; report to another, or again in a while");
+                    // A peer that is gone needs no farewell.
+                    let _ = words.try_send(Err(bye));
+                    return;
+                }
+                () = words.closed() => return,
+            }
+        }
+    }
+
+    /// The way of one sample: meter, check, inbox, and the word back.
+    fn take_in(&mut self, sample: proto::Sample) {
+        let (shared, seq) = (&self.shared, sample.seq);
+        let (inbox, now) = (&shared.intake.inbox, shared.intake.clock.now());
+        if !shared.meter.lock().unwrap_or_else(PoisonError::into_inner).allow(&self.peer, now.mono) {
+            inbox.refuse(Refusal::TooMany);
+            self.outbox.refuse(seq, Refusal::TooMany, || {
+                format!("more samples than one peer may send; {}", Refusal::TooMany.advice())
+            });
+            return;
+        }
+        if !Arc::ptr_eq(&self.roster.policies, &shared.intake.exchange.load().policies) {
+            self.roster = shared.roster();
+        }
+        let checked = check::check(raw(sample), &self.roster, &self.peer.voice, now.unix);
+        let sample = match checked {
+            Ok(sample) => sample,
+            Err(refused) => {
+                inbox.refuse(refused.refusal);
+                let roster = &self.roster;
+                self.outbox.refuse(seq, refused.refusal, || refused.text(roster));
+                return;
+            }
+        };
+        let pop = sample.pop.clone();
+        match inbox.push(sample) {
+            Ok(()) => {
+                self.outbox.accept(seq);
+                self.first_wishes(pop);
+            }
+            Err(refusal) => self.outbox.refuse(seq, refusal, || format!("the inbox is full; {}", refusal.advice())),
+        }
+    }
+
+    /// Says what is wanted of a POP that reports here for the first time, if anything.
+    fn first_wishes(&mut self, pop: Name) {
+        if self.wishes.contains_key(&pop) {
+            return;
+        }
+        let wishes = self.shared.intake.board.wanted().get(&pop).cloned().unwrap_or_default();
+        if !wishes.is_empty() {
+            self.outbox.want(pop.clone(), wishes.clone());
+        }
+        self.wishes.insert(pop, wishes);
+    }
+
+    /// Says again what is wanted of the POPs here for which it has changed.
+    fn repeat_wishes(&mut self, wanted: &Wanted) {
+        for (pop, said) in &mut self.wishes {
+            let now = wanted.get(pop).cloned().unwrap_or_default();
+            if *said != now {
+                *said = now.clone();
+                self.outbox.want(pop.clone(), now);
+            }
+        }
+    }
+
+    /// Ends a stream that failed; a sample that could not be read counts as malformed.
+    async fn break_off(self, status: Status, words: &mpsc::Sender<Result<proto::Directive, Status>>) {
+        // tonic says OUT_OF_RANGE of a message that is too long, INTERNAL of one that does not decode;
+        // everything else is a connection that went away.
+        if matches!(status.code(), Code::OutOfRange | Code::Internal) {
+            self.shared.intake.inbox.refuse(Refusal::Malformed);
+        }
+        // A peer that is gone needs no farewell.
+        let _ = words.send(Err(status)).await;
+    }
+}
+
+//----------- Protobuf in ----------------------------------------------------
+
+fn raw(sample: proto::Sample) -> RawSample {
+    let used = sample.utilisation.unwrap_or_default();
+    RawSample {
+        // An enum has a default, and peers of another version have other values: both come out as no state.
+        shadow: sample.shadow.map(|n| match proto::ShadowState::try_from(n).ok().and_then(shadow_from_proto) {
+            Some(state) => word_of(state).to_owned(),
+            None => format!("number {n}"),
+        }),
+        pop: sample.pop,
+        group: sample.group,
+        member: sample.member,
+        time: sample.time,
+        window_secs: sample.window_seconds,
+        requests: sample.requests,
+        errors: sample.errors,
+        latency: sample.latency.map(|l| RawLatency { p50_ms: l.p50_ms, p95_ms: l.p95_ms, p99_ms: l.p99_ms }),
+        capacity: sample.capacity,
+        utilisation: Utilisation {
+            cpu: used.cpu,
+            memory: used.memory,
+            bandwidth: used.bandwidth,
+            connections: used.connections,
+        },
+        cells: sample.cells.into_iter().collect(),
+    }
+}
+
+/// The plain form of a shadow state; `None` for the unspecified one.
+pub fn shadow_from_proto(state: proto::ShadowState) -> Option<ShadowState> {
+    Some(match state {
+        proto::ShadowState::Unspecified => return None,
+        proto::ShadowState::Cold => ShadowState::Cold,
+        proto::ShadowState::Warming => ShadowState::Warming,
+        proto::ShadowState::Ready => ShadowState::Ready,
+        proto::ShadowState::Active => ShadowState::Active,
+        proto::ShadowState::Draining => ShadowState::Draining,
+    })
+}
+
+fn word_of(state: ShadowState) -> &'static str {
+    match state {
+        ShadowState::Cold => "cold",
+        ShadowState::Warming => "warming",
+        ShadowState::Ready => "ready",
+        ShadowState::Active => "active",
+        ShadowState::Draining => "draining",
+    }
+}
+
+//----------- Protobuf out ---------------------------------------------------
+
+/// The protobuf form of a shadow state.
+pub fn shadow_to_proto(state: ShadowState) -> proto::ShadowState {
+    match state {
+        ShadowState::Cold => proto::ShadowState::Cold,
+        ShadowState::Warming => proto::ShadowState::Warming,
+        ShadowState::Ready => proto::ShadowState::Ready,
+        ShadowState::Active => proto::ShadowState::Active,
+        ShadowState::Draining => proto::ShadowState::Draining,
+    }
+}
+
+fn say(word: Word) -> proto::Directive {
+    use proto::directive::Say;
+    let say = match word {
+        Word::Accepted { last_seq, count } => Say::Accepted(proto::Accepted { last_seq, count }),
+        Word::Refused(run) => Say::Refused(proto::Refused {
+            reason: run.refusal.label().to_owned(),
+            text: run.text,
+            first_seq: run.first_seq,
+            last_seq: run.last_seq,
+            count: run.count,
+        }),
+        Word::Wanted(pop, wishes) => Say::Wanted(proto::Wanted {
+            pop: pop.to_string(),
+            shadows: wishes
+                .iter()
+                .map(|wish| proto::WantedShadow {
+                    group: wish.group.to_string(),
+                    member: wish.member.to_string(),
+                    wanted: shadow_to_proto(wish.wanted).into(),
+                    reason: wish.reason.clone(),
+                })
+                .collect(),
+        }),
+    };
+    proto::Directive { say: Some(say) }
+}
+
+#[cfg(test)]
+mod tests;

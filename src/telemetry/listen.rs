@@ -1,0 +1,290 @@
+//! The socket of gRPC: who may bind where, TLS, limits, health and reflection.
+//!
+//! Knows nothing of samples or state; services are handed in as `Routes`.
+
+use crate::telemetry::proto;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, Sleep};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::Routes;
+use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
+
+/// Time for a new connection to send its first octet, and for its TLS handshake.
+const HELLO: Duration = Duration::from_secs(10);
+/// Quiet time after which a connection is probed, and time for the answer; gRPC's own advice is not to
+/// go below a minute from the client's side, the server's side is free.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// Streams on one connection: a collector opens one; a person with tools a few.
+const MAX_STREAMS_PER_CONNECTION: u32 = 128;
+/// Octets of request headers: certificates are not in them, so little is needed.
+const MAX_HEADERS: u32 = 16 << 10;
+
+//----------- Config ---------------------------------------------------------
+
+/// `[grpc]` in `floodway.toml`.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// `[grpc.tls]`; without it the socket binds to loopback only.
+    pub tls: Option<TlsFiles>,
+    /// Connections at one time; more are closed at once. Default 1024.
+    pub max_connections: usize,
+    /// Telemetry streams at one time; more are refused. Default 4096.
+    pub max_streams: usize,
+    /// Samples per second that one peer may send in the long run, and twice that at once. Default 10,000:
+    /// our choice, a collector for 100 POPs × 100 groups.
+    pub samples_per_second: f64,
+}
+
+/// Files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TlsFiles {
+    /// The server's certificate chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities whose certificates peers must show.
+    pub client_ca: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { tls: None, max_connections: 1024, max_streams: 4096, samples_per_second: 10_000.0 }
+    }
+}
+
+//----------- Bound ----------------------------------------------------------
+
+/// A bound socket, ready to serve.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    server: Server,
+    max_connections: usize,
+}
+
+impl Bound {
+    /// Checks that the socket may stand there, reads the TLS files and binds; port 0 takes a free port.
+    ///
+    /// # Errors
+    /// [`Error::Exposed`] outside loopback without TLS, [`Error::File`] and [`Error::Tls`] for files that
+    /// are missing or do not fit together, [`Error::Bind`] if the address cannot be had.
+    pub async fn bind(addr: SocketAddr, config: &Config) -> Result<Bound, Error> {
+        let mut server = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE.0))
+            .http2_keepalive_timeout(Some(KEEPALIVE.1))
+            .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+            .http2_max_header_list_size(MAX_HEADERS);
+        match &config.tls {
+            Some(files) => {
+                let tls = ServerTlsConfig::new()
+                    .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))
+                    .client_ca_root(Certificate::from_pem(read(&files.client_ca)?))
+                    .timeout(HELLO);
+                server = server.tls_config(tls).map_err(Error::Tls)?;
+            }
+            None if !addr.ip().to_canonical().is_loopback() => return Err(Error::Exposed(addr)),
+            None => {}
+        }
+        let listener = TcpListener::bind(addr).await.map_err(|e| Error::Bind(addr, e))?;
+        Ok(Bound { listener, server, max_connections: config.max_connections })
+    }
+
+    /// The address it is bound to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves `routes`, health and reflection until `stop` becomes true or its sender is gone; then takes
+    /// no more connections and returns when the open ones have ended.
+    ///
+    /// # Errors
+    /// [`Error::Serve`] if the server cannot go on.
+    pub async fn serve(mut self, routes: Routes, stop: watch::Receiver<bool>) -> Result<(), Error> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let names = ["", proto::telemetry_server::SERVICE_NAME, proto::steering_server::SERVICE_NAME];
+        for name in names {
+            health.set_service_status(name, ServingStatus::Serving).await;
+        }
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let v1 = reflection().build_v1().expect("the descriptors were compiled with the program");
+        let v1alpha = reflection().build_v1alpha().expect("the descriptors were compiled with the program");
+        let routes = routes.add_service(health_service).add_service(v1).add_service(v1alpha);
+
+        let (connections, incoming) = mpsc::channel(16);
+        let acceptor = tokio::spawn(accept(self.listener, self.max_connections, connections));
+        let mut stopping = stop.clone();
+        let stopped = async move {
+            until_stopped(&mut stopping).await;
+            acceptor.abort();
+            for name in names {
+                health.set_service_status(name, ServingStatus::NotServing).await;
+            }
+        };
+        self.server
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped)
+            .await
+            .map_err(Error::Serve)
+    }
+}
+
+/// Waits until `stop` is true or nobody is left to set it.
+pub async fn until_stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, which stops as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|e| Error::File(path.to_owned(), e))
+}
+
+//----------- Connections ----------------------------------------------------
+
+async fn accept(listener: TcpListener, max: usize, connections: mpsc::Sender<io::Result<Connection>>) {
+    let room = Arc::new(Semaphore::new(max));
+    let mut full = false;
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(e) => {
+                // Mostly out of file descriptors: others must end first.
+                tracing::warn!("gRPC cannot accept a connection: {e}; trying again in a second");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = room.clone().try_acquire_owned() else {
+            if !full {
+                tracing::warn!("gRPC has {max} connections, the most allowed; new ones are closed until some end");
+            }
+            full = true;
+            continue;
+        };
+        full = false;
+        // Words to peers are small and wanted at once; a socket that refuses the option still works.
+        let _ = stream.set_nodelay(true);
+        let hello = Some(Box::pin(tokio::time::sleep_until(Instant::now() + HELLO)));
+        if connections.send(Ok(Connection { stream, hello, _permit: permit })).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A connection that counts, and that must say something soon.
+struct Connection {
+    stream: TcpStream,
+    hello: Option<Pin<Box<Sleep>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.hello = None;
+        }
+        if let (Poll::Pending, Some(hello)) = (&read, &mut self.hello)
+            && hello.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+//----------- Errors ---------------------------------------------------------
+
+/// Why gRPC does not serve.
+#[derive(Debug)]
+pub enum Error {
+    /// The address can be reached from elsewhere, and there is no `[grpc.tls]`.
+    Exposed(SocketAddr),
+    /// A TLS file cannot be read.
+    File(PathBuf, io::Error),
+    /// The TLS files do not make a server.
+    Tls(tonic::transport::Error),
+    /// The address cannot be bound.
+    Bind(SocketAddr, io::Error),
+    /// The server cannot go on.
+    Serve(tonic::transport::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Exposed(addr) => write!(
+                f,
+                "gRPC on {addr} can be reached from elsewhere, and whoever writes telemetry steers traffic: \
+                 give `cert`, `key` and `client-ca` in [grpc.tls], or listen on 127.0.0.1"
+            ),
+            Error::File(path, e) => write!(f, "[grpc.tls] {}: {e}", path.display()),
+            Error::Tls(e) => write!(f, "[grpc.tls] {}", chain(e)),
+            Error::Bind(addr, e) => write!(f, "gRPC cannot listen on {addr}: {e}"),
+            Error::Serve(e) => write!(f, "gRPC stopped: {}", chain(e)),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// An error with its causes: tonic's own text alone says only "transport error".
+pub fn chain(e: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(e), |e| e.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
