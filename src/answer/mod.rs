@@ -1,1 +1,156 @@
-//! Query → response: one pure function, `answer`.
+//! Query → response: one pure function, [`answer`].
+//!
+//! Parse → find the zone → look up → (steered names) locate the client, pick a member → compose, scope,
+//! truncate → count. Everything it needs is in the [`Snapshot`] and in [`Scratch`]; it reads no clock, takes no
+//! lock, allocates nothing, and no message makes it panic.
+
+mod resolve;
+pub mod steer;
+
+pub use crate::exchange::{Silence, Transport};
+pub use crate::wire::Rcode;
+
+use crate::exchange::Snapshot;
+use crate::id::GroupIdx;
+use crate::wire::reply::Reply;
+use crate::wire::request::{NoReply, Request};
+use crate::wire::{NameBuf, rtype};
+use resolve::Way;
+use std::net::IpAddr;
+
+/// The least room for a reply: what every client takes over UDP (RFC 1035 section 2.3.4).
+const MIN_REPLY: usize = 512;
+
+//----------- Client, Limits, Scratch ----------------------------------------
+
+/// Who sent the packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Source address of the packet; IPv4-mapped addresses are taken as IPv4.
+    pub addr: IpAddr,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// Bounds of this server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest reply over UDP, whatever the client offers, and the size that OPT tells: 512 to 4,096 octets.
+    pub udp_size: u16,
+}
+
+impl Default for Limits {
+    /// 1,232 octets: fits an IPv6 packet of 1,280, the least MTU, so that replies are not fragmented
+    /// (RFC 9715 section 3.1).
+    fn default() -> Limits {
+        Limits { udp_size: 1232 }
+    }
+}
+
+/// What one thread reuses from query to query.
+pub struct Scratch {
+    /// The name at hand: the question's, then the target of each alias.
+    pub(crate) name: NameBuf,
+    /// The thread's number, for the tally.
+    pub(crate) thread: usize,
+    /// Where the low-discrepancy sequence of `pick=spread` stands.
+    pub(crate) spread: u64,
+}
+
+impl Scratch {
+    /// For thread `thread`, its place in the tally. `seed` sets where the sequence of `pick=spread` starts.
+    pub fn new(thread: usize, seed: u64) -> Scratch {
+        let spread = seed ^ (thread as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
+        Scratch { name: NameBuf::default(), thread, spread }
+    }
+}
+
+//----------- Outcome --------------------------------------------------------
+
+/// What became of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Octets of the reply; 0 if there is none.
+    pub len: usize,
+    /// The reply's RCODE; `NoError` if there is none.
+    pub rcode: Rcode,
+    /// Whether TC is set.
+    pub truncated: bool,
+    /// The group that answered, for steered answers; the last one, if a chain of aliases met several.
+    pub steered: Option<GroupIdx>,
+    /// Why there is no reply.
+    pub silence: Option<Silence>,
+}
+
+impl Outcome {
+    fn silent(why: NoReply) -> Outcome {
+        let silence = match why {
+            NoReply::Short => Silence::Short,
+            NoReply::Response => Silence::Response,
+        };
+        Outcome { len: 0, rcode: Rcode::NoError, truncated: false, steered: None, silence: Some(silence) }
+    }
+}
+
+//----------- answer ---------------------------------------------------------
+
+/// Answers one query: `out[..len]` is the reply, unless [`Outcome::silence`] says why there is none.
+///
+/// # Panics
+/// If `out` is shorter than 512 octets. It should hold 65,535 for streams and `limits.udp_size` for datagrams;
+/// the reply is truncated to it.
+#[inline]
+pub fn answer(
+    query: &[u8],
+    client: Client,
+    snapshot: &Snapshot,
+    limits: &Limits,
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) -> Outcome {
+    assert!(out.len() >= MIN_REPLY, "the caller gives room for the least reply");
+    let request = match Request::parse(query, &mut scratch.name) {
+        Ok(request) => request,
+        Err(why) => return Outcome::silent(why),
+    };
+    let mut reply = Reply::new(query, &request, reply_limit(client.transport, &request, limits), out);
+    let mut way = Way::new(query, &request, client, snapshot, scratch);
+    let rcode = match request.fault.or_else(|| refusal(&request)) {
+        Some(rcode) => rcode,
+        None => way.resolve(&mut reply),
+    };
+    let (authoritative, scope, steered) = (way.authoritative, way.scope, way.steered);
+    let truncated = reply.is_truncated();
+    let len = reply.finish(&request, rcode, authoritative, scope, limits.udp_size);
+    Outcome { len, rcode, truncated, steered, silence: None }
+}
+
+/// Longest reply that this client takes.
+#[inline]
+fn reply_limit(transport: Transport, request: &Request, limits: &Limits) -> usize {
+    match request.edns {
+        _ if transport.is_stream() => usize::from(u16::MAX),
+        Some(edns) => usize::from(edns.udp_size.min(limits.udp_size)).max(MIN_REPLY),
+        None => MIN_REPLY,
+    }
+}
+
+/// What is refused before any zone is asked.
+#[inline]
+fn refusal(request: &Request) -> Option<Rcode> {
+    if request.tsig.is_some() {
+        return Some(Rcode::NotAuth);
+    }
+    if request.qclass != rtype::CLASS_IN {
+        return Some(Rcode::Refused);
+    }
+    match request.qtype {
+        // Pseudo records are no data (RFC 6891 section 6.1.1, RFC 8945 section 4.2).
+        rtype::OPT | rtype::TSIG => Some(Rcode::FormErr),
+        // Obsolete (RFC 1035 section 3.2.3), or in need of more than a question (RFC 2930).
+        rtype::MAILA | rtype::MAILB | rtype::TKEY => Some(Rcode::NotImp),
+        // No transfers are given.
+        rtype::AXFR | rtype::IXFR => Some(Rcode::Refused),
+        _ => None,
+    }
+}

@@ -1,5 +1,11 @@
 //! DNS messages, names, EDNS and client subnet: parse and compose.
 
+pub mod edns;
 pub mod name;
+pub mod rcode;
+pub mod reply;
+pub mod request;
+pub mod rtype;
 
 pub use name::{Name, NameBuf};
+pub use rcode::Rcode;

@@ -1,5 +1,8 @@
 //! Zones: what the operator's master files say, checked, packed and looked up.
 
+pub mod lookup;
 pub mod set;
+pub mod store;
 
 pub use set::ZoneSet;
+pub use store::{Builder, RRset, Zone};

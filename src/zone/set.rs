@@ -1,5 +1,125 @@
 //! Every zone served, found by the longest apex that is a suffix of the question.
 
+use crate::id::{GroupIdx, ZoneIdx};
+use crate::wire::{Name, NameBuf};
+use crate::zone::store::Zone;
+
+//----------- ZoneSet --------------------------------------------------------
+
 /// The zones of one load.
-#[derive(Debug, Default)]
-pub struct ZoneSet {}
+#[derive(Debug)]
+pub struct ZoneSet {
+    zones: Vec<Zone>,
+    /// Open addressing by apex hash: position in `zones` plus one, 0 if free. At most half full.
+    table: Vec<u32>,
+    /// Bit `n` is set if some apex has `n` labels: only those suffixes of a question need a probe.
+    label_counts: u128,
+}
+
+impl Default for ZoneSet {
+    fn default() -> ZoneSet {
+        ZoneSet::new(Vec::new())
+    }
+}
+
+impl ZoneSet {
+    /// Takes the zones. Of two with one apex the first is served: the loader refuses such sets.
+    pub fn new(zones: Vec<Zone>) -> ZoneSet {
+        let mut set =
+            ZoneSet { table: vec![0; (zones.len() * 2 + 1).next_power_of_two()], label_counts: 0, zones: Vec::new() };
+        let mask = set.table.len() - 1;
+        for (i, zone) in zones.iter().enumerate() {
+            set.label_counts |= 1 << zone.apex().labels().count();
+            let mut slot = zone.apex_hash() as usize & mask;
+            while set.table[slot] != 0 {
+                slot = (slot + 1) & mask;
+            }
+            set.table[slot] = i as u32 + 1;
+        }
+        set.zones = zones;
+        set
+    }
+
+    /// The zone that a question falls into, and the suffix of the name that is its apex.
+    #[inline]
+    pub fn find(&self, name: &NameBuf) -> Option<(&Zone, usize)> {
+        self.find_from(name, 0)
+    }
+
+    /// As [`ZoneSet::find`], among the zones whose apex is a proper ancestor of suffix `apex`.
+    pub fn find_above(&self, name: &NameBuf, apex: usize) -> Option<(&Zone, usize)> {
+        self.find_from(name, apex + 1)
+    }
+
+    #[inline]
+    fn find_from(&self, name: &NameBuf, first: usize) -> Option<(&Zone, usize)> {
+        let n_labels = name.n_labels();
+        if first > n_labels {
+            return None;
+        }
+        let longest = n_labels - first;
+        let mut counts = self.label_counts & (u128::MAX >> (127 - longest));
+        while counts != 0 {
+            let count = 127 - counts.leading_zeros() as usize;
+            let i = n_labels - count;
+            if let Some(zone) = self.probe(name.hash_from(i), name.suffix(i)) {
+                return Some((&self.zones[zone], i));
+            }
+            counts &= !(1 << count);
+        }
+        None
+    }
+
+    #[inline]
+    fn probe(&self, hash: u64, apex: &[u8]) -> Option<usize> {
+        let mask = self.table.len() - 1;
+        let mut slot = hash as usize & mask;
+        while self.table[slot] != 0 {
+            let i = self.table[slot] as usize - 1;
+            if self.zones[i].apex_hash() == hash && self.zones[i].apex().as_wire() == apex {
+                return Some(i);
+            }
+            slot = (slot + 1) & mask;
+        }
+        None
+    }
+
+    /// Marks names as answered by groups, making nodes where there are none; wildcard owners are taken as
+    /// such. Names outside every zone are passed over: policy loading refuses them. Marking costs unmarked
+    /// names nothing.
+    pub fn steer<'n>(&mut self, marks: impl IntoIterator<Item = (&'n Name, GroupIdx)>) {
+        for (name, group) in marks {
+            let buf = NameBuf::from(name);
+            let Some((zone, apex)) = self.find(&buf) else { continue };
+            let idx = self.probe(zone.apex_hash(), zone.apex().as_wire());
+            if let Some(idx) = idx {
+                self.zones[idx].steer(&buf, apex, group);
+            }
+        }
+    }
+
+    /// The zone with this apex.
+    pub fn zone(&self, apex: &Name) -> Option<&Zone> {
+        self.probe(apex.suffix_hash(), apex.as_wire()).map(|i| &self.zones[i])
+    }
+
+    /// The zone that a name falls into.
+    pub fn zone_of(&self, name: &Name) -> Option<&Zone> {
+        self.find(&NameBuf::from(name)).map(|(zone, _)| zone)
+    }
+
+    /// All zones, in the order given.
+    pub fn iter(&self) -> std::slice::Iter<'_, Zone> {
+        self.zones.iter()
+    }
+
+    /// Number of zones.
+    pub fn n_zones(&self) -> usize {
+        self.zones.len()
+    }
+
+    /// The zone at a position.
+    pub fn get(&self, idx: ZoneIdx) -> &Zone {
+        &self.zones[idx.idx()]
+    }
+}

@@ -1,0 +1,338 @@
+//! From the question to the records (RFC 1034 section 4.3.2).
+
+use crate::answer::steer::{Decision, Subject, rotation};
+use crate::answer::{Client, Scratch};
+use crate::exchange::{MemberAnswer, Snapshot};
+use crate::id::GroupIdx;
+use crate::policy::AllDown;
+use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot};
+use crate::wire::request::{HEADER, Request};
+use crate::wire::{NameBuf, Rcode, rtype};
+use crate::zone::lookup::Found;
+use crate::zone::store::{Node, RECORD_HEADER};
+use crate::zone::{RRset, Zone};
+
+/// Most aliases followed in one reply. Our choice: resolvers give up between 8 and 16, and a chain that long is a
+/// mistake.
+const MAX_LINKS: usize = 16;
+/// Octets of a stored A and AAAA record.
+const A_LEN: usize = RECORD_HEADER + 4;
+const AAAA_LEN: usize = RECORD_HEADER + 16;
+/// TTL of the HINFO that stands for everything at a name without records of its own (RFC 8482 section 4.2).
+const HINFO_TTL: u32 = 3600;
+
+//----------- Way ------------------------------------------------------------
+
+/// The way of one query through the zones.
+pub(super) struct Way<'q> {
+    query: &'q [u8],
+    request: &'q Request,
+    client: Client,
+    snapshot: &'q Snapshot,
+    scratch: &'q mut Scratch,
+    /// Whether the owner of the first answer, or the name denied, is in a zone of ours (RFC 1035 section 4.1.1).
+    pub authoritative: bool,
+    /// The longest scope of the decisions that took part.
+    pub scope: u8,
+    pub steered: Option<GroupIdx>,
+}
+
+/// A name on the way: where it stands in the zones and in the message.
+#[derive(Clone, Copy)]
+struct Here<'s> {
+    zone: &'s Zone,
+    /// The suffix of the name that is the apex.
+    apex: usize,
+    /// Where the name stands in the message.
+    spot: Spot,
+    /// Offset of the name and of its apex in the message.
+    owner: usize,
+    apex_at: usize,
+    is_question: bool,
+}
+
+/// What follows a step.
+enum Step {
+    /// The reply is complete.
+    Done(Rcode),
+    /// The name at hand is now an alias's target, which stands here in the message.
+    Follow(Spot),
+}
+
+impl<'q> Way<'q> {
+    #[inline]
+    pub fn new(
+        query: &'q [u8],
+        request: &'q Request,
+        client: Client,
+        snapshot: &'q Snapshot,
+        scratch: &'q mut Scratch,
+    ) -> Way<'q> {
+        Way { query, request, client, snapshot, scratch, authoritative: false, scope: 0, steered: None }
+    }
+
+    /// Fills the reply's sections and returns its RCODE. With aliases, the RCODE is that of the last name
+    /// (RFC 6604 section 3).
+    #[inline]
+    pub fn resolve(&mut self, reply: &mut Reply) -> Rcode {
+        let mut spot = Spot::QUESTION;
+        let mut seen = [0; MAX_LINKS];
+        for link in 0..MAX_LINKS {
+            let Some((zone, apex)) = self.zone() else {
+                return if link == 0 { Rcode::Refused } else { Rcode::NoError };
+            };
+            let name = &self.scratch.name;
+            let hash = name.hash_from(0);
+            if seen[..link].contains(&hash) {
+                return Rcode::NoError;
+            }
+            seen[link] = hash;
+            let (owner, apex_at) = (spot.offset(0), spot.offset(name.start(apex)));
+            if owner.max(apex_at) > POINTER_MAX {
+                return Rcode::NoError;
+            }
+            let here = Here { zone, apex, spot, owner, apex_at, is_question: link == 0 };
+            match self.step(reply, here) {
+                Step::Done(rcode) => return rcode,
+                Step::Follow(next) => spot = next,
+            }
+        }
+        Rcode::NoError
+    }
+
+    /// The zone for the name at hand. DS lives at the parent, so its question goes to the zone above where that is
+    /// ours too (RFC 4035 section 3.1.4.1).
+    #[inline]
+    fn zone(&self) -> Option<(&'q Zone, usize)> {
+        let (zones, name) = (&self.snapshot.zones, &self.scratch.name);
+        let found = zones.find(name);
+        match found {
+            Some((_, 0)) if self.request.qtype == rtype::DS => zones.find_above(name, 0).or(found),
+            _ => found,
+        }
+    }
+
+    #[inline]
+    fn step(&mut self, reply: &mut Reply, here: Here<'q>) -> Step {
+        match here.zone.lookup(&self.scratch.name, here.apex, self.request.qtype) {
+            Found::Name { node, .. } => {
+                self.authoritative = true;
+                self.at_name(reply, here, node)
+            }
+            Found::NxDomain => {
+                self.authoritative = true;
+                negative(reply, here);
+                Step::Done(Rcode::NxDomain)
+            }
+            Found::Cut { node, label } => {
+                let cut = here.spot.offset(self.scratch.name.start(label));
+                refer(reply, here, node, cut);
+                Step::Done(Rcode::NoError)
+            }
+            Found::Dname { node, label } => {
+                self.authoritative = true;
+                self.substitute(reply, here, node, label)
+            }
+        }
+    }
+
+    /// The name is there: data, an alias, or nothing of this type.
+    #[inline]
+    fn at_name(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>) -> Step {
+        let qtype = self.request.qtype;
+        if let Some(group) = node.group()
+            && matches!(qtype, rtype::A | rtype::AAAA)
+            && let Some(step) = self.steer(reply, here, group)
+        {
+            return step;
+        }
+        if let Some(rrset) = node.rrset(qtype) {
+            put(reply, Section::Answer, rrset, here.owner, here.apex_at);
+            return Step::Done(Rcode::NoError);
+        }
+        if qtype == rtype::ANY {
+            return any(reply, here, node);
+        }
+        if let Some(rrset) = node.rrset(rtype::CNAME) {
+            return self.alias(reply, here, rrset);
+        }
+        negative(reply, here);
+        Step::Done(Rcode::NoError)
+    }
+
+    /// Answers for a group. `None`: the zone's own records are the answer.
+    #[inline]
+    fn steer(&mut self, reply: &mut Reply, here: Here<'q>, group: GroupIdx) -> Option<Step> {
+        let snapshot = self.snapshot;
+        let policy = snapshot.policies.groups.get(group.idx())?;
+        let subject = Subject::of(self.request.edns.and_then(|e| e.ecs), self.client.addr);
+        let decision = Decision::make(snapshot, group, subject, &mut self.scratch.spread);
+        let member = decision.picked.map(|p| p.member);
+        self.steered = Some(group);
+        self.scope = self.scope.max(decision.scope(subject));
+        snapshot.tally.count(self.scratch.thread, group, decision.located.cell, member);
+        let answer = member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx()));
+        let Some(answer) = answer else {
+            return match policy.all_down {
+                // `All` and `Last` are in the table; where even that has nobody, the zone's records stand in.
+                AllDown::Static | AllDown::All | AllDown::Last => None,
+                AllDown::ServFail => {
+                    reply.clear(self.request.question_end);
+                    self.authoritative = false;
+                    Some(Step::Done(Rcode::ServFail))
+                }
+                AllDown::NoData => {
+                    negative(reply, here);
+                    Some(Step::Done(Rcode::NoError))
+                }
+            };
+        };
+        let ttl = snapshot.table.ttl(group);
+        if !answer.cname.is_empty() {
+            return Some(self.external(reply, here, answer, ttl));
+        }
+        let (records, len) = match self.request.qtype {
+            rtype::A => (&answer.a, A_LEN),
+            _ => (&answer.aaaa, AAAA_LEN),
+        };
+        if records.is_empty() {
+            negative(reply, here);
+            return Some(Step::Done(Rcode::NoError));
+        }
+        let n = records.len() / len;
+        let (first, take) = rotation(decision.key, n, policy.answers);
+        let head = take.min(n - first);
+        for (from, count) in [(first, head), (0, take - head)] {
+            if count == 0 {
+                continue;
+            }
+            let part = &records[from * len..(from + count) * len];
+            let put = reply.put(Section::Answer, count as u16, part, here.owner, std::iter::empty(), here.apex_at);
+            if let Some(start) = put {
+                reply.set_ttls(start, count, len, ttl);
+            }
+        }
+        Some(Step::Done(Rcode::NoError))
+    }
+
+    /// An external member: its CNAME, and on from there if the target is ours.
+    fn external(&mut self, reply: &mut Reply, here: Here<'q>, answer: &MemberAnswer, ttl: u32) -> Step {
+        let record = &answer.cname;
+        let put = reply.put(Section::Answer, 1, record, here.owner, std::iter::empty(), here.apex_at);
+        let Some(start) = put else { return Step::Done(Rcode::NoError) };
+        reply.set_ttls(start, 1, record.len(), ttl);
+        match record.get(RECORD_HEADER..).and_then(|target| self.scratch.name.parse(target)) {
+            Some(_) => Step::Follow(Spot::whole(start + RECORD_HEADER)),
+            None => Step::Done(Rcode::NoError),
+        }
+    }
+
+    /// An alias: its record, and on with its target.
+    fn alias(&mut self, reply: &mut Reply, here: Here<'q>, rrset: RRset<'q>) -> Step {
+        let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at) else {
+            return Step::Done(Rcode::NoError);
+        };
+        let rdata = first_rdata(rrset.records());
+        let rdata_at = start + RECORD_HEADER;
+        let (labels, tail, spot) = match rrset.apex_pointers().next() {
+            Some(pointer) => {
+                let split = pointer - RECORD_HEADER;
+                (&rdata[..split], here.zone.apex().as_wire(), Spot::split(rdata_at, split, here.apex_at))
+            }
+            None => (rdata, &[][..], Spot::whole(rdata_at)),
+        };
+        if parse_parts(&mut self.scratch.name, labels, tail) { Step::Follow(spot) } else { Step::Done(Rcode::NoError) }
+    }
+
+    /// Below a DNAME: the record, the CNAME that follows from it, and on with its target (RFC 6672 section 3.1).
+    fn substitute(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, label: usize) -> Step {
+        let Some(rrset) = node.rrset(rtype::DNAME) else { return Step::Done(Rcode::ServFail) };
+        let cut = self.scratch.name.start(label);
+        if put(reply, Section::Answer, rrset, here.spot.offset(cut), here.apex_at).is_none() {
+            return Step::Done(Rcode::NoError);
+        }
+        let target = first_rdata(rrset.records());
+        let mut prefix = [0; 256];
+        prefix[..cut].copy_from_slice(&self.scratch.name.as_wire()[..cut]);
+        if here.is_question {
+            // Letters in the case of the question.
+            prefix[..cut].copy_from_slice(&self.query[HEADER..HEADER + cut]);
+        }
+        let prefix = &prefix[..cut];
+        if !parse_parts(&mut self.scratch.name, prefix, target) {
+            return Step::Done(Rcode::YxDomain);
+        }
+        let put = reply.put_record(Section::Answer, here.owner, rtype::CNAME, rrset.ttl, [prefix, target]);
+        match put {
+            Some(start) if !matches!(self.request.qtype, rtype::CNAME | rtype::ANY) => {
+                Step::Follow(Spot::whole(start + RECORD_HEADER))
+            }
+            _ => Step::Done(Rcode::NoError),
+        }
+    }
+}
+
+//----------- Leaves ---------------------------------------------------------
+
+/// Puts in an RRset whose owner stands at `owner`, of a zone whose apex stands at `apex_at`.
+#[inline]
+fn put(reply: &mut Reply, section: Section, rrset: RRset, owner: usize, apex_at: usize) -> Option<usize> {
+    reply.put(section, rrset.n, rrset.records(), owner, rrset.apex_pointers(), apex_at)
+}
+
+/// No such name or no such data: the SOA says for how long (RFC 2308 sections 2 and 3).
+#[inline]
+fn negative(reply: &mut Reply, here: Here) {
+    if let Some(soa) = here.zone.negative_soa() {
+        put(reply, Section::Authority, soa, here.apex_at, here.apex_at);
+    }
+}
+
+/// QTYPE ANY: one RRset of those there are (RFC 8482 section 4.1), or where the policy alone has addresses, a
+/// HINFO that says so (section 4.2).
+fn any(reply: &mut Reply, here: Here, node: Node) -> Step {
+    if let Some(rrset) = node.rrsets().next() {
+        put(reply, Section::Answer, rrset, here.owner, here.apex_at);
+    } else if node.group().is_some() {
+        reply.put_record(Section::Answer, here.owner, rtype::HINFO, HINFO_TTL, [b"\x07RFC8482", b"\x00"]);
+    } else {
+        negative(reply, here);
+    }
+    Step::Done(Rcode::NoError)
+}
+
+/// A referral: the cut's NS, and the addresses of its servers that this zone knows. `cut`: where the name of the
+/// cut stands in the message.
+fn refer(reply: &mut Reply, here: Here, node: Node, cut: usize) {
+    let Some(ns) = node.rrset(rtype::NS) else { return };
+    let Some(start) = put(reply, Section::Authority, ns, cut, here.apex_at) else { return };
+    for glue in ns.glue() {
+        let owner = start + glue.name_at;
+        for rrset in [rtype::A, rtype::AAAA].into_iter().filter_map(|t| glue.node.rrset(t)) {
+            let done = owner <= POINTER_MAX && put(reply, Section::Additional, rrset, owner, here.apex_at).is_some();
+            if !done && glue.in_domain {
+                // RFC 9471 section 3.1: without it a resolver gets no further.
+                reply.truncate();
+            }
+        }
+    }
+}
+
+/// The RDATA of the first record.
+#[inline]
+fn first_rdata(records: &[u8]) -> &[u8] {
+    let len = usize::from(u16::from_be_bytes([records[10], records[11]]));
+    &records[RECORD_HEADER..RECORD_HEADER + len]
+}
+
+/// Reads the name made of two parts; false if it is none.
+fn parse_parts(name: &mut NameBuf, head: &[u8], tail: &[u8]) -> bool {
+    let mut wire = [0; 512];
+    let len = head.len() + tail.len();
+    if len > wire.len() {
+        return false;
+    }
+    wire[..head.len()].copy_from_slice(head);
+    wire[head.len()..len].copy_from_slice(tail);
+    name.parse(&wire[..len]) == Some(len)
+}

@@ -1,0 +1,226 @@
+//! Composing a reply: header, question, sections in order, truncation, OPT.
+//!
+//! The room for OPT is set aside from the start, so it always stays (RFC 6891 section 7). RRsets go in
+//! whole or not at all; what does not fit in answer or authority sets TC (RFC 2181 section 9), what does not fit
+//! in additional is left out without, glue that a referral cannot do without apart (RFC 9471 section 3.1).
+
+use crate::wire::request::{HEADER, OPCODE, QR, RD, Request};
+use crate::wire::{Rcode, rtype};
+
+/// AA, in the third octet of the header.
+const AA: u8 = 0x04;
+/// TC, in the third octet of the header.
+const TC: u8 = 0x02;
+/// Highest offset that a compression pointer reaches.
+pub const POINTER_MAX: usize = 0x3fff;
+/// Octets of an OPT record without options.
+const OPT_LEN: usize = 11;
+
+/// A section of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// Answer.
+    Answer = 0,
+    /// Authority.
+    Authority = 1,
+    /// Additional.
+    Additional = 2,
+}
+
+//----------- Spot -----------------------------------------------------------
+
+/// Where a name stands in the message, so that any of its suffixes can be pointed to: its octets up to
+/// `split` at `base`, the rest at `tail`.
+#[derive(Clone, Copy, Debug)]
+pub struct Spot {
+    base: usize,
+    split: usize,
+    tail: usize,
+}
+
+impl Spot {
+    /// The question's name.
+    pub const QUESTION: Spot = Spot { base: HEADER, split: usize::MAX, tail: 0 };
+
+    /// A name written at `base`, uncompressed.
+    pub fn whole(base: usize) -> Spot {
+        Spot { base, split: usize::MAX, tail: 0 }
+    }
+
+    /// A name whose first `split` octets are at `base`, followed by a pointer to `tail`.
+    pub fn split(base: usize, split: usize, tail: usize) -> Spot {
+        Spot { base, split, tail }
+    }
+
+    /// The message offset of the suffix that starts at octet `start` of the name.
+    #[inline]
+    pub fn offset(&self, start: usize) -> usize {
+        if start < self.split { self.base + start } else { self.tail + (start - self.split) }
+    }
+}
+
+//----------- Reply ----------------------------------------------------------
+
+/// A reply in the making.
+pub struct Reply<'o> {
+    out: &'o mut [u8],
+    at: usize,
+    /// Records must end here: OPT comes after.
+    limit: usize,
+    counts: [u16; 3],
+    truncated: bool,
+}
+
+impl<'o> Reply<'o> {
+    /// Starts a reply of at most `limit` octets with the question of `query`. `out` must have room for 512
+    /// octets, and `limit` must not be less.
+    #[inline]
+    pub fn new(query: &[u8], request: &Request, limit: usize, out: &'o mut [u8]) -> Reply<'o> {
+        let limit = limit.min(out.len());
+        let reserved = request.edns.map_or(0, |e| OPT_LEN + e.ecs.map_or(0, |ecs| ecs.option_len()));
+        let at = request.question_end;
+        out[..at].copy_from_slice(&query[..at]);
+        Reply { out, at, limit: limit - reserved, counts: [0; 3], truncated: false }
+    }
+
+    /// Whether something that had to be there did not fit.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// Whether there are records in the answer section.
+    pub fn has_answer(&self) -> bool {
+        self.counts[0] > 0
+    }
+
+    /// Makes room for `len` octets holding `n` records and returns where; `None`, and TC but for the additional
+    /// section, if they do not fit. Once TC is set nothing more goes in.
+    #[inline]
+    pub fn room(&mut self, section: Section, n: u16, len: usize) -> Option<usize> {
+        let start = self.at;
+        if self.truncated || len > self.limit - start {
+            self.truncated |= section != Section::Additional;
+            return None;
+        }
+        self.at += len;
+        self.counts[section as usize] += n;
+        Some(start)
+    }
+
+    /// Sets TC: something the section rules would let go had to be there.
+    pub fn truncate(&mut self) {
+        self.truncated = true;
+    }
+
+    /// Copies records whose owner is written as a pointer, and returns where. `owner`: the offset that owners
+    /// point to. `pointers`: positions in `records` of pointers to the apex, which stands at offset `apex`.
+    #[inline]
+    pub fn put(
+        &mut self,
+        section: Section,
+        n: u16,
+        records: &[u8],
+        owner: usize,
+        pointers: impl Iterator<Item = usize>,
+        apex: usize,
+    ) -> Option<usize> {
+        let start = self.room(section, n, records.len())?;
+        let here = &mut self.out[start..start + records.len()];
+        here.copy_from_slice(records);
+        for at in pointers {
+            here[at..at + 2].copy_from_slice(&pointer(apex));
+        }
+        if owner != HEADER {
+            let mut at = 0;
+            while at < here.len() {
+                here[at..at + 2].copy_from_slice(&pointer(owner));
+                at += 12 + usize::from(u16::from_be_bytes([here[at + 10], here[at + 11]]));
+            }
+        }
+        Some(start)
+    }
+
+    /// Writes one record with RDATA in two parts and returns where. `owner`: as in [`Reply::put`].
+    pub fn put_record(
+        &mut self,
+        section: Section,
+        owner: usize,
+        rtype: u16,
+        ttl: u32,
+        rdata: [&[u8]; 2],
+    ) -> Option<usize> {
+        let len = rdata[0].len() + rdata[1].len();
+        let start = self.room(section, 1, 12 + len)?;
+        let here = &mut self.out[start..start + 12 + len];
+        here[0..2].copy_from_slice(&pointer(owner));
+        here[2..4].copy_from_slice(&rtype.to_be_bytes());
+        here[4..6].copy_from_slice(&rtype::CLASS_IN.to_be_bytes());
+        here[6..10].copy_from_slice(&ttl.to_be_bytes());
+        here[10..12].copy_from_slice(&(len as u16).to_be_bytes());
+        here[12..12 + rdata[0].len()].copy_from_slice(rdata[0]);
+        here[12 + rdata[0].len()..].copy_from_slice(rdata[1]);
+        Some(start)
+    }
+
+    /// Sets the TTL of `n` records of equal length at `start`.
+    #[inline]
+    pub fn set_ttls(&mut self, start: usize, n: usize, record_len: usize, ttl: u32) {
+        for i in 0..n {
+            let at = start + i * record_len + 6;
+            self.out[at..at + 4].copy_from_slice(&ttl.to_be_bytes());
+        }
+    }
+
+    /// Takes back every record: the reply is to be an error after all.
+    pub fn clear(&mut self, question_end: usize) {
+        self.at = question_end;
+        self.counts = [0; 3];
+        self.truncated = false;
+    }
+
+    /// Writes OPT and header and returns the length. `server_udp_size`: what this server takes over UDP.
+    #[inline]
+    pub fn finish(
+        self,
+        request: &Request,
+        rcode: Rcode,
+        authoritative: bool,
+        scope: u8,
+        server_udp_size: u16,
+    ) -> usize {
+        let Reply { out, mut at, counts, truncated, .. } = self;
+        let mut n_additional = counts[Section::Additional as usize];
+        if let Some(edns) = request.edns {
+            let options_len = edns.ecs.map_or(0, |ecs| ecs.option_len());
+            let opt = &mut out[at..at + OPT_LEN + options_len];
+            opt[0] = 0;
+            opt[1..3].copy_from_slice(&rtype::OPT.to_be_bytes());
+            opt[3..5].copy_from_slice(&server_udp_size.to_be_bytes());
+            opt[5] = (rcode.number() >> 4) as u8;
+            opt[6] = 0;
+            opt[7] = if edns.dnssec_ok { 0x80 } else { 0 };
+            opt[8] = 0;
+            opt[9..11].copy_from_slice(&(options_len as u16).to_be_bytes());
+            if let Some(ecs) = edns.ecs {
+                ecs.compose(scope, &mut opt[OPT_LEN..]);
+            }
+            at += OPT_LEN + options_len;
+            n_additional += 1;
+        }
+        // AD and CD are clear in an authoritative answer without validation (RFC 4035 section 3.1.6), RA
+        // because there is no recursion here, Z because it must be (RFC 1035 section 4.1.1).
+        let kept = out[2] & (OPCODE | RD);
+        out[2] = QR | kept | if authoritative { AA } else { 0 } | if truncated { TC } else { 0 };
+        out[3] = (rcode.number() & 0x0f) as u8;
+        out[4..6].copy_from_slice(&u16::from(request.question_end > HEADER).to_be_bytes());
+        out[6..8].copy_from_slice(&counts[0].to_be_bytes());
+        out[8..10].copy_from_slice(&counts[1].to_be_bytes());
+        out[10..12].copy_from_slice(&n_additional.to_be_bytes());
+        at
+    }
+}
+
+#[inline]
+fn pointer(offset: usize) -> [u8; 2] {
+    (0xc000 | offset as u16).to_be_bytes()
+}

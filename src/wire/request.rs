@@ -1,0 +1,163 @@
+//! Reading a query.
+//!
+//! ```text
+//!   id u16 | QR opcode AA TC RD u8 | RA Z AD CD RCODE u8 | QDCOUNT | ANCOUNT | NSCOUNT | ARCOUNT u16 each
+//!   question: name, type, class | additional: OPT, TSIG, …
+//! ```
+//!
+//! Every message of at least a header that is not itself a response gets a reply, so a fault found on the
+//! way is kept beside what was read before it: the reply then carries the question if that much was clear.
+
+use crate::wire::edns::Edns;
+use crate::wire::{NameBuf, Rcode, rtype};
+use std::ops::Range;
+
+/// Octets of a message's header.
+pub const HEADER: usize = 12;
+/// The response bit, in the third octet.
+pub const QR: u8 = 0x80;
+/// The opcode, in the third octet.
+pub const OPCODE: u8 = 0x78;
+/// Recursion desired, in the third octet.
+pub const RD: u8 = 0x01;
+
+//----------- Request --------------------------------------------------------
+
+/// Why a message gets no reply at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoReply {
+    /// Shorter than a header: there is no id to reply to.
+    Short,
+    /// Itself a response: replying could loop (RFC 5358, RFC 8906 section 3).
+    Response,
+}
+
+/// A query, as far as it could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// End of the question in the message; 12 if there is none to echo.
+    pub question_end: usize,
+    /// QTYPE; 0 without question.
+    pub qtype: u16,
+    /// QCLASS; 0 without question.
+    pub qclass: u16,
+    /// The OPT record, if one was read.
+    pub edns: Option<Edns>,
+    /// The TSIG record's place in the message, if it is signed.
+    pub tsig: Option<Range<usize>>,
+    /// The reply's RCODE, where what was read decides it.
+    pub fault: Option<Rcode>,
+}
+
+impl Request {
+    /// Reads a message, the question's name into `name`.
+    ///
+    /// # Errors
+    /// [`NoReply`] for what must not be replied to.
+    #[inline]
+    pub fn parse(message: &[u8], name: &mut NameBuf) -> Result<Request, NoReply> {
+        let Some(header) = message.first_chunk::<HEADER>() else { return Err(NoReply::Short) };
+        if header[2] & QR != 0 {
+            return Err(NoReply::Response);
+        }
+        let mut request = Request { question_end: HEADER, qtype: 0, qclass: 0, edns: None, tsig: None, fault: None };
+        // RFC 8906 section 3.1.4: an opcode that is not known is NOTIMP, whatever follows the header.
+        request.fault =
+            if header[2] & OPCODE != 0 { Some(Rcode::NotImp) } else { request.read(message, header, name).err() };
+        Ok(request)
+    }
+
+    #[inline]
+    fn read(&mut self, message: &[u8], header: &[u8; HEADER], name: &mut NameBuf) -> Result<(), Rcode> {
+        let count = |i: usize| u16::from_be_bytes([header[i], header[i + 1]]);
+        // RFC 9619 section 4: a QUERY has one question. None at all would be for cookies (RFC 7873 section 5.4).
+        if count(4) != 1 {
+            return Err(Rcode::FormErr);
+        }
+        let len = name.parse(&message[HEADER..]).ok_or(Rcode::FormErr)?;
+        let at = HEADER + len;
+        let Some(&[t0, t1, c0, c1]) = message.get(at..at + 4) else { return Err(Rcode::FormErr) };
+        self.qtype = u16::from_be_bytes([t0, t1]);
+        self.qclass = u16::from_be_bytes([c0, c1]);
+        self.question_end = at + 4;
+        // Only a transfer's query has records before the additional section (RFC 1995 section 3).
+        if count(6) != 0 || (count(8) != 0 && self.qtype != rtype::IXFR) {
+            return Err(Rcode::FormErr);
+        }
+        let mut at = self.question_end;
+        for _ in 0..count(8) {
+            at = Record::parse(message, at).ok_or(Rcode::FormErr)?.end;
+        }
+        let n_additional = count(10);
+        for i in 0..n_additional {
+            let record = Record::parse(message, at).ok_or(Rcode::FormErr)?;
+            match record.rtype {
+                rtype::OPT => {
+                    // RFC 6891 section 6.1.1: one OPT, owned by the root.
+                    if self.edns.is_some() || message[at] != 0 {
+                        return Err(Rcode::FormErr);
+                    }
+                    let (edns, well_formed) = Edns::parse(record.class, record.ttl, &message[record.rdata..record.end]);
+                    self.edns = Some(edns);
+                    if !well_formed {
+                        return Err(Rcode::FormErr);
+                    }
+                }
+                // RFC 8945 section 5.1: one TSIG, the last record of all.
+                rtype::TSIG if i + 1 < n_additional => return Err(Rcode::FormErr),
+                rtype::TSIG => self.tsig = Some(at..record.end),
+                _ => {}
+            }
+            at = record.end;
+        }
+        if at != message.len() {
+            // Octets after the last record: the counts are wrong or the sender is. RFCs are silent; our choice,
+            // because a message that two readers could take for two things is not well-formed.
+            return Err(Rcode::FormErr);
+        }
+        if self.edns.is_some_and(|e| e.version != 0) {
+            return Err(Rcode::BadVers);
+        }
+        Ok(())
+    }
+}
+
+/// Where a record's parts are.
+struct Record {
+    rtype: u16,
+    class: u16,
+    ttl: u32,
+    rdata: usize,
+    end: usize,
+}
+
+impl Record {
+    #[inline]
+    fn parse(message: &[u8], start: usize) -> Option<Record> {
+        let at = skip_name(message, start)?;
+        let &[t0, t1, c0, c1, l0, l1, l2, l3, r0, r1] = message.get(at..at + 10)?.first_chunk::<10>()?;
+        let rdata = at + 10;
+        let end = rdata + usize::from(u16::from_be_bytes([r0, r1]));
+        (end <= message.len()).then_some(Record {
+            rtype: u16::from_be_bytes([t0, t1]),
+            class: u16::from_be_bytes([c0, c1]),
+            ttl: u32::from_be_bytes([l0, l1, l2, l3]),
+            rdata,
+            end,
+        })
+    }
+}
+
+/// The offset after a name that may end in a pointer, which is not followed.
+#[inline]
+fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+    let start = at;
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            len @ 1..=63 if at - start < 255 => at += 1 + usize::from(len),
+            0xc0..=0xff => return (at + 2 <= message.len()).then_some(at + 2),
+            _ => return None,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Record types and classes that the server treats in a way of their own (IANA DNS parameters).
+
+/// IPv4 address (RFC 1035 section 3.4.1).
+pub const A: u16 = 1;
+/// Name server (RFC 1035 section 3.3.11).
+pub const NS: u16 = 2;
+/// Alias (RFC 1035 section 3.3.1).
+pub const CNAME: u16 = 5;
+/// Start of authority (RFC 1035 section 3.3.13).
+pub const SOA: u16 = 6;
+/// Pointer (RFC 1035 section 3.3.12).
+pub const PTR: u16 = 12;
+/// Host information (RFC 1035 section 3.3.2); the minimal answer to ANY (RFC 8482 section 4.2).
+pub const HINFO: u16 = 13;
+/// Mail exchange (RFC 1035 section 3.3.9).
+pub const MX: u16 = 15;
+/// Text (RFC 1035 section 3.3.14).
+pub const TXT: u16 = 16;
+/// IPv6 address (RFC 3596).
+pub const AAAA: u16 = 28;
+/// Service location (RFC 2782).
+pub const SRV: u16 = 33;
+/// Alias of everything below (RFC 6672).
+pub const DNAME: u16 = 39;
+/// EDNS pseudo record (RFC 6891).
+pub const OPT: u16 = 41;
+/// Delegation signer, which lives at the parent (RFC 4034 section 5).
+pub const DS: u16 = 43;
+/// Service binding (RFC 9460).
+pub const SVCB: u16 = 64;
+/// Service binding for HTTPS (RFC 9460).
+pub const HTTPS: u16 = 65;
+/// Key exchange, a meta type (RFC 2930).
+pub const TKEY: u16 = 249;
+/// Transaction signature, a meta type (RFC 8945).
+pub const TSIG: u16 = 250;
+/// Incremental transfer, a query type (RFC 1995).
+pub const IXFR: u16 = 251;
+/// Full transfer, a query type (RFC 5936).
+pub const AXFR: u16 = 252;
+/// Mailbox records, a query type nobody serves (RFC 1035 section 3.2.3).
+pub const MAILB: u16 = 253;
+/// Mail agent records, a query type nobody serves (RFC 1035 section 3.2.3).
+pub const MAILA: u16 = 254;
+/// Everything, answered minimally (RFC 8482).
+pub const ANY: u16 = 255;
+
+/// The Internet class.
+pub const CLASS_IN: u16 = 1;
+/// The Chaos class, where servers speak of themselves.
+pub const CLASS_CH: u16 = 3;

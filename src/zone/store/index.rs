@@ -1,0 +1,124 @@
+//! The table that finds a zone's nodes by the hash of their name.
+//!
+//! Open addressing with linear probing, at most seven tenths full. An entry is a node's offset over four in
+//! its low bits, and above it a tag: as many low bits of the hash as there is room for. The home slot comes
+//! from the high half of the hash, so tag and home are independent.
+
+use crate::wire::name::suffix_hash;
+use crate::zone::store::NODE_HEADER;
+
+//----------- Index ----------------------------------------------------------
+
+/// Hash → arena offset of a node.
+pub(super) struct Index {
+    slots: Vec<u32>,
+    n: usize,
+    offset_bits: u32,
+}
+
+impl Index {
+    /// Room for `n` nodes in an arena of `arena_len` octets.
+    pub(super) fn new(n: usize, arena_len: usize) -> Index {
+        let offset_bits = usize::BITS - (arena_len >> 2).leading_zeros();
+        Index { slots: vec![0; n * 10 / 7 + 2], n: 0, offset_bits: offset_bits.clamp(8, 32) }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>()
+    }
+
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        (((hash >> 32) * self.slots.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn tag(&self, hash: u64) -> u32 {
+        ((hash & 0xffff_ffff) << self.offset_bits) as u32
+    }
+
+    #[inline]
+    fn offset(&self, entry: u32) -> usize {
+        let mask = ((1u64 << self.offset_bits) - 1) as u32;
+        ((entry & mask) as usize) << 2
+    }
+
+    /// The first node with this hash's tag that `is_it` accepts.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        let mask = ((1u64 << self.offset_bits) - 1) as u32;
+        let (mut i, tag) = (self.home(hash), self.tag(hash));
+        loop {
+            let entry = self.slots[i];
+            if entry == 0 {
+                return None;
+            }
+            if entry & !mask == tag {
+                let at = self.offset(entry);
+                if is_it(at) {
+                    return Some(at);
+                }
+            }
+            i += 1;
+            if i == self.slots.len() {
+                i = 0;
+            }
+        }
+    }
+
+    /// Every node's offset.
+    pub(super) fn offsets(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().filter(|e| **e != 0).map(|e| self.offset(*e))
+    }
+
+    /// Puts in a node that is not there yet and for which there is room.
+    pub(super) fn put(&mut self, hash: u64, at: usize) {
+        let mut i = self.home(hash);
+        while self.slots[i] != 0 {
+            i = (i + 1) % self.slots.len();
+        }
+        self.slots[i] = self.tag(hash) | (at >> 2) as u32;
+        self.n += 1;
+    }
+
+    /// Puts in a node of a finished arena, growing where needed.
+    pub(super) fn insert(&mut self, hash: u64, at: usize, arena: &[u8], apex_hash: u64) {
+        self.make_room(arena, apex_hash);
+        self.put(hash, at);
+    }
+
+    /// Lets the node at `old` be found at `new`.
+    pub(super) fn replace(&mut self, hash: u64, old: usize, new: usize, arena: &[u8], apex_hash: u64) {
+        self.make_room(arena, apex_hash);
+        let mut i = self.home(hash);
+        while self.slots[i] != 0 {
+            if self.offset(self.slots[i]) == old {
+                self.slots[i] = self.tag(hash) | (new >> 2) as u32;
+                return;
+            }
+            i = (i + 1) % self.slots.len();
+        }
+    }
+
+    /// Rebuilds the table if one more node would crowd it or the arena has outgrown the offsets.
+    fn make_room(&mut self, arena: &[u8], apex_hash: u64) {
+        if (self.n + 1) * 10 <= self.slots.len() * 7 && (arena.len() >> 2) >> self.offset_bits == 0 {
+            return;
+        }
+        let mut grown = Index::new((self.n + 8) * 3 / 2, arena.len() * 2);
+        for at in self.offsets() {
+            let name = &arena[at + NODE_HEADER..at + NODE_HEADER + arena[at + 1] as usize];
+            grown.put(hash_relative(name, apex_hash), at);
+        }
+        *self = grown;
+    }
+}
+
+/// The suffix hash of a relative name under an apex.
+fn hash_relative(name: &[u8], apex_hash: u64) -> u64 {
+    if name.is_empty() {
+        return apex_hash;
+    }
+    let (label, rest) = name[1..].split_at(name[0] as usize);
+    suffix_hash(hash_relative(rest, apex_hash), label)
+}

@@ -1,0 +1,417 @@
+//! One zone, packed for answering.
+//!
+//! All nodes of a zone lie in one arena of octets, and one open-addressing table of `u32` finds them by the
+//! suffix hash of their name. Records are stored as they stand in an answer, so that answering is one probe and
+//! one copy:
+//!
+//! ```text
+//! node      flags u8 | name length u8 | n_rrsets u16 | name, relative to the apex, lower case
+//!           | group u16 (steered nodes only) | RRsets, ascending by type
+//! RRset     type u16 | n u16 | length u16 | n_extra u16 | records | n_extra × u16
+//! record    c00c | type | class | TTL | RDLENGTH | RDATA, in network order
+//! extra     positions in `records` of pointers to the apex; for NS: their number first, and after them
+//!           the glue, four words each: position of the target's name, 1 if below this cut, node (low, high)
+//! ```
+//!
+//! `c00c` points to the question's name. Names within the zone in the RDATA of NS, CNAME, PTR, MX and SOA are
+//! stored as labels and a pointer to be filled in with the place of the apex in the message at hand; names in
+//! other types are never compressed (RFC 3597 section 4, RFC 6672 section 2.5). Nodes start at multiples of four,
+//! and a table entry is the node's offset over four with as many bits of the hash above it as there is room
+//! for, so that a probe of an absent name rarely touches the arena.
+//!
+//! Empty non-terminals are nodes without RRsets. Names below a zone cut or a DNAME are there (they may be
+//! glue) but flagged, and a lookup does not find them as data.
+
+mod build;
+mod index;
+
+pub use build::{Added, Builder};
+
+use crate::id::GroupIdx;
+use crate::wire::{Name, NameBuf, rtype};
+use index::Index;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What a node is, besides its records.
+pub(crate) mod flag {
+    /// NS below the apex: a zone cut.
+    pub(crate) const CUT: u8 = 1;
+    /// Owns a DNAME.
+    pub(crate) const DNAME: u8 = 2;
+    /// Has a child `*`.
+    pub(crate) const WILDCARD_CHILD: u8 = 4;
+    /// Answered by policy.
+    pub(crate) const STEERED: u8 = 8;
+    /// Lies below a cut or a DNAME: not to be found as data.
+    pub(crate) const OCCLUDED: u8 = 16;
+}
+
+/// Octets of an RRset's header.
+const RRSET_HEADER: usize = 8;
+/// Octets of a node's header.
+const NODE_HEADER: usize = 4;
+/// Octets of a stored record before its RDATA.
+pub(crate) const RECORD_HEADER: usize = 12;
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> usize {
+    usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+}
+
+//----------- Zone -----------------------------------------------------------
+
+/// A zone that can be answered from. Made by [`Builder`].
+pub struct Zone {
+    apex: Name,
+    apex_hash: u64,
+    arena: Vec<u8>,
+    index: Index,
+    /// Where the SOA with the TTL of negative answers is; 0 without SOA.
+    negative_at: usize,
+    serial: u32,
+    n_names: usize,
+    n_rrsets: usize,
+    n_records: usize,
+    oversized: Vec<(Name, u16)>,
+}
+
+impl Zone {
+    /// The apex.
+    pub fn apex(&self) -> &Name {
+        &self.apex
+    }
+
+    /// The suffix hash of the apex.
+    pub fn apex_hash(&self) -> u64 {
+        self.apex_hash
+    }
+
+    /// The SOA's serial; 0 without SOA.
+    pub fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// Number of owner names with records, glue included.
+    pub fn n_names(&self) -> usize {
+        self.n_names
+    }
+
+    /// Number of RRsets.
+    pub fn n_rrsets(&self) -> usize {
+        self.n_rrsets
+    }
+
+    /// Number of records.
+    pub fn n_records(&self) -> usize {
+        self.n_records
+    }
+
+    /// RRsets too long for any message: their owner and type. Records that did not fit were left out.
+    pub fn oversized(&self) -> &[(Name, u16)] {
+        &self.oversized
+    }
+
+    /// Octets of memory held.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Zone>() + self.arena.capacity() + self.index.memory_bytes()
+    }
+
+    /// The node of suffix `i` of `name`, with the apex at suffix `apex`; occluded ones too.
+    #[inline]
+    pub(crate) fn node(&self, name: &NameBuf, i: usize, apex: usize) -> Option<Node<'_>> {
+        let relative = &name.as_wire()[name.start(i)..name.start(apex)];
+        self.index.find(name.hash_from(i), |at| self.node_at(at).relative_name() == relative).map(|at| self.node_at(at))
+    }
+
+    /// The node `*` below suffix `i` of `name`.
+    #[inline]
+    pub(crate) fn wildcard_node(&self, name: &NameBuf, i: usize, apex: usize) -> Option<Node<'_>> {
+        let parent = &name.as_wire()[name.start(i)..name.start(apex)];
+        let hash = crate::wire::name::suffix_hash(name.hash_from(i), b"*");
+        self.index
+            .find(hash, |at| self.node_at(at).relative_name().strip_prefix(b"\x01*") == Some(parent))
+            .map(|at| self.node_at(at))
+    }
+
+    #[inline]
+    fn node_at(&self, at: usize) -> Node<'_> {
+        Node { zone: self, at }
+    }
+
+    /// The node at a name of the zone, empty non-terminals and names below cuts included.
+    pub fn node_of(&self, name: &Name) -> Option<Node<'_>> {
+        if !name.is_within(&self.apex) {
+            return None;
+        }
+        let buf = NameBuf::from(name);
+        self.node(&buf, 0, buf.n_labels() - self.apex.labels().count())
+    }
+
+    /// An RRset as the zone holds it, glue below cuts included. Takes no part in answering.
+    pub fn rrset(&self, name: &Name, rtype: u16) -> Option<RRset<'_>> {
+        self.node_of(name)?.rrset(rtype)
+    }
+
+    /// The SOA with the TTL for negative answers: the lesser of its own and MINIMUM (RFC 2308 section 5).
+    pub(crate) fn negative_soa(&self) -> Option<RRset<'_>> {
+        (self.negative_at != 0).then(|| self.rrset_at(self.negative_at).0)
+    }
+
+    /// Every node, in no particular order.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        self.index.offsets().map(|at| self.node_at(at))
+    }
+
+    /// The RRset at an arena offset, and the offset after it.
+    #[inline]
+    fn rrset_at(&self, at: usize) -> (RRset<'_>, usize) {
+        let (rtype, n) = (word(&self.arena, at) as u16, word(&self.arena, at + 2) as u16);
+        let (len, n_extra) = (word(&self.arena, at + 4), word(&self.arena, at + 6));
+        let start = at + RRSET_HEADER;
+        let end = start + len + 2 * n_extra;
+        let body = &self.arena[start..end];
+        let (records, extra) = body.split_at(len);
+        let ttl = u32::from_be_bytes([records[6], records[7], records[8], records[9]]);
+        (RRset { rtype, ttl, n, records, extra, zone: self }, end)
+    }
+
+    /// Marks a name as answered by a group, making its node if there is none.
+    ///
+    /// The node is copied to the end of the arena with room for the group, so that names which are not steered
+    /// pay nothing. `apex`: the suffix of `name` that is this zone's apex.
+    pub(crate) fn steer(&mut self, name: &NameBuf, apex: usize, group: GroupIdx) {
+        for i in (0..apex).rev() {
+            if self.node(name, i, apex).is_none() {
+                let above = self.node(name, i + 1, apex).map_or(0, |n| n.flags());
+                let occluded = above & (flag::CUT | flag::DNAME | flag::OCCLUDED) != 0;
+                self.insert_empty(name, i, apex, if occluded { flag::OCCLUDED } else { 0 });
+                if name.label(i) == b"*"
+                    && let Some(parent) = self.node(name, i + 1, apex)
+                {
+                    let at = parent.at;
+                    self.arena[at] |= flag::WILDCARD_CHILD;
+                }
+            }
+        }
+        let Some(old) = self.node(name, 0, apex) else { return };
+        let (old, rrsets, end) = (old.at, old.rrsets_start(), old.end());
+        if self.arena[old] & flag::STEERED != 0 {
+            let at = rrsets - 2;
+            self.arena[at..rrsets].copy_from_slice(&group.0.to_le_bytes());
+            return;
+        }
+        self.align();
+        let new = self.arena.len();
+        self.arena.extend_from_within(old..rrsets);
+        self.arena[new] |= flag::STEERED;
+        self.arena.extend_from_slice(&group.0.to_le_bytes());
+        self.arena.extend_from_within(rrsets..end);
+        self.index.replace(name.hash_from(0), old, new, &self.arena, self.apex_hash);
+    }
+
+    fn align(&mut self) {
+        self.arena.resize(self.arena.len().next_multiple_of(4), 0);
+    }
+
+    fn insert_empty(&mut self, name: &NameBuf, i: usize, apex: usize, flags: u8) {
+        self.align();
+        let at = self.arena.len();
+        let relative = &name.as_wire()[name.start(i)..name.start(apex)];
+        self.arena.extend_from_slice(&[flags, relative.len() as u8, 0, 0]);
+        self.arena.extend_from_slice(relative);
+        self.index.insert(name.hash_from(i), at, &self.arena, self.apex_hash);
+    }
+}
+
+impl fmt::Debug for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Zone({} serial {}, {} names)", self.apex, self.serial, self.n_names)
+    }
+}
+
+//----------- Node -----------------------------------------------------------
+
+/// One name of a zone.
+#[derive(Clone, Copy)]
+pub struct Node<'z> {
+    zone: &'z Zone,
+    at: usize,
+}
+
+impl<'z> Node<'z> {
+    #[inline]
+    pub(crate) fn flags(self) -> u8 {
+        self.zone.arena[self.at]
+    }
+
+    /// The name's labels before the apex, lower case, without the root label.
+    #[inline]
+    pub(crate) fn relative_name(self) -> &'z [u8] {
+        let arena = &self.zone.arena;
+        &arena[self.at + NODE_HEADER..self.at + NODE_HEADER + arena[self.at + 1] as usize]
+    }
+
+    /// The absolute name.
+    pub fn name(self) -> Name {
+        let wire = [self.relative_name(), self.zone.apex.as_wire()].concat();
+        Name::from_wire(&wire).expect("the builder took it from a Name")
+    }
+
+    /// Whether it lies below a zone cut or a DNAME, so that a lookup does not find it as data.
+    pub fn is_occluded(self) -> bool {
+        self.flags() & flag::OCCLUDED != 0
+    }
+
+    /// Whether it is a zone cut: NS below the apex.
+    pub fn is_cut(self) -> bool {
+        self.flags() & flag::CUT != 0
+    }
+
+    /// Whether there are no records here.
+    pub fn is_empty(self) -> bool {
+        self.n_rrsets() == 0
+    }
+
+    #[inline]
+    fn n_rrsets(self) -> usize {
+        word(&self.zone.arena, self.at + 2)
+    }
+
+    #[inline]
+    fn rrsets_start(self) -> usize {
+        let arena = &self.zone.arena;
+        let steered = usize::from(arena[self.at] & flag::STEERED != 0);
+        self.at + NODE_HEADER + arena[self.at + 1] as usize + 2 * steered
+    }
+
+    /// The group that answers addresses here, at steered nodes.
+    #[inline]
+    pub fn group(self) -> Option<GroupIdx> {
+        if self.flags() & flag::STEERED == 0 {
+            return None;
+        }
+        Some(GroupIdx(word(&self.zone.arena, self.rrsets_start() - 2) as u16))
+    }
+
+    /// The RRset of a type.
+    #[inline]
+    pub fn rrset(self, rtype: u16) -> Option<RRset<'z>> {
+        let arena = &self.zone.arena;
+        let mut at = self.rrsets_start();
+        for _ in 0..self.n_rrsets() {
+            let here = word(arena, at) as u16;
+            if here >= rtype {
+                return (here == rtype).then(|| self.zone.rrset_at(at).0);
+            }
+            at += RRSET_HEADER + word(arena, at + 4) + 2 * word(arena, at + 6);
+        }
+        None
+    }
+
+    /// All RRsets, ascending by type.
+    pub fn rrsets(self) -> impl Iterator<Item = RRset<'z>> {
+        let mut at = self.rrsets_start();
+        (0..self.n_rrsets()).map(move |_| {
+            let (rrset, next) = self.zone.rrset_at(at);
+            at = next;
+            rrset
+        })
+    }
+
+    fn end(self) -> usize {
+        let mut at = self.rrsets_start();
+        for _ in 0..self.n_rrsets() {
+            at = self.zone.rrset_at(at).1;
+        }
+        at
+    }
+}
+
+//----------- RRset ----------------------------------------------------------
+
+/// The records of one name and type.
+#[derive(Clone, Copy)]
+pub struct RRset<'z> {
+    /// The type.
+    pub rtype: u16,
+    /// The TTL in seconds, one for all records (RFC 2181 section 5.2).
+    pub ttl: u32,
+    /// Number of records, at least 1.
+    pub n: u16,
+    records: &'z [u8],
+    extra: &'z [u8],
+    zone: &'z Zone,
+}
+
+/// A name server of a referral whose addresses the zone knows.
+pub(crate) struct Glue<'z> {
+    /// Where in the RRset's records the server's name starts.
+    pub name_at: usize,
+    /// Below the very cut that is referred to: needed to get any further (RFC 9471 section 3.1).
+    pub in_domain: bool,
+    /// The node with the addresses.
+    pub node: Node<'z>,
+}
+
+impl<'z> RRset<'z> {
+    /// The records as they stand in an answer to a question for their owner.
+    #[inline]
+    pub(crate) fn records(&self) -> &'z [u8] {
+        self.records
+    }
+
+    /// Positions in [`RRset::records`] of two-octet pointers to the apex, ascending.
+    #[inline]
+    pub(crate) fn apex_pointers(&self) -> impl Iterator<Item = usize> + use<'z> {
+        let list = if self.rtype == rtype::NS { &self.extra[2..2 + 2 * word(self.extra, 0)] } else { self.extra };
+        list.chunks_exact(2).map(|c| word(c, 0))
+    }
+
+    /// The glue of a zone cut's NS, in-domain first.
+    pub(crate) fn glue(&self) -> impl Iterator<Item = Glue<'z>> + use<'z> {
+        let zone = self.zone;
+        let list = if self.rtype == rtype::NS { &self.extra[2 + 2 * word(self.extra, 0)..] } else { &[] };
+        list.chunks_exact(8).map(move |c| Glue {
+            name_at: word(c, 0),
+            in_domain: word(c, 2) != 0,
+            node: zone.node_at((word(c, 4) | word(c, 6) << 16) << 2),
+        })
+    }
+
+    /// The RDATA of every record in wire form, names uncompressed.
+    pub fn rdatas(&self) -> impl Iterator<Item = Cow<'z, [u8]>> + use<'z> {
+        let (records, apex) = (self.records, self.zone.apex.as_wire());
+        let mut pointers = self.apex_pointers().peekable();
+        let mut at = 0;
+        (0..self.n).map(move |_| {
+            let start = at + RECORD_HEADER;
+            let end = start + usize::from(u16::from_be_bytes([records[start - 2], records[start - 1]]));
+            at = end;
+            if pointers.peek().is_none_or(|p| *p >= end) {
+                return Cow::Borrowed(&records[start..end]);
+            }
+            let (mut whole, mut from) = (Vec::with_capacity(end - start + 2 * apex.len()), start);
+            while let Some(p) = pointers.next_if(|p| *p < end) {
+                whole.extend_from_slice(&records[from..p]);
+                whole.extend_from_slice(apex);
+                from = p + 2;
+            }
+            whole.extend_from_slice(&records[from..end]);
+            Cow::Owned(whole)
+        })
+    }
+}
+
+impl fmt::Debug for RRset<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RRset")
+            .field("rtype", &self.rtype)
+            .field("ttl", &self.ttl)
+            .field("rdatas", &self.rdatas().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
