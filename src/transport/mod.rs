@@ -1,1 +1,21 @@
 //! The sockets around `answer`.
+//!
+//! ```text
+//!   server              binds, starts, stops
+//!   datagrams           udp → mmsg              a thread and a socket per core, in batches
+//!   streams             tcp → gate, stream      one small tokio loop per stream thread, pipelined
+//!   both                handler                 answer one query, enter it into the books
+//! ```
+//!
+//! All `unsafe` is in `mmsg` and `sys`. Linux only: batches of datagrams are its system calls.
+
+pub mod gate;
+pub mod handler;
+pub mod mmsg;
+pub mod server;
+pub mod stream;
+pub mod sys;
+pub mod tcp;
+pub mod udp;
+
+pub use server::{Bound, Config, Server};

@@ -1,0 +1,81 @@
+//! What the sockets hand queries to.
+//!
+//! The sockets are generic over it, so that a call is static, and so that they can be tried out with a
+//! few lines in its place.
+
+use crate::exchange::books::Page;
+use crate::exchange::{Silence, Transport};
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Answers queries. Each thread has its own.
+pub trait Handler {
+    /// What stays the same for a batch of queries: the snapshot.
+    type State;
+
+    /// Called before each batch.
+    fn begin(&self) -> Self::State;
+
+    /// Answers one query of the batch. `out` holds at least 4,096 octets for datagrams and 65,535 for streams.
+    fn answer(
+        &mut self,
+        state: &Self::State,
+        query: &[u8],
+        client: IpAddr,
+        transport: Transport,
+        out: &mut [u8],
+    ) -> Said;
+}
+
+/// What became of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// `out[..len]` is the reply.
+    Reply {
+        /// Octets, at least 12.
+        len: usize,
+        /// The rcode, its EDNS bits included.
+        rcode: u16,
+        /// Whether TC is set.
+        truncated: bool,
+    },
+    /// There is none.
+    Silence(Silence),
+}
+
+/// Has one query answered and entered into the books; returns the length of the reply, 0 for none.
+///
+/// A handler that panics has a bug, but its thread has other clients: this query gets SERVFAIL (a bare
+/// header) and the thread goes on. Catching costs nothing where nothing is thrown.
+#[inline]
+pub(crate) fn settle<H: Handler>(
+    handler: &mut H,
+    state: &H::State,
+    query: &[u8],
+    client: IpAddr,
+    transport: Transport,
+    out: &mut [u8],
+    page: &Page,
+) -> usize {
+    let said = catch_unwind(AssertUnwindSafe(|| handler.answer(state, query, client, transport, out)));
+    match said.unwrap_or_else(|_| servfail(query, out)) {
+        Said::Reply { len, rcode, truncated } => {
+            page.reply(transport, rcode, truncated);
+            len
+        }
+        Said::Silence(why) => {
+            page.silence(transport, why);
+            0
+        }
+    }
+}
+
+#[cold]
+fn servfail(query: &[u8], out: &mut [u8]) -> Said {
+    let Some(head) = query.get(..4) else { return Said::Silence(Silence::Short) };
+    out[..12].fill(0);
+    out[..2].copy_from_slice(&head[..2]);
+    out[2] = 0x80 | head[2] & 0x79; // QR; opcode and RD as asked (RFC 1035 section 4.1.1)
+    out[3] = 2;
+    Said::Reply { len: 12, rcode: 2, truncated: false }
+}

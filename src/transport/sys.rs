@@ -1,0 +1,87 @@
+//! The few settings of sockets and threads that have no safe wrapper.
+//!
+//! Together with [`crate::transport::mmsg`] this file holds all `unsafe` of the sockets.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Sets an option of a socket whose value is a C `int`.
+///
+/// # Errors
+/// Whatever setsockopt(2) says.
+pub fn set_option(socket: BorrowedFd<'_>, level: i32, option: i32, value: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as it is borrowed; the pointer and the length describe
+    // `value`, which lives through the call, and the kernel only reads it.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of_val(&value) as libc::socklen_t,
+        )
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ties the calling thread to the `nth` (modulo their number) of the processors it may run on.
+///
+/// # Errors
+/// Whatever sched_getaffinity(2) or sched_setaffinity(2) say.
+pub fn pin_to_core(nth: usize) -> io::Result<()> {
+    // SAFETY: a cpu_set_t is a plain bit mask, for which all zeroes is the empty set.
+    let (mut allowed, mut one): (libc::cpu_set_t, libc::cpu_set_t) = unsafe { std::mem::zeroed() };
+    // SAFETY: pointer and size describe `allowed`; 0 is the calling thread.
+    if unsafe { libc::sched_getaffinity(0, size_of_val(&allowed), &raw mut allowed) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the positions are below CPU_SETSIZE, and `allowed` is initialised.
+    let cores: Vec<usize> =
+        (0..libc::CPU_SETSIZE as usize).filter(|c| unsafe { libc::CPU_ISSET(*c, &allowed) }).collect();
+    let Some(core) = cores.get(nth % cores.len().max(1)) else { return Ok(()) };
+    // SAFETY: the position came out of the mask's own range.
+    unsafe { libc::CPU_SET(*core, &mut one) };
+    // SAFETY: pointer and size describe `one`; 0 is the calling thread.
+    if unsafe { libc::sched_setaffinity(0, size_of_val(&one), &raw const one) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Raises the soft limit of open files to `wanted`, or as near as the hard limit lets; never lowers it.
+/// Returns the limit that holds from now on.
+///
+/// # Errors
+/// Whatever getrlimit(2) or setrlimit(2) say.
+pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live rlimit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let next = wanted.min(limit.rlim_max).max(limit.rlim_cur);
+    if next > limit.rlim_cur {
+        limit.rlim_cur = next;
+        // SAFETY: as above; the kernel only reads it.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn settings_are_taken_or_refused() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, 100_000).unwrap();
+        assert!(set_option(socket.as_fd(), libc::SOL_SOCKET, -1, 1).is_err());
+        let now = raise_open_files(0).unwrap();
+        assert_eq!(raise_open_files(now).unwrap(), now);
+        std::thread::spawn(|| pin_to_core(12_345).unwrap()).join().unwrap();
+    }
+}

@@ -1,0 +1,88 @@
+//! Queries in datagrams: one thread, one socket, one batch after the other.
+//!
+//! Every thread has its own socket on the same port (SO_REUSEPORT) and the kernel deals the clients out,
+//! so threads share nothing. Nothing is allocated, locked or logged per query.
+
+use crate::exchange::books::Page;
+use crate::exchange::{Silence, Transport};
+use crate::transport::handler::{Handler, settle};
+use crate::transport::mmsg::{Batch, Wait};
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Datagrams taken at once.
+pub const BATCH: usize = 32;
+
+/// Most rounds in which a socket that is being stopped is emptied: a client that never pauses shall not
+/// keep the process alive.
+const DRAIN_ROUNDS: usize = 4096;
+
+/// Answers what arrives on `socket` until `stop` is set *and* the socket is shut down for reading, which
+/// wakes a waiting thread; then answers what had already arrived, and returns.
+///
+/// `with_address`: see [`Batch::new`].
+pub fn serve<H: Handler>(socket: &UdpSocket, with_address: bool, mut handler: H, page: &Page, stop: &AtomicBool) {
+    let mut batch = Batch::<BATCH>::new(with_address);
+    let mut troubles = 0;
+    while !stop.load(Ordering::Acquire) {
+        match batch.receive(socket.as_fd(), Wait::ForOne) {
+            Ok(_) => {
+                troubles = 0;
+                round(&mut batch, socket, &mut handler, page);
+            }
+            Err(e) => pause_after(&e, &mut troubles),
+        }
+    }
+    for _ in 0..DRAIN_ROUNDS {
+        match batch.receive(socket.as_fd(), Wait::No) {
+            Ok(_) => round(&mut batch, socket, &mut handler, page),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+}
+
+/// Answers one batch from one state of the handler.
+#[inline]
+fn round<H: Handler>(batch: &mut Batch<BATCH>, socket: &UdpSocket, handler: &mut H, page: &Page) {
+    let mut n_queries = 0;
+    let state = handler.begin();
+    batch.answer(|query, out| {
+        n_queries += 1;
+        let refused = match (query.port, query.cut) {
+            (0, _) => Some(Silence::Sender),
+            (_, true) => Some(Silence::Oversize),
+            _ => None,
+        };
+        if let Some(why) = refused {
+            page.silence(Transport::Udp, why);
+            return 0;
+        }
+        settle(handler, &state, query.bytes, query.addr, Transport::Udp, out, page)
+    });
+    drop(state);
+    page.queries(Transport::Udp, n_queries);
+    let n_unsent = batch.send(socket.as_fd());
+    if n_unsent > 0 {
+        page.unsent(Transport::Udp, n_unsent as u64);
+    }
+}
+
+/// Rides out an error of receiving. An ICMP message about an earlier reply (ECONNREFUSED and its like) is
+/// reported once and means nothing here; lack of memory passes; anything else is said once and
+/// retried ever more slowly, because a server that still answers on its other threads should not exit.
+fn pause_after(error: &io::Error, troubles: &mut u32) {
+    if error.kind() == io::ErrorKind::Interrupted || error.kind() == io::ErrorKind::WouldBlock {
+        return;
+    }
+    *troubles += 1;
+    if *troubles == 3 {
+        tracing::warn!("receiving datagrams fails, retrying: {error}");
+    }
+    if *troubles >= 3 {
+        std::thread::sleep(Duration::from_millis(1 << (*troubles - 3).min(8)));
+    }
+}
