@@ -6,9 +6,14 @@
 pub mod allocate;
 pub mod breaker;
 pub mod candidates;
+pub mod capacity;
 pub mod declared;
+pub mod demand;
 pub mod limits;
 pub mod rows;
+pub mod shadow;
+pub mod silence;
+pub mod ttl;
 pub mod window;
 
 pub use declared::declared_plan;
