@@ -1,6 +1,7 @@
 //! Zones: what the operator's master files say, checked, packed and looked up.
 
 pub mod lookup;
+pub mod rdata;
 pub mod set;
 pub mod store;
 

@@ -1,0 +1,22 @@
+//! RDATA: its text and its wire form, for every type, out of one table.
+//!
+//! [`formats`] lists the fields of each type; [`scan`] walks them over the tokens of an entry, [`print`] over wire
+//! form, so a type is understood in both directions or in none. Types without a row, and any type when written so,
+//! use the form of RFC 3597: `\# length hex`.
+//!
+//! Wire form here is uncompressed, with letters as they were written.
+
+mod check;
+mod codec;
+pub mod formats;
+mod loc;
+mod print;
+mod scan;
+mod svcb;
+
+pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
+pub use print::print;
+pub use scan::scan;
+
+#[cfg(test)]
+mod tests;
