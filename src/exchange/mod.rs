@@ -6,9 +6,11 @@
 
 mod block;
 pub mod books;
+mod compose;
 pub mod snapshot;
 pub mod tally;
 
 pub use books::{Books, Connection, Silence, Transport};
+pub use compose::compose_answers;
 pub use snapshot::{Exchange, MemberAnswer, Snapshot};
 pub use tally::{Tally, TallySum};

@@ -35,8 +35,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// The first snapshot of a process: generation 1, a tally for `n_threads` threads that answer.
     ///
-    /// `plan` and `table` run parallel to `policies` and `cells`; `answers` to the members
-    /// of `policies`.
+    /// `plan` and `table` run parallel to `policies` and `cells`; `answers` is what
+    /// [`crate::exchange::compose_answers`] makes of `policies` and `zones`.
     pub fn first(
         n_threads: usize,
         zones: Arc<ZoneSet>,

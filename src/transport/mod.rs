@@ -4,11 +4,12 @@
 //!   server              binds, starts, stops
 //!   datagrams           udp → mmsg              a thread and a socket per core, in batches
 //!   streams             tcp → gate, stream      one small tokio loop per stream thread, pipelined
-//!   both                handler                 answer one query, enter it into the books
+//!   both                handler, answering      answer one query, enter it into the books
 //! ```
 //!
 //! All `unsafe` is in `mmsg` and `sys`. Linux only: batches of datagrams are its system calls.
 
+pub mod answering;
 pub mod gate;
 pub mod handler;
 pub mod mmsg;
@@ -18,4 +19,5 @@ pub mod sys;
 pub mod tcp;
 pub mod udp;
 
+pub use answering::Answering;
 pub use server::{Bound, Config, Server};

@@ -1,0 +1,93 @@
+//! The handler of the real server: [`answer`] from the current snapshot.
+
+use crate::answer::{Client, Limits, Scratch, answer};
+use crate::exchange::{Exchange, Snapshot, Transport};
+use crate::transport::handler::{Handler, Said};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Answers from whatever snapshot is current when a batch begins.
+pub struct Answering {
+    exchange: Arc<Exchange>,
+    limits: Limits,
+    scratch: Scratch,
+}
+
+impl Answering {
+    /// For thread `thread`, its number in books and tallies. `seed`: see [`Scratch::new`].
+    pub fn new(exchange: Arc<Exchange>, limits: Limits, thread: usize, seed: u64) -> Answering {
+        Answering { exchange, limits, scratch: Scratch::new(thread, seed) }
+    }
+}
+
+impl Handler for Answering {
+    type State = arc_swap::Guard<Arc<Snapshot>>;
+
+    /// Held for one batch only, so that an idle thread keeps no old zones in memory.
+    #[inline]
+    fn begin(&self) -> Self::State {
+        self.exchange.load()
+    }
+
+    #[inline]
+    fn answer(
+        &mut self,
+        snapshot: &Self::State,
+        query: &[u8],
+        addr: IpAddr,
+        transport: Transport,
+        out: &mut [u8],
+    ) -> Said {
+        let client = Client { addr, transport };
+        let outcome = answer(query, client, snapshot, &self.limits, &mut self.scratch, out);
+        match outcome.silence {
+            Some(why) => Said::Silence(why),
+            None => Said::Reply { len: outcome.len, rcode: outcome.rcode.number(), truncated: outcome.truncated },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Books, Silence};
+    use crate::geo::CellMap;
+    use crate::transport::handler::settle;
+    use crate::wire::{Name, rtype};
+    use crate::zone::ZoneSet;
+    use crate::zone::store::Builder;
+
+    fn zones(address: u8) -> Arc<ZoneSet> {
+        let apex: Name = "example.com".parse().unwrap();
+        let mut zone = Builder::new(&apex);
+        zone.add(&apex, rtype::A, 300, &[192, 0, 2, address]);
+        Arc::new(ZoneSet::new(vec![zone.finish()]))
+    }
+
+    /// A batch sees one snapshot from its first query to its last; the next batch sees the new one.
+    #[test]
+    fn a_batch_keeps_its_snapshot() {
+        let (cells, books) = (Arc::new(CellMap::nowhere()), Books::new(1));
+        let first =
+            Snapshot::first(1, zones(1), Arc::default(), cells.clone(), Arc::default(), Arc::default(), Arc::default());
+        let exchange = Arc::new(Exchange::new(first));
+        let mut handler = Answering::new(exchange.clone(), Limits::default(), 0, 0);
+        let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\x03com\0\0\x01\0\x01";
+        let mut out = [0; 4096];
+        let mut last_octet = |handler: &mut Answering, state: &arc_swap::Guard<Arc<Snapshot>>| {
+            let client = [192, 0, 2, 99].into();
+            let len = settle(handler, state, query, client, Transport::Udp, &mut out, books.page(0));
+            out[len - 1]
+        };
+        let batch = handler.begin();
+        assert_eq!(last_octet(&mut handler, &batch), 1);
+        let next = batch.reloaded(zones(2), Arc::default(), cells, Arc::default(), Arc::default(), Arc::default());
+        drop(exchange.publish(next));
+        assert_eq!(last_octet(&mut handler, &batch), 1);
+        let batch = handler.begin();
+        assert_eq!(last_octet(&mut handler, &batch), 2);
+        let said = handler.answer(&batch, b"short", [192, 0, 2, 99].into(), Transport::Udp, &mut [0; 4096]);
+        assert_eq!(said, Said::Silence(Silence::Short));
+        assert_eq!(books.sum()[0].replies[0], 3);
+    }
+}
