@@ -1,1 +1,10 @@
-//! HTTP for people and scrapers.
+//! For people, scrapers and tools: the state of the running server over HTTP and gRPC.
+
+pub mod http;
+pub mod loads;
+pub mod metrics;
+pub mod state;
+pub mod steering;
+
+pub use loads::Loads;
+pub use state::{Source, State};

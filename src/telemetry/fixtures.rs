@@ -6,7 +6,7 @@ use crate::id::PopIdx;
 use crate::policy::{
     AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Role, Route, SteerBy,
 };
-use crate::steering::{Plan, Table};
+use crate::steering::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState, Table};
 use crate::telemetry::check::RawSample;
 use crate::units::LatLon;
 use crate::wire::Name;
@@ -98,4 +98,54 @@ pub fn exchange(plan: Plan) -> Arc<Exchange> {
         Arc::new(plan),
         Arc::new(Table::default()),
     )))
+}
+
+/// A live plan for [`policies`]: ams carries most, dub is Open, shadows are Cold, a forecast exists.
+pub fn plan() -> Plan {
+    let pop = |breaker, silent_secs| PopPlan {
+        breaker,
+        reason: if breaker == BreakerState::Open { "errors 12 % of 3k".into() } else { String::new() },
+        capacity: 40_000.0,
+        target: 34_000.0,
+        load: 700.0,
+        price_ms: 31.0,
+        silent_secs,
+    };
+    let member = |share: f64, usable, shadow| MemberPlan { usable, shadow, share, load: share * 1000.0 };
+    let cold = || member(0.0, Err("Cold"), Some(ShadowState::Cold));
+    let rows = |n: usize| vec![Row { shares: vec![1.0 / n as f32; n] }];
+    let group = |members: Vec<MemberPlan>| GroupPlan {
+        ttl: 30,
+        demand: Demand {
+            now: 1000.0,
+            planned: 1400.0,
+            ahead: Some([[1100.0, 1200.0], [1200.0, 1300.0], [1300.0, 1400.0]]),
+        },
+        rows: rows(members.len()),
+        row_of_cell: vec![0],
+        blind_rows: rows(members.len()),
+        blind_row_of_cell: vec![0],
+        members,
+        short: 0.0,
+    };
+    Plan {
+        decided_at: 1.0,
+        mode: Mode::Live,
+        pops: vec![
+            pop(BreakerState::Closed, 2.0),
+            pop(BreakerState::Open, 3.0),
+            pop(BreakerState::Closed, f64::INFINITY),
+            pop(BreakerState::Closed, f64::INFINITY),
+        ],
+        groups: vec![
+            group(vec![
+                member(0.7, Ok(()), None),
+                member(0.0, Err("Open"), None),
+                cold(),
+                cold(),
+                member(0.3, Ok(()), None),
+            ]),
+            group(vec![member(1.0, Ok(()), None)]),
+        ],
+    }
 }

@@ -71,9 +71,8 @@ impl Default for Config {
 /// A bound socket, ready to serve.
 #[derive(Debug)]
 pub struct Bound {
-    listener: TcpListener,
+    door: Door,
     server: Server,
-    max_connections: usize,
 }
 
 impl Bound {
@@ -100,7 +99,7 @@ impl Bound {
             None => {}
         }
         let listener = TcpListener::bind(addr).await.map_err(|e| Error::Bind(addr, e))?;
-        Ok(Bound { listener, server, max_connections: config.max_connections })
+        Ok(Bound { door: Door::new(listener, config.max_connections, "gRPC"), server })
     }
 
     /// The address it is bound to.
@@ -108,7 +107,7 @@ impl Bound {
     /// # Errors
     /// What the system says.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.door.local_addr()
     }
 
     /// Serves `routes`, health and reflection until `stop` becomes true or its sender is gone; then takes
@@ -116,7 +115,7 @@ impl Bound {
     ///
     /// # Errors
     /// [`Error::Serve`] if the server cannot go on.
-    pub async fn serve(mut self, routes: Routes, stop: watch::Receiver<bool>) -> Result<(), Error> {
+    pub async fn serve(self, routes: Routes, stop: watch::Receiver<bool>) -> Result<(), Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
         let names = ["", proto::telemetry_server::SERVICE_NAME, proto::steering_server::SERVICE_NAME];
         for name in names {
@@ -131,8 +130,16 @@ impl Bound {
         let v1alpha = reflection().build_v1alpha().expect("the descriptors were compiled with the program");
         let routes = routes.add_service(health_service).add_service(v1).add_service(v1alpha);
 
-        let (connections, incoming) = mpsc::channel(16);
-        let acceptor = tokio::spawn(accept(self.listener, self.max_connections, connections));
+        let (connections, incoming) = mpsc::channel::<io::Result<Connection>>(16);
+        let mut door = self.door;
+        let acceptor = tokio::spawn(async move {
+            loop {
+                let (connection, _) = door.accept().await;
+                if connections.send(Ok(connection)).await.is_err() {
+                    return;
+                }
+            }
+        });
         let mut stopping = stop.clone();
         let stopped = async move {
             until_stopped(&mut stopping).await;
@@ -141,7 +148,8 @@ impl Bound {
                 health.set_service_status(name, ServingStatus::NotServing).await;
             }
         };
-        self.server
+        let mut server = self.server;
+        server
             .add_routes(routes)
             .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped)
             .await
@@ -161,38 +169,65 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 //----------- Connections ----------------------------------------------------
 
-async fn accept(listener: TcpListener, max: usize, connections: mpsc::Sender<io::Result<Connection>>) {
-    let room = Arc::new(Semaphore::new(max));
-    let mut full = false;
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(e) => {
-                // Mostly out of file descriptors: others must end first.
-                tracing::warn!("gRPC cannot accept a connection: {e}; trying again in a second");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+/// A listening socket that takes up a bounded number of connections.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+    max: usize,
+    full: bool,
+    what: &'static str,
+}
+
+impl Door {
+    /// Lets in `max` connections at one time; `what` is the word for it in the log.
+    pub fn new(listener: TcpListener, max: usize, what: &'static str) -> Door {
+        Door { listener, room: Arc::new(Semaphore::new(max)), max, full: false, what }
+    }
+
+    /// The address it is bound to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection. While there is no room, new ones are closed at once.
+    pub async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let what = self.what;
+        loop {
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(e) => {
+                    // Mostly out of file descriptors: others must end first.
+                    tracing::warn!("{what} cannot accept a connection: {e}; trying again in a second");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = self.room.clone().try_acquire_owned() else {
+                if !self.full {
+                    let max = self.max;
+                    tracing::warn!(
+                        "{what} has {max} connections, the most allowed; new ones are closed until some end"
+                    );
+                }
+                self.full = true;
                 continue;
-            }
-        };
-        let Ok(permit) = room.clone().try_acquire_owned() else {
-            if !full {
-                tracing::warn!("gRPC has {max} connections, the most allowed; new ones are closed until some end");
-            }
-            full = true;
-            continue;
-        };
-        full = false;
-        // Words to peers are small and wanted at once; a socket that refuses the option still works.
-        let _ = stream.set_nodelay(true);
-        let hello = Some(Box::pin(tokio::time::sleep_until(Instant::now() + HELLO)));
-        if connections.send(Ok(Connection { stream, hello, _permit: permit })).await.is_err() {
-            return;
+            };
+            self.full = false;
+            // Words to peers are small and wanted at once; a socket that refuses the option still works.
+            let _ = stream.set_nodelay(true);
+            let hello = Some(Box::pin(tokio::time::sleep_until(Instant::now() + HELLO)));
+            return (Connection { stream, hello, _permit: permit }, peer);
         }
     }
 }
 
 /// A connection that counts, and that must say something soon.
-struct Connection {
+#[derive(Debug)]
+pub struct Connection {
     stream: TcpStream,
     hello: Option<Pin<Box<Sleep>>>,
     _permit: OwnedSemaphorePermit,

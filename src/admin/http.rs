@@ -1,0 +1,297 @@
+//! HTTP for scrapers, probes and operators' scripts.
+//!
+//! | path | what |
+//! |---|---|
+//! | `GET /healthz` | 200 while the process runs |
+//! | `GET /readyz` | 200 while it answers queries, else 503 |
+//! | `GET /metrics` | OpenMetrics text |
+//! | `GET /state` | the state as JSON, as `floodway pops --json` prints it |
+//! | `POST /reload` | loads zones and policies anew and reports, from loopback listeners only |
+//!
+//! There is no authentication: the listener binds to loopback unless `[admin] allow-remote` says
+//! that something else guards it.
+
+use crate::admin::loads::Reloaded;
+use crate::admin::{Source, metrics};
+use crate::telemetry::listen::{Connection, Door, until_stopped};
+use axum::extract;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Connections at one time: a scraper or two and some people.
+const MAX_CONNECTIONS: usize = 256;
+
+//----------- Admin ----------------------------------------------------------
+
+/// What the listener works with.
+#[derive(Clone)]
+pub struct Admin {
+    /// Where the state comes from.
+    pub source: Source,
+    /// Whether queries are answered.
+    pub ready: watch::Receiver<bool>,
+    /// Loads zones and policies anew; takes its time.
+    pub reload: Arc<dyn Fn() -> Reloaded + Send + Sync>,
+}
+
+/// A bound listener, ready to serve.
+#[derive(Debug)]
+pub struct Bound {
+    door: Door,
+    addr: SocketAddr,
+}
+
+impl Bound {
+    /// Checks that the listener may stand there and binds; port 0 takes a free port.
+    ///
+    /// # Errors
+    /// [`Error::Exposed`] outside loopback without `allow_remote`, [`Error::Bind`] if the address cannot
+    /// be had.
+    pub async fn bind(addr: SocketAddr, allow_remote: bool) -> Result<Bound, Error> {
+        if !is_loopback(addr) && !allow_remote {
+            return Err(Error::Exposed(addr));
+        }
+        let listener = TcpListener::bind(addr).await.map_err(|e| Error::Bind(addr, e))?;
+        let addr = listener.local_addr().map_err(|e| Error::Bind(addr, e))?;
+        Ok(Bound { door: Door::new(listener, MAX_CONNECTIONS, "admin HTTP"), addr })
+    }
+
+    /// The address it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `stop` becomes true or its sender is gone, then until the open requests have ended.
+    ///
+    /// # Errors
+    /// What the system says of the socket.
+    pub async fn serve(self, admin: Admin, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+        let shared = Shared { admin, loopback: is_loopback(self.addr), reloading: AtomicBool::new(false) };
+        let router = Router::new()
+            .route("/healthz", get(async || "ok\n"))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(print_metrics))
+            .route("/state", get(state))
+            .route("/reload", post(reload))
+            .with_state(Arc::new(shared));
+        axum::serve(self.door, router).with_graceful_shutdown(async move { until_stopped(&mut stop).await }).await
+    }
+}
+
+impl axum::serve::Listener for Door {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        Door::accept(self).await
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Door::local_addr(self)
+    }
+}
+
+fn is_loopback(addr: SocketAddr) -> bool {
+    addr.ip().to_canonical().is_loopback()
+}
+
+//----------- Handlers -------------------------------------------------------
+
+struct Shared {
+    admin: Admin,
+    loopback: bool,
+    reloading: AtomicBool,
+}
+
+type Here = extract::State<Arc<Shared>>;
+
+async fn readyz(extract::State(here): Here) -> Response {
+    match *here.admin.ready.borrow() {
+        true => "ready\n".into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not answering queries\n").into_response(),
+    }
+}
+
+async fn print_metrics(extract::State(here): Here) -> Response {
+    match metrics::print(&here.admin.source) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response(),
+    }
+}
+
+async fn state(extract::State(here): Here) -> Response {
+    Json(here.admin.source.state()).into_response()
+}
+
+async fn reload(extract::State(here): Here, headers: HeaderMap) -> Response {
+    if !here.loopback {
+        let text = "this listener is not on loopback; send SIGHUP to reload\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    // A browser on this machine can be led here by any page; it always says by which.
+    if headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "pages of browsers may not reload\n").into_response();
+    }
+    if here.reloading.swap(true, Ordering::AcqRel) {
+        return (StatusCode::CONFLICT, "a reload is under way\n").into_response();
+    }
+    let reload = here.admin.reload.clone();
+    let done = tokio::task::spawn_blocking(move || reload()).await;
+    here.reloading.store(false, Ordering::Release);
+    match done {
+        Ok(done) if done.taken => Json(done).into_response(),
+        Ok(done) => (StatusCode::UNPROCESSABLE_ENTITY, Json(done)).into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the reload failed: {e}\n")).into_response(),
+    }
+}
+
+//----------- Errors ---------------------------------------------------------
+
+/// Why the admin listener does not serve.
+#[derive(Debug)]
+pub enum Error {
+    /// The address can be reached from elsewhere, and nobody has said that this is meant.
+    Exposed(SocketAddr),
+    /// The address cannot be bound.
+    Bind(SocketAddr, io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Exposed(addr) => write!(
+                f,
+                "admin HTTP on {addr} can be reached from elsewhere and has no authentication: listen on \
+                 127.0.0.1, or set `allow-remote = true` in [admin] if something else guards it"
+            ),
+            Error::Bind(addr, e) => write!(f, "admin HTTP cannot listen on {addr}: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::Loads;
+    use crate::clock::Clock;
+    use crate::exchange::Books;
+    use crate::masterfile::{Diagnostic, Report, Severity};
+    use crate::telemetry::{Inbox, fixtures};
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    struct Live {
+        addr: SocketAddr,
+        ready: watch::Sender<bool>,
+        stop: watch::Sender<bool>,
+        served: tokio::task::JoinHandle<io::Result<()>>,
+    }
+
+    async fn start(taken: bool) -> Live {
+        let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
+        let admin = Admin {
+            source: Source {
+                exchange: fixtures::exchange(fixtures::plan()),
+                inbox: Arc::new(Inbox::new(10)),
+                books: Arc::new(Books::new(1)),
+                loads: Arc::new(Loads::default()),
+                clock: Clock::start(),
+            },
+            ready: ready.subscribe(),
+            reload: Arc::new(move || {
+                let mut report = Report::default();
+                report.push(Diagnostic {
+                    severity: if taken { Severity::Warning } else { Severity::Error },
+                    file: "zones/example.com.policy".into(),
+                    line: 9,
+                    column: 37,
+                    width: 7,
+                    text: String::new(),
+                    message: "unknown key \"capcity\"".into(),
+                    help: None,
+                });
+                Reloaded::new(taken, 2, 0.01, report)
+            }),
+        };
+        let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+        let addr = bound.local_addr();
+        let served = tokio::spawn(bound.serve(admin, stop.subscribe()));
+        Live { addr, ready, stop, served }
+    }
+
+    impl Live {
+        /// Sends a request by hand and returns status, headers and body.
+        async fn ask(&self, request: &str) -> (u16, String, String) {
+            let mut stream = TcpStream::connect(self.addr).await.unwrap();
+            let text = format!("{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            stream.write_all(text.as_bytes()).await.unwrap();
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).await.unwrap();
+            let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+            (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
+        }
+    }
+
+    fn run<F: Future<Output = ()>>(test: F) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs") });
+    }
+
+    #[test]
+    fn probes_scrapers_and_people_are_served() {
+        run(async {
+            let live = start(true).await;
+            assert_eq!(live.ask("GET /healthz HTTP/1.1").await.0, 200);
+            assert_eq!(live.ask("GET /readyz HTTP/1.1").await.0, 503);
+            live.ready.send(true).unwrap();
+            assert_eq!(live.ask("GET /readyz HTTP/1.1").await.0, 200);
+            let (status, head, body) = live.ask("GET /metrics HTTP/1.1").await;
+            assert_eq!(status, 200);
+            assert!(head.contains("content-type: application/openmetrics-text"), "{head}");
+            assert!(body.contains("floodway_pop_capacity_requests_per_second"));
+            let (status, _, body) = live.ask("GET /state HTTP/1.1").await;
+            assert_eq!(status, 200);
+            let state: crate::admin::State = serde_json::from_str(&body).unwrap();
+            assert_eq!(state.pops[0].name, "ams.pop.example.com.");
+            assert_eq!(live.ask("GET /nothing HTTP/1.1").await.0, 404);
+            live.stop.send(true).unwrap();
+            live.served.await.unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_reload_reports() {
+        run(async {
+            let live = start(true).await;
+            let (status, _, body) = live.ask("POST /reload HTTP/1.1").await;
+            let report: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!((status, &report["taken"], &report["warnings"]), (200, &true.into(), &1.into()));
+            assert_eq!(report["diagnostics"][0]["column"], 37);
+            let refused = start(false).await;
+            assert_eq!(refused.ask("POST /reload HTTP/1.1").await.0, 422);
+            assert_eq!(live.ask("GET /reload HTTP/1.1").await.0, 405);
+            assert_eq!(live.ask("POST /reload HTTP/1.1\r\nOrigin: https://evil.example").await.0, 403);
+        });
+    }
+
+    #[test]
+    fn outside_loopback_it_wants_to_be_told() {
+        run(async {
+            let error = Bound::bind("0.0.0.0:0".parse().unwrap(), false).await.unwrap_err();
+            assert!(error.to_string().contains("allow-remote"), "{error}");
+            assert!(Bound::bind("0.0.0.0:0".parse().unwrap(), true).await.is_ok());
+        });
+    }
+}

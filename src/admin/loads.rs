@@ -1,0 +1,75 @@
+//! What became of loading zones and policies: counted by who loads, read by metrics.
+
+use crate::masterfile::{Diagnostic, Report};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+//----------- Reloaded -------------------------------------------------------
+
+/// The report of one load, as `POST /reload` returns it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Reloaded {
+    /// Whether it was taken; if not, the server goes on with what it had.
+    pub taken: bool,
+    /// The generation that answers now.
+    pub generation: u64,
+    /// Seconds that it took to load and build.
+    pub seconds: f64,
+    /// Number of errors.
+    pub errors: usize,
+    /// Number of warnings.
+    pub warnings: usize,
+    /// Every problem, with its place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Reloaded {
+    /// A load that ended with `report` after `seconds`, and after which `generation` answers.
+    pub fn new(taken: bool, generation: u64, seconds: f64, report: Report) -> Reloaded {
+        let (errors, warnings) = report.counts();
+        Reloaded { taken, generation, seconds, errors, warnings, diagnostics: report.diagnostics }
+    }
+}
+
+//----------- Loads ----------------------------------------------------------
+
+/// The loads of this process.
+#[derive(Debug, Default)]
+pub struct Loads {
+    inner: Mutex<Counted>,
+}
+
+/// What [`Loads`] has counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counted {
+    /// Loads that were taken, the first one included.
+    pub taken: u64,
+    /// Loads that were refused.
+    pub refused: u64,
+    /// Seconds that the last one took.
+    pub last_secs: f64,
+    /// Unix seconds at which the last taken one was taken; 0 before the first.
+    pub last_taken_at: f64,
+}
+
+impl Loads {
+    /// Counts a load that took `secs` and ended at `at`, unix seconds.
+    pub fn note(&self, taken: bool, secs: f64, at: f64) {
+        let mut counted = self.lock();
+        counted.last_secs = secs;
+        if taken {
+            counted.taken += 1;
+            counted.last_taken_at = at;
+        } else {
+            counted.refused += 1;
+        }
+    }
+
+    /// The counts at this moment.
+    pub fn counted(&self) -> Counted {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,363 @@
+//! The state as OpenMetrics text, for scrapers.
+//!
+//! Built anew for each scrape from the same [`State`] that people see, and from the books of queries, so
+//! that no second set of counters can disagree. Label values come from closed sets: names of the
+//! policies, and the words of our own enums.
+
+use crate::admin::{Source, State};
+use crate::exchange::{Connection, Silence, books};
+use crate::steering::{BreakerState, Mode, ShadowState};
+use crate::telemetry::Refusal;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet as NoExemplar, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+use std::fmt;
+
+/// The content type of what [`print`] gives.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+//----------- print ----------------------------------------------------------
+
+/// Everything that is measured, as text.
+///
+/// # Errors
+/// None in practice: writing to a string does not fail.
+pub fn print(source: &Source) -> Result<String, fmt::Error> {
+    let state = source.state();
+    let mut page = Page::default();
+    process(&mut page, source, &state);
+    queries(&mut page, source);
+    samples(&mut page, source);
+    pops(&mut page, &state);
+    groups(&mut page, &state);
+    members(&mut page, &state);
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(page));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Families of series, in the order they are added.
+#[derive(Debug, Default)]
+struct Page(Vec<Series>);
+
+#[derive(Debug)]
+struct Series {
+    name: String,
+    help: &'static str,
+    rows: Rows,
+}
+
+#[derive(Debug)]
+enum Rows {
+    Gauge(Vec<(Labels, f64)>),
+    Counter(Vec<(Labels, u64)>),
+}
+
+impl Page {
+    /// A gauge with one value per row of labels. `name` ends in its unit.
+    fn gauge(&mut self, name: &str, help: &'static str, rows: impl IntoIterator<Item = (Labels, f64)>) {
+        let rows = Rows::Gauge(rows.into_iter().collect());
+        self.0.push(Series { name: format!("floodway_{name}"), help, rows });
+    }
+
+    /// A counter likewise; the text adds `_total` to its name.
+    fn counter(&mut self, name: &str, help: &'static str, rows: impl IntoIterator<Item = (Labels, u64)>) {
+        let rows = Rows::Counter(rows.into_iter().collect());
+        self.0.push(Series { name: format!("floodway_{name}"), help, rows });
+    }
+}
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for Series { name, help, rows } in &self.0 {
+            match rows {
+                Rows::Gauge(rows) => {
+                    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+                    for (labels, value) in rows {
+                        match labels.is_empty() {
+                            true => family.encode_gauge(value)?,
+                            false => family.encode_family(labels)?.encode_gauge(value)?,
+                        }
+                    }
+                }
+                Rows::Counter(rows) => {
+                    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+                    for (labels, value) in rows {
+                        match labels.is_empty() {
+                            true => family.encode_counter::<NoExemplar, _, u64>(value, None)?,
+                            false => {
+                                family.encode_family(labels)?.encode_counter::<NoExemplar, _, u64>(value, None)?;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    if is { 1.0 } else { 0.0 }
+}
+
+//----------- Process --------------------------------------------------------
+
+fn process(page: &mut Page, source: &Source, state: &State) {
+    let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
+    page.gauge("build_info", "1 for the version of this program", [(version, 1.0)]);
+    let one = |value: f64| [(Labels::new(), value)];
+    page.gauge("snapshot_generation", "Publications of this process, from 1", one(state.generation as f64));
+    if state.decided_at > 0.0 {
+        let age = (state.time - state.decided_at).max(0.0);
+        page.gauge("plan_age_seconds", "Time since the plan was decided", one(age));
+    }
+    let modes = [Mode::Declared, Mode::Live, Mode::Blind, Mode::Stale];
+    let rows = modes.map(|m| (vec![("mode", format!("{m:?}").to_lowercase())], flag(m == state.mode)));
+    page.gauge("plan_mode", "1 for what the plan rests on", rows);
+
+    let loads = source.loads.counted();
+    page.counter(
+        "loads",
+        "Loads of zones and policies, by result",
+        [("taken", loads.taken), ("refused", loads.refused)].map(|(r, n)| (vec![("result", r.to_owned())], n)),
+    );
+    page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
+    page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
+}
+
+//----------- Data plane -----------------------------------------------------
+
+fn queries(page: &mut Page, source: &Source) {
+    let sums = source.books.sum();
+    let by = |s: &books::TransportSum| ("transport", s.transport.label().to_owned());
+    page.counter("queries", "Queries received", sums.iter().map(|s| (vec![by(s)], s.queries)));
+    let replies = sums.iter().flat_map(|s| {
+        let known = s.replies.iter().enumerate().map(|(code, n)| (rcode(code), *n));
+        known
+            .chain([("other".to_owned(), s.other_rcodes)])
+            // NOERROR stands for the transport; of the other codes, those that have occurred.
+            .filter(|(code, n)| *n > 0 || code == "NOERROR")
+            .map(move |(code, n)| (vec![by(s), ("rcode", code)], n))
+    });
+    page.counter("responses", "Responses by rcode", replies);
+    let silences = sums
+        .iter()
+        .flat_map(|s| Silence::ALL.map(|why| (vec![by(s), ("reason", why.label().to_owned())], s.silences(why))));
+    page.counter("queries_unanswered", "Queries that got no response, by reason", silences);
+    page.counter("responses_truncated", "Responses with TC set", sums.iter().map(|s| (vec![by(s)], s.truncated)));
+    page.counter(
+        "responses_unsent",
+        "Responses that the kernel did not take",
+        sums.iter().map(|s| (vec![by(s)], s.unsent)),
+    );
+    let connections = sums.iter().filter(|s| s.transport.is_stream()).flat_map(|s| {
+        Connection::ALL.map(|what| (vec![by(s), ("event", what.label().to_owned())], s.connections(what)))
+    });
+    page.counter("connections", "What became of connections", connections);
+}
+
+/// The mnemonic of an rcode (IANA DNS RCODEs), or `RCODEn` (RFC 8499 has no word for the rest).
+fn rcode(code: usize) -> String {
+    let known = match code {
+        0 => "NOERROR",
+        1 => "FORMERR",
+        2 => "SERVFAIL",
+        3 => "NXDOMAIN",
+        4 => "NOTIMP",
+        5 => "REFUSED",
+        6 => "YXDOMAIN",
+        7 => "YXRRSET",
+        8 => "NXRRSET",
+        9 => "NOTAUTH",
+        10 => "NOTZONE",
+        16 => "BADVERS",
+        23 => "BADCOOKIE",
+        n => return format!("RCODE{n}"),
+    };
+    known.to_owned()
+}
+
+//----------- Control plane --------------------------------------------------
+
+fn samples(page: &mut Page, source: &Source) {
+    let counts = source.inbox.counts();
+    let rows = |result: &str, reason: &str| vec![("result", result.to_owned()), ("reason", reason.to_owned())];
+    let refused = Refusal::ALL.iter().map(|r| (rows("refused", r.label()), counts.refused[r.idx()]));
+    let all = [(rows("accepted", ""), counts.accepted)].into_iter().chain(refused);
+    page.counter("samples", "Samples of telemetry by result, and reason if refused", all);
+    page.gauge("inbox_samples", "Samples that wait for the next tick", [(Labels::new(), source.inbox.len() as f64)]);
+}
+
+fn pops(page: &mut Page, state: &State) {
+    let pops = &state.pops;
+    let by = |name: &str| vec![("pop", name.to_owned())];
+    let rps = "requests_per_second";
+    page.gauge(&format!("pop_capacity_{rps}"), "Sustained now", pops.iter().map(|p| (by(&p.name), p.capacity)));
+    page.gauge(&format!("pop_target_{rps}"), "Aimed to stay under", pops.iter().map(|p| (by(&p.name), p.target)));
+    page.gauge(&format!("pop_load_{rps}"), "Expected by the plan", pops.iter().map(|p| (by(&p.name), p.load)));
+    page.gauge(
+        "pop_price_seconds",
+        "Distance that its fullness adds",
+        pops.iter().map(|p| (by(&p.name), p.price_ms / 1e3)),
+    );
+    page.gauge(
+        "pop_silence_seconds",
+        "Time since a sample arrived; absent before the first",
+        pops.iter().filter_map(|p| p.silent_seconds.map(|s| (by(&p.name), s))),
+    );
+    let states =
+        [BreakerState::Closed, BreakerState::Suspect, BreakerState::Open, BreakerState::HalfOpen, BreakerState::Ramp];
+    let rows = pops.iter().flat_map(|p| {
+        states.map(|s| (vec![("pop", p.name.clone()), ("state", format!("{s:?}"))], flag(s == p.breaker)))
+    });
+    page.gauge("pop_breaker_state", "1 for the state that the breaker is in", rows);
+}
+
+fn groups(page: &mut Page, state: &State) {
+    let groups = &state.groups;
+    let by = |name: &str| vec![("group", name.to_owned())];
+    let rps = "requests_per_second";
+    page.gauge(&format!("group_demand_{rps}"), "Measured now", groups.iter().map(|g| (by(&g.name), g.demand)));
+    page.gauge(
+        &format!("group_planned_demand_{rps}"),
+        "What the plan was made for",
+        groups.iter().map(|g| (by(&g.name), g.planned)),
+    );
+    let forecast = groups.iter().flat_map(|g| {
+        g.ahead.iter().flat_map(|a| {
+            [("0.5", a.median), ("0.9", a.q90)].map(|(q, n)| {
+                let lead = (a.minutes * 60).to_string();
+                (vec![("group", g.name.clone()), ("lead_seconds", lead), ("quantile", q.to_owned())], n)
+            })
+        })
+    });
+    page.gauge(&format!("group_forecast_{rps}"), "Expected ahead, by lead and quantile", forecast);
+    page.gauge(
+        &format!("group_short_{rps}"),
+        "Demand for which no room was found",
+        groups.iter().map(|g| (by(&g.name), g.short)),
+    );
+    page.gauge("group_ttl_seconds", "TTL of its answers", groups.iter().map(|g| (by(&g.name), g.ttl_seconds.into())));
+    page.counter(
+        "group_all_down",
+        "Steered queries for which no member could be given",
+        groups.iter().map(|g| (by(&g.name), g.all_down)),
+    );
+}
+
+fn members(page: &mut Page, state: &State) {
+    let all = || state.groups.iter().flat_map(|g| g.members.iter().map(move |m| (g, m)));
+    let by = |group: &str, member: &str| vec![("group", group.to_owned()), ("member", member.to_owned())];
+    page.counter(
+        "member_answers",
+        "Steered answers that gave the member",
+        all().map(|(g, m)| (by(&g.name, &m.name), m.answered)),
+    );
+    page.gauge(
+        "member_planned_share_ratio",
+        "Share of the group's demand that the plan gives it",
+        all().map(|(g, m)| (by(&g.name, &m.name), m.planned_share)),
+    );
+    page.gauge(
+        "member_answered_share_ratio",
+        "Share of the group's steered answers since the last load; absent before the first",
+        all().filter_map(|(g, m)| m.answered_share.map(|s| (by(&g.name, &m.name), s))),
+    );
+    page.gauge(
+        "member_load_requests_per_second",
+        "Expected by the plan of this group",
+        all().map(|(g, m)| (by(&g.name, &m.name), m.load)),
+    );
+    page.gauge(
+        "member_usable",
+        "1 if it may be given",
+        all().map(|(g, m)| (by(&g.name, &m.name), flag(m.unusable.is_none()))),
+    );
+    let states =
+        [ShadowState::Cold, ShadowState::Warming, ShadowState::Ready, ShadowState::Active, ShadowState::Draining];
+    let shadows = all().filter_map(|(g, m)| m.shadow.map(|s| (g, m, s)));
+    let rows = shadows.flat_map(|(g, m, is)| {
+        states.map(|s| {
+            let mut labels = by(&g.name, &m.name);
+            labels.push(("state", format!("{s:?}")));
+            (labels, flag(s == is))
+        })
+    });
+    page.gauge("member_shadow_state", "1 for the state that a shadow member is in", rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::Loads;
+    use crate::clock::Clock;
+    use crate::exchange::{Books, Transport};
+    use crate::telemetry::{Inbox, fixtures};
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    fn page() -> String {
+        let source = Source {
+            exchange: fixtures::exchange(fixtures::plan()),
+            inbox: Arc::new(Inbox::new(10)),
+            books: Arc::new(Books::new(1)),
+            loads: Arc::new(Loads::default()),
+            clock: Clock::start(),
+        };
+        source.inbox.refuse(Refusal::Stale);
+        source.loads.note(true, 0.25, 7.0);
+        let book = source.books.page(0);
+        book.queries(Transport::Udp, 3);
+        book.reply(Transport::Udp, 0, false);
+        book.reply(Transport::Udp, 3, true);
+        book.silence(Transport::Udp, Silence::Short);
+        print(&source).unwrap()
+    }
+
+    #[test]
+    fn what_is_promised_is_there() {
+        let text = page();
+        for line in [
+            "floodway_queries_total{transport=\"udp\"} 3",
+            "floodway_responses_total{transport=\"udp\",rcode=\"NXDOMAIN\"} 1",
+            "floodway_queries_unanswered_total{transport=\"udp\",reason=\"short\"} 1",
+            "floodway_samples_total{result=\"refused\",reason=\"stale\"} 1",
+            "floodway_samples_total{result=\"accepted\",reason=\"\"} 0",
+            "floodway_pop_capacity_requests_per_second{pop=\"ams.pop.example.com.\"} 40000.0",
+            "floodway_pop_price_seconds{pop=\"ams.pop.example.com.\"} 0.031",
+            "floodway_pop_breaker_state{pop=\"dub.pop.example.com.\",state=\"Open\"} 1.0",
+            "floodway_pop_breaker_state{pop=\"dub.pop.example.com.\",state=\"Closed\"} 0.0",
+            "floodway_member_planned_share_ratio{group=\"web.example.com.\",member=\"ams.web.example.com.\"} 0.7",
+            "floodway_group_forecast_requests_per_second{group=\"web.example.com.\",lead_seconds=\"1800\",quantile=\"0.9\"} 1400.0",
+            "floodway_snapshot_generation 1.0",
+            "floodway_plan_mode{mode=\"live\"} 1.0",
+            "floodway_loads_total{result=\"taken\"} 1",
+            "floodway_load_duration_seconds 0.25",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    /// Names are of one form, help is given, and no series appears twice.
+    #[test]
+    fn the_page_is_well_formed() {
+        let text = page();
+        let mut seen = HashSet::new();
+        for line in text.lines().filter(|l| !l.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert!(seen.insert(series), "twice: {series}");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+            let name = series.split('{').next().unwrap();
+            assert!(name.starts_with("floodway_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
+        }
+        assert!(seen.len() > 100);
+    }
+}

@@ -1,0 +1,311 @@
+//! The state of a running server in one plain value: what `/state`, `floodway pops` and metrics show.
+//!
+//! Made from the current snapshot's plan, its tally, and the books of telemetry. Everything in it is
+//! named, not numbered, so that it can be read next to the policy files.
+
+use crate::admin::Loads;
+use crate::clock::Clock;
+use crate::exchange::{Books, Exchange, Snapshot};
+use crate::policy::{Group, Member, Role};
+use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
+use crate::telemetry::{Counts, Inbox, Refusal};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+//----------- State ----------------------------------------------------------
+
+/// One moment of the server. Rates are requests per second in the unit of the group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Counts the publications of this process, from 1.
+    pub generation: u64,
+    /// Unix seconds at which this was put together.
+    pub time: f64,
+    /// Unix seconds at which the plan was decided; 0 before the first.
+    pub decided_at: f64,
+    /// On what the plan rests.
+    pub mode: Mode,
+    /// The sites, in file order.
+    pub pops: Vec<PopState>,
+    /// The target groups, in file order.
+    pub groups: Vec<GroupState>,
+    /// The books of telemetry since the process began.
+    pub samples: Samples,
+}
+
+/// One POP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PopState {
+    /// Its name.
+    pub name: String,
+    /// Degrees north and east.
+    pub at: [f64; 2],
+    /// What it can carry now.
+    pub capacity: f64,
+    /// What allocation aims to stay under.
+    pub target: f64,
+    /// What the plan expects it to carry.
+    pub load: f64,
+    /// Milliseconds that its fullness adds to its distance.
+    pub price_ms: f64,
+    /// Its breaker.
+    pub breaker: BreakerState,
+    /// Why the breaker is there, in words; empty while Closed.
+    pub reason: String,
+    /// Seconds since a sample arrived; `None` before the first.
+    pub silent_seconds: Option<f64>,
+}
+
+/// One target group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupState {
+    /// Its name.
+    pub name: String,
+    /// What one request is.
+    pub unit: String,
+    /// Demand now.
+    pub demand: f64,
+    /// Demand the plan was made for.
+    pub planned: f64,
+    /// The forecast by lead; empty without one.
+    pub ahead: Vec<Ahead>,
+    /// TTL of its answers.
+    pub ttl_seconds: u32,
+    /// Demand for which no room was found.
+    pub short: f64,
+    /// Steered answers that gave some member, since the last load.
+    pub answered: u64,
+    /// Steered queries for which no member could be given, since the last load.
+    pub all_down: u64,
+    /// Its members, in file order.
+    pub members: Vec<MemberState>,
+}
+
+/// The forecast at one lead.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// Minutes ahead.
+    pub minutes: u32,
+    /// Median.
+    pub median: f64,
+    /// Not exceeded with probability 0.9.
+    pub q90: f64,
+}
+
+/// One member of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MemberState {
+    /// The name that holds its addresses, or the target of its CNAME.
+    pub name: String,
+    /// Its POP; `None` for external members.
+    pub pop: Option<String>,
+    /// `active`, `shadow` or `external`.
+    pub role: String,
+    /// Share of the group's demand that the plan gives it, in `[0, 1]`.
+    pub planned_share: f64,
+    /// Share of the group's steered answers that gave it since the last load, in `[0, 1]`; `None` before
+    /// the first answer.
+    pub answered_share: Option<f64>,
+    /// Steered answers that gave it, since the last load.
+    pub answered: u64,
+    /// Load that the plan expects of this group here.
+    pub load: f64,
+    /// Why it may not be given; `None` if it may.
+    pub unusable: Option<String>,
+    /// State of a shadow member.
+    pub shadow: Option<ShadowState>,
+}
+
+/// The books of telemetry: `received` is `accepted` plus all of `refused`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Samples {
+    /// Samples that peers sent.
+    pub received: u64,
+    /// Samples that were taken.
+    pub accepted: u64,
+    /// Samples that were turned away, by reason; reasons that never occurred are left out.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// The leads of [`crate::steering::Demand::ahead`], in minutes.
+const LEADS: [u32; 3] = [5, 15, 30];
+
+//----------- Source ---------------------------------------------------------
+
+/// Where the state of a running server comes from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The current snapshot.
+    pub exchange: Arc<Exchange>,
+    /// The books of telemetry.
+    pub inbox: Arc<Inbox>,
+    /// The books of queries.
+    pub books: Arc<Books>,
+    /// What became of loads.
+    pub loads: Arc<Loads>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Source {
+    /// The state at this moment.
+    pub fn state(&self) -> State {
+        State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix)
+    }
+}
+
+impl State {
+    /// The state that `snapshot` and `counts` show at `now`, in unix seconds.
+    pub fn of(snapshot: &Snapshot, counts: &Counts, now: f64) -> State {
+        let (policies, plan, tally) = (&snapshot.policies, &snapshot.plan, snapshot.tally.sum());
+        // A plan that does not cover a POP or group says nothing of it; it counts as declared.
+        let pops = policies.pops.iter().enumerate().map(|(i, pop)| {
+            let declared = PopPlan {
+                breaker: BreakerState::Closed,
+                reason: String::new(),
+                capacity: pop.capacity,
+                target: pop.capacity,
+                load: 0.0,
+                price_ms: 0.0,
+                silent_secs: f64::INFINITY,
+            };
+            let plan = plan.pops.get(i).unwrap_or(&declared);
+            PopState {
+                name: pop.name.to_string(),
+                at: [pop.at.lat, pop.at.lon],
+                capacity: plan.capacity,
+                target: plan.target,
+                load: plan.load,
+                price_ms: plan.price_ms,
+                breaker: plan.breaker,
+                reason: plan.reason.clone(),
+                silent_seconds: plan.silent_secs.is_finite().then_some(plan.silent_secs),
+            }
+        });
+        let groups = policies.groups.iter().enumerate().map(|(i, group)| {
+            let answered = tally.answered.get(i).map_or(&[][..], Vec::as_slice);
+            let all_down = tally.all_down.get(i).copied().unwrap_or(0);
+            group_state(snapshot, group, plan.groups.get(i), answered, all_down)
+        });
+        State {
+            generation: snapshot.generation,
+            time: now,
+            decided_at: plan.decided_at,
+            mode: plan.mode,
+            pops: pops.collect(),
+            groups: groups.collect(),
+            samples: Samples::of(counts),
+        }
+    }
+}
+
+fn group_state(
+    snapshot: &Snapshot,
+    group: &Group,
+    plan: Option<&GroupPlan>,
+    answered: &[u64],
+    all_down: u64,
+) -> GroupState {
+    let n_answered: u64 = answered.iter().sum();
+    let demand = plan.map(|p| p.demand).unwrap_or_default();
+    let ahead = demand.ahead.iter().flatten().zip(LEADS);
+    let members = group.members.iter().enumerate().map(|(m, member)| {
+        let answered = answered.get(m).copied().unwrap_or(0);
+        let share = (n_answered > 0).then(|| answered as f64 / n_answered as f64);
+        member_state(snapshot, member, plan.and_then(|p| p.members.get(m)), answered, share)
+    });
+    GroupState {
+        name: group.name.to_string(),
+        unit: group.unit.clone(),
+        demand: demand.now,
+        planned: demand.planned,
+        ahead: ahead.map(|([median, q90], minutes)| Ahead { minutes, median: *median, q90: *q90 }).collect(),
+        ttl_seconds: plan.map_or(group.ttl_max, |p| p.ttl),
+        short: plan.map_or(0.0, |p| p.short),
+        answered: n_answered,
+        all_down,
+        members: members.collect(),
+    }
+}
+
+fn member_state(
+    snapshot: &Snapshot,
+    member: &Member,
+    plan: Option<&MemberPlan>,
+    answered: u64,
+    answered_share: Option<f64>,
+) -> MemberState {
+    MemberState {
+        name: member.name.to_string(),
+        pop: member.pop.map(|p| snapshot.policies.pops[p.idx()].name.to_string()),
+        role: match member.role {
+            Role::Active => "active",
+            Role::Shadow { .. } => "shadow",
+            Role::External => "external",
+        }
+        .to_owned(),
+        planned_share: plan.map_or(0.0, |p| p.share),
+        answered_share,
+        answered,
+        load: plan.map_or(0.0, |p| p.load),
+        unusable: plan.and_then(|p| p.usable.err()).map(str::to_owned),
+        shadow: plan.and_then(|p| p.shadow),
+    }
+}
+
+impl Samples {
+    /// The books as people read them.
+    pub fn of(counts: &Counts) -> Samples {
+        let refused = Refusal::ALL.iter().map(|r| (r.label().to_owned(), counts.refused[r.idx()]));
+        Samples {
+            received: counts.received,
+            accepted: counts.accepted,
+            refused: refused.filter(|(_, n)| *n > 0).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{CellIdx, GroupIdx, MemberIdx};
+    use crate::telemetry::fixtures;
+
+    #[test]
+    fn without_a_plan_it_is_as_declared() {
+        let exchange = fixtures::exchange(Default::default());
+        let state = State::of(&exchange.load(), &Counts::default(), 5.0);
+        assert_eq!((state.generation, state.mode), (1, Mode::Declared));
+        assert_eq!(state.pops[0].capacity, 40_000.0);
+        assert_eq!(state.pops[0].silent_seconds, None);
+        let members: Vec<_> = state.groups[0].members.iter().map(|m| (m.role.as_str(), m.pop.is_some())).collect();
+        assert_eq!(members[2..], [("shadow", true), ("shadow", true), ("external", false)]);
+        assert_eq!(state.groups[0].members[0].answered_share, None);
+    }
+
+    #[test]
+    fn answers_and_plan_are_shown() {
+        let exchange = fixtures::exchange(fixtures::plan());
+        let snapshot = exchange.load();
+        for (member, n) in [(Some(0), 30), (Some(1), 10), (None, 5)] {
+            for _ in 0..n {
+                snapshot.tally.count(0, GroupIdx(0), CellIdx(0), member.map(MemberIdx));
+            }
+        }
+        let mut counts = Counts { received: 5, accepted: 3, ..Counts::default() };
+        counts.refused[Refusal::Stale.idx()] = 2;
+        let state = State::of(&snapshot, &counts, 5.0);
+        let web = &state.groups[0];
+        assert_eq!((web.answered, web.all_down), (40, 5));
+        assert_eq!(web.members[0].answered_share, Some(0.75));
+        assert_eq!(web.members[0].planned_share, 0.7);
+        assert_eq!(web.members[2].unusable.as_deref(), Some("Cold"));
+        assert_eq!(web.ahead[2], Ahead { minutes: 30, median: 1300.0, q90: 1400.0 });
+        assert_eq!(state.pops[1].breaker, BreakerState::Open);
+        assert_eq!(state.pops[0].silent_seconds, Some(2.0));
+        assert_eq!(state.samples.refused, [("stale".to_string(), 2)].into());
+        let json = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
+    }
+}

@@ -1,0 +1,217 @@
+//! `floodway.v1.Steering`: the state of the server over gRPC, and the protobuf form of [`State`].
+
+use crate::admin::state::{Ahead, GroupState, MemberState, PopState, Samples};
+use crate::admin::{Source, State};
+use crate::steering::{BreakerState, Mode};
+use crate::telemetry::grpc::{shadow_from_proto, shadow_to_proto};
+use crate::telemetry::listen::until_stopped;
+use crate::telemetry::proto::{self, steering_server::SteeringServer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Octets of a request: two names and an address.
+const MAX_MESSAGE: usize = 8 << 10;
+/// Watchers at one time.
+const MAX_WATCHERS: usize = 256;
+
+//----------- Service --------------------------------------------------------
+
+/// The steering service. Its streams end when `stop` becomes true.
+pub fn service(source: Source, stop: watch::Receiver<bool>) -> SteeringServer<Service> {
+    let service = Service { source, room: Arc::new(Semaphore::new(MAX_WATCHERS)), stop };
+    SteeringServer::new(service).max_decoding_message_size(MAX_MESSAGE)
+}
+
+/// The steering service, as tonic wants it.
+#[derive(Debug)]
+pub struct Service {
+    source: Source,
+    room: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+#[tonic::async_trait]
+impl proto::steering_server::Steering for Service {
+    type WatchStream = ReceiverStream<Result<proto::StateResponse, Status>>;
+
+    async fn state(&self, _: Request<proto::StateRequest>) -> Result<Response<proto::StateResponse>, Status> {
+        Ok(Response::new(to_proto(self.source.state())))
+    }
+
+    async fn watch(&self, request: Request<proto::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let every = request.into_inner().interval_seconds.unwrap_or(1.0);
+        if !(0.2..=60.0).contains(&every) {
+            return Err(Status::invalid_argument("interval_seconds is to be from 0.2 to 60"));
+        }
+        let permit = self
+            .room
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Status::resource_exhausted("too many watch the state; try again later"))?;
+        let (states, outgoing) = mpsc::channel(1);
+        let (source, mut stop) = (self.source.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            let mut beat = tokio::time::interval(Duration::from_secs_f64(every));
+            // A peer that reads slowly gets states later, not older.
+            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = beat.tick() => {}
+                    () = until_stopped(&mut stop) => return,
+                    () = states.closed() => return,
+                }
+                let Ok(free) = states.reserve().await else { return };
+                free.send(Ok(to_proto(source.state())));
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outgoing)))
+    }
+}
+
+//----------- State to protobuf ----------------------------------------------
+
+fn to_proto(state: State) -> proto::StateResponse {
+    proto::StateResponse {
+        generation: state.generation,
+        time: state.time,
+        decided_at: state.decided_at,
+        mode: mode_word(state.mode).to_owned(),
+        pops: state.pops.into_iter().map(pop_to_proto).collect(),
+        groups: state.groups.into_iter().map(group_to_proto).collect(),
+        samples: Some(proto::SampleCounts {
+            received: state.samples.received,
+            accepted: state.samples.accepted,
+            refused: state.samples.refused.into_iter().collect(),
+        }),
+    }
+}
+
+fn pop_to_proto(pop: PopState) -> proto::PopState {
+    proto::PopState {
+        name: pop.name,
+        lat: pop.at[0],
+        lon: pop.at[1],
+        capacity: pop.capacity,
+        target: pop.target,
+        load: pop.load,
+        price_ms: pop.price_ms,
+        breaker: format!("{:?}", pop.breaker),
+        reason: pop.reason,
+        silent_seconds: pop.silent_seconds,
+    }
+}
+
+fn group_to_proto(group: GroupState) -> proto::GroupState {
+    proto::GroupState {
+        name: group.name,
+        unit: group.unit,
+        demand: group.demand,
+        planned: group.planned,
+        ahead: group.ahead.iter().map(|a| proto::Ahead { minutes: a.minutes, median: a.median, q90: a.q90 }).collect(),
+        ttl_seconds: group.ttl_seconds,
+        short: group.short,
+        answered: group.answered,
+        all_down: group.all_down,
+        members: group.members.into_iter().map(member_to_proto).collect(),
+    }
+}
+
+fn member_to_proto(member: MemberState) -> proto::MemberState {
+    proto::MemberState {
+        name: member.name,
+        pop: member.pop,
+        role: member.role,
+        planned_share: member.planned_share,
+        answered_share: member.answered_share,
+        answered: member.answered,
+        load: member.load,
+        unusable: member.unusable,
+        shadow: member.shadow.map(|s| shadow_to_proto(s).into()),
+    }
+}
+
+const MODES: [Mode; 4] = [Mode::Declared, Mode::Live, Mode::Blind, Mode::Stale];
+
+fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Declared => "declared",
+        Mode::Live => "live",
+        Mode::Blind => "blind",
+        Mode::Stale => "stale",
+    }
+}
+
+const BREAKERS: [BreakerState; 5] =
+    [BreakerState::Closed, BreakerState::Suspect, BreakerState::Open, BreakerState::HalfOpen, BreakerState::Ramp];
+
+//----------- Protobuf to state ----------------------------------------------
+
+/// The plain form of what a server sent. A word that this version does not know comes out as the
+/// default of its kind.
+pub fn from_proto(state: proto::StateResponse) -> State {
+    let samples = state.samples.unwrap_or_default();
+    State {
+        generation: state.generation,
+        time: state.time,
+        decided_at: state.decided_at,
+        mode: MODES.into_iter().find(|m| mode_word(*m) == state.mode).unwrap_or_default(),
+        pops: state.pops.into_iter().map(pop_from_proto).collect(),
+        groups: state.groups.into_iter().map(group_from_proto).collect(),
+        samples: Samples {
+            received: samples.received,
+            accepted: samples.accepted,
+            refused: samples.refused.into_iter().collect(),
+        },
+    }
+}
+
+fn pop_from_proto(pop: proto::PopState) -> PopState {
+    PopState {
+        breaker: BREAKERS.into_iter().find(|b| format!("{b:?}") == pop.breaker).unwrap_or_default(),
+        name: pop.name,
+        at: [pop.lat, pop.lon],
+        capacity: pop.capacity,
+        target: pop.target,
+        load: pop.load,
+        price_ms: pop.price_ms,
+        reason: pop.reason,
+        silent_seconds: pop.silent_seconds,
+    }
+}
+
+fn group_from_proto(group: proto::GroupState) -> GroupState {
+    GroupState {
+        name: group.name,
+        unit: group.unit,
+        demand: group.demand,
+        planned: group.planned,
+        ahead: group.ahead.iter().map(|a| Ahead { minutes: a.minutes, median: a.median, q90: a.q90 }).collect(),
+        ttl_seconds: group.ttl_seconds,
+        short: group.short,
+        answered: group.answered,
+        all_down: group.all_down,
+        members: group.members.into_iter().map(member_from_proto).collect(),
+    }
+}
+
+fn member_from_proto(member: proto::MemberState) -> MemberState {
+    MemberState {
+        shadow: member.shadow.and_then(|n| proto::ShadowState::try_from(n).ok().and_then(shadow_from_proto)),
+        name: member.name,
+        pop: member.pop,
+        role: member.role,
+        planned_share: member.planned_share,
+        answered_share: member.answered_share,
+        answered: member.answered,
+        load: member.load,
+        unusable: member.unusable,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The steering service through a real client on loopback.
+
+use super::*;
+use crate::admin::Loads;
+use crate::clock::Clock;
+use crate::exchange::Books;
+use crate::telemetry::listen::{Bound, Config};
+use crate::telemetry::proto::steering_client::SteeringClient;
+use crate::telemetry::{Inbox, fixtures};
+use tonic::Code;
+use tonic::transport::Channel;
+
+fn source() -> Source {
+    Source {
+        exchange: fixtures::exchange(fixtures::plan()),
+        inbox: Arc::new(Inbox::new(10)),
+        books: Arc::new(Books::new(1)),
+        loads: Arc::new(Loads::default()),
+        clock: Clock::start(),
+    }
+}
+
+#[test]
+fn state_survives_the_wire() {
+    let mut state = source().state();
+    for (pop, breaker) in state.pops.iter_mut().zip(BREAKERS.into_iter().cycle().skip(1)) {
+        pop.breaker = breaker;
+    }
+    for mode in MODES {
+        state.mode = mode;
+        assert_eq!(from_proto(to_proto(state.clone())), state);
+    }
+}
+
+async fn start(source: Source) -> (SteeringClient<Channel>, watch::Sender<bool>) {
+    let stop = watch::Sender::new(false);
+    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &Config::default()).await.unwrap();
+    let addr = bound.local_addr().unwrap();
+    let routes = tonic::service::Routes::new(service(source, stop.subscribe()));
+    tokio::spawn(bound.serve(routes, stop.subscribe()));
+    (SteeringClient::connect(format!("http://{addr}")).await.unwrap(), stop)
+}
+
+fn run<F: Future<Output = ()>>(test: F) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs") });
+}
+
+#[test]
+fn a_client_sees_the_state() {
+    run(async {
+        let source = source();
+        let (mut client, _stop) = start(source.clone()).await;
+        let seen = from_proto(client.state(proto::StateRequest {}).await.unwrap().into_inner());
+        assert_eq!(seen, State { time: seen.time, ..source.state() });
+        assert_eq!(seen.pops[1].reason, "errors 12 % of 3k");
+    });
+}
+
+#[test]
+fn a_watcher_sees_changes_until_the_stop() {
+    run(async {
+        let source = source();
+        let (mut client, stop) = start(source.clone()).await;
+        let request = proto::WatchRequest { interval_seconds: Some(0.2) };
+        let mut states = client.watch(request).await.unwrap().into_inner();
+        assert_eq!(states.message().await.unwrap().unwrap().generation, 1);
+        let snapshot = source.exchange.load_full();
+        source.exchange.publish(snapshot.with_plan(snapshot.plan.clone(), snapshot.table.clone()));
+        while states.message().await.unwrap().unwrap().generation < 2 {}
+        stop.send(true).unwrap();
+        while states.message().await.unwrap().is_some() {}
+    });
+}
+
+#[test]
+fn senseless_intervals_are_refused() {
+    run(async {
+        let (mut client, _stop) = start(source()).await;
+        for every in [0.0, -1.0, 0.1, 61.0, f64::NAN, f64::INFINITY] {
+            let request = proto::WatchRequest { interval_seconds: Some(every) };
+            assert_eq!(client.watch(request).await.unwrap_err().code(), Code::InvalidArgument, "{every}");
+        }
+    });
+}
