@@ -1,0 +1,102 @@
+//! What operators are told about policies with something wrong in them.
+//!
+//! Every `tests/golden/policies/*.policy` is loaded on the zone beside it, and what is reported is
+//! compared with its `.expect`. `FLOODWAY_BLESS=1 cargo test --test golden_policies` rewrites those;
+//! read what changed as somebody would at 3 a.m.
+
+use floodway::masterfile::{Report, Scanner, Sources, no_includes};
+use floodway::policy::{self, PolicyFile};
+use floodway::wire::{Name, rtype};
+use floodway::zone::{Builder, ZoneSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/policies")
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(dir().join(name)).expect("a file of this directory")
+}
+
+/// The zone's owners and types, with stand-ins for RDATA: policies ask for no more.
+fn zones(text: &str) -> ZoneSet {
+    let (mut sources, mut report) = (Sources::default(), Report::default());
+    let origin: Name = "example.com.".parse().unwrap();
+    let mut zone = Builder::new(&origin);
+    let mut includes = no_includes;
+    let mut scanner = Scanner::new(&mut sources, &mut includes, "zone", text, &origin, &mut report);
+    while let Some(entry) = scanner.next_entry(&mut report) {
+        let (rtype, len) = match entry.rtype.text {
+            "A" => (rtype::A, 4),
+            "AAAA" => (rtype::AAAA, 16),
+            "SOA" => (rtype::SOA, 22),
+            "NS" => (rtype::NS, 1),
+            "CNAME" => (rtype::CNAME, 1),
+            "DNAME" => (rtype::DNAME, 1),
+            "MX" => (rtype::MX, 3),
+            "TXT" => (rtype::TXT, 1),
+            "CAA" => (257, 3),
+            "HTTPS" => (rtype::HTTPS, 3),
+            other => panic!("{other} in the zone of the golden policies"),
+        };
+        zone.add(entry.owner, rtype, 300, &vec![0; len]);
+    }
+    assert!(report.diagnostics.is_empty(), "{report}");
+    ZoneSet::new(vec![zone.finish()])
+}
+
+/// What `floodway check` would print for one policy.
+fn told(name: &str, zones: &ZoneSet) -> String {
+    let mut report = Report::default();
+    let file = PolicyFile { path: name.to_string(), text: read(name), origin: "example.com.".parse().unwrap() };
+    let mut includes = |path: &str| fs::read(dir().join(path)).map_err(|e| e.kind().to_string());
+    let loaded = policy::load(vec![file], &mut includes, zones, &mut report);
+    report.sort();
+    let (errors, warnings) = report.counts();
+    assert_eq!(loaded.is_none(), errors > 0, "{name}: refused exactly with errors");
+    let outcome = if loaded.is_some() { "taken" } else { "refused" };
+    format!("{report}=> {outcome}: {errors} errors, {warnings} warnings\n")
+}
+
+#[test]
+fn operators_are_told_what_is_wrong_and_what_would_do() {
+    let zones = zones(&read("zone"));
+    let bless = std::env::var_os("FLOODWAY_BLESS").is_some();
+    let mut names: Vec<String> = fs::read_dir(dir())
+        .expect("the directory is there")
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".policy"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 40, "only {} cases", names.len());
+    let mut wrong = Vec::new();
+    for name in names {
+        let expect = dir().join(name.replace(".policy", ".expect"));
+        let told = told(&name, &zones);
+        if bless {
+            fs::write(&expect, &told).unwrap();
+        } else if fs::read_to_string(&expect).ok().as_deref() != Some(&told) {
+            wrong.push(format!("--- {name} now says\n{told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nrun with FLOODWAY_BLESS=1 if this is better", wrong.join("\n"));
+}
+
+/// What the README walks through has to be without blemish.
+#[test]
+fn the_example_policies_load_without_a_word() {
+    let example =
+        |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("zones").join(name)).unwrap();
+    let zones = zones(&example("example.com.zone"));
+    let file = PolicyFile::new("zones/example.com.policy", example("example.com.policy"));
+    let mut report = Report::default();
+    let loaded = policy::load(vec![file], &mut no_includes, &zones, &mut report);
+    assert!(report.diagnostics.is_empty(), "{report}");
+    let loaded = loaded.expect("no errors");
+    assert_eq!((loaded.pops.len(), loaded.groups.len(), loaded.steers.len()), (8, 4, 5));
+    let again = vec![PolicyFile::new("printed.policy", policy::print(&loaded))];
+    let again = policy::load(again, &mut no_includes, &zones, &mut report).expect("printed policies load");
+    assert_eq!(again.pops, loaded.pops);
+    assert_eq!(again.steers, loaded.steers);
+}
