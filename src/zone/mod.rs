@@ -1,5 +1,6 @@
 //! Zones: what the operator's master files say, checked, packed and looked up.
 
+pub mod load;
 pub mod lookup;
 pub mod rdata;
 pub mod set;

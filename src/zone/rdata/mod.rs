@@ -16,7 +16,7 @@ mod svcb;
 
 pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
 pub use print::print;
-pub use scan::scan;
+pub use scan::{lacks_dot, scan, unknown_type};
 
 #[cfg(test)]
 mod tests;
