@@ -243,12 +243,12 @@ proptest! {
     }
 
     /// Where hickory-proto reads our text, it means the same octets. Escapes are left out, since it takes `\\DDD`
-    /// for octal, and letter case, since it folds some names.
+    /// for octal, letter case, since it folds some names, and CSYNC, whose unassigned flags it drops.
     #[test]
     fn hickory_agrees(octets in octets(), row in 0..FORMATS.len()) {
         let format = &FORMATS[row];
         let text = print(format.code, &octets);
-        if !text.contains('\\') && let Some(theirs) = hickory(format.code, &text) {
+        if !text.contains('\\') && format.code != 62 && let Some(theirs) = hickory(format.code, &text) {
             prop_assert_eq!(codec::hex(&theirs.to_ascii_lowercase()), codec::hex(&octets.to_ascii_lowercase()), "{} {}", format.name, text);
         }
     }
