@@ -9,8 +9,19 @@
 //! overflow ([`EXTERNAL_MS`]) < more than the target ([`OVER_TARGET_MS`]) < more than the most a POP
 //! bears ([`OVER_MAX_MS`]). So each is touched only when the one before cannot serve.
 
+mod classic;
+mod dual;
+mod limit;
+mod lists;
+mod priced;
 pub mod problem;
+mod settle;
 
+use crate::control::allocate::settle::Rows;
+use crate::id::GroupIdx;
+use crate::policy::SteerBy;
+
+pub use limit::limit_step;
 pub use problem::{Allocation, Geography, GroupAllocation, GroupProblem, Options, PopAllocation, Problem, Room, Warm};
 
 /// What members outside a route's `members=…` cost on top, milliseconds.
@@ -21,3 +32,43 @@ pub const EXTERNAL_MS: f64 = 2000.0;
 pub const OVER_TARGET_MS: f64 = 4000.0;
 /// Price at which the most is reached.
 pub const OVER_MAX_MS: f64 = 8000.0;
+
+//----------- Allocate -------------------------------------------------------
+
+/// Decides the shares of every group and cell.
+///
+/// Shares of a cell sum to 1, or are all 0 where no member may be given: behind a fence whose members
+/// are unusable, or where nothing is. No POP is over its target while demand can be placed otherwise
+/// (fences and externals included); when it cannot, the targets that are in the way rise in proportion
+/// towards `max`, and above that the excess is spread in proportion and reported as `short`.
+///
+/// `warm`: prices of the allocation before, [`Warm::default`] for none. The result depends on the
+/// arguments alone; prices to start from change it by no more than the tolerance of the solve.
+///
+/// Cost: a few passes over `groups × cells × nearest` candidates.
+pub fn allocate(problem: &Problem, options: &Options, warm: &Warm) -> Allocation {
+    let is_priced = |g: usize| problem.policies.groups[g].steer == SteerBy::Priced;
+    let rows = |g: usize| {
+        if is_priced(g) {
+            return Rows::default();
+        }
+        let set = classic::rows(problem, GroupIdx::from(g));
+        Rows { rows: set.rows, row_of_cell: set.row_of_cell }
+    };
+    let mut groups: Vec<Rows> = (0..problem.groups.len()).map(rows).collect();
+    let taken = settle::settle(problem, groups.clone(), |_| 0.0).pops.iter().map(|p| p.load).collect::<Vec<f64>>();
+    let solved = priced::solve(problem, options, warm, &taken);
+    for (g, rows) in settle::gather(problem, &solved.lists, &solved.x).into_iter().enumerate() {
+        if is_priced(g) {
+            groups[g] = rows;
+        }
+    }
+    let price_ms = |p: usize| solved.warm.pops[p];
+    let settled = settle::settle(problem, groups, price_ms);
+    Allocation { warm: solved.warm.clone(), n_passes: solved.n_passes, ..settled }
+}
+
+#[cfg(test)]
+mod oracle_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! From prices to shares: anneal, look farther, leave out small shares, keep what is not worth moving,
+//! round.
+
+use crate::control::allocate::OVER_TARGET_MS;
+use crate::control::allocate::dual::{Dual, Rest, supply};
+use crate::control::allocate::lists::{Lists, Resources};
+use crate::control::allocate::problem::{Options, Problem, Warm};
+use crate::id::{CellIdx, GroupIdx};
+
+/// Shares are multiples of 1/65536, so that rows that agree are found to agree and compile to exact slots.
+const SEATS: f64 = 65_536.0;
+/// A temperature is this part of the one before it.
+const COOLING: f64 = 0.35;
+/// Part of a limit by which it may be missed while the temperature falls.
+const LOOSE: f64 = 0.02;
+/// Part of a limit by which it may be missed in the end.
+const TIGHT: f64 = 1e-5;
+/// Passes for one temperature before it is thought to be too cold to start from.
+const FEW_PASSES: u32 = 12;
+/// Passes for the final temperature.
+const MAX_PASSES: u32 = 60;
+/// A temperature that is too cold is left for one this many times as high, and then cooled again.
+const HEATING: f64 = 8.0;
+/// No higher than this, milliseconds: every price is within a few times of it.
+const HOTTEST_MS: f64 = 10_000.0;
+/// Rounds of looking farther: each looks at four times as many members.
+const MAX_ROUNDS: u32 = 4;
+
+//----------- Solved ---------------------------------------------------------
+
+/// The shares of all priced rows.
+pub(crate) struct Solved {
+    /// Rows and candidates.
+    pub(crate) lists: Lists,
+    /// Parallel to the candidates: their share.
+    pub(crate) x: Vec<f32>,
+    /// Prices.
+    pub(crate) warm: Warm,
+    /// Passes over the rows.
+    pub(crate) n_passes: u32,
+}
+
+/// Solves for all priced groups. `taken[p]`: what the others put on POP `p`, requests per second.
+pub(crate) fn solve(problem: &Problem, options: &Options, warm: &Warm, taken: &[f64]) -> Solved {
+    let resources = Resources::new(problem, taken);
+    let demand: f64 = problem.groups.iter().flat_map(|g| &g.demand).sum();
+    let scale = if demand > 0.0 { 1.0 / demand } else { 1.0 };
+    let mut rooms = resources.rooms.clone();
+    for room in &mut rooms {
+        room.target *= scale;
+        room.max *= scale;
+    }
+    let n_pops = problem.pops.len();
+    let mut lists = Lists::new(problem, options, &resources, scale);
+    let (mut lambda, is_warm) = prices(problem, &resources, warm);
+    let t = options.temperature_ms;
+    let mut n_passes = 0;
+    let mut run = |lists: &Lists, lambda: Vec<f64>, t: f64, tolerance: f64, most: u32| {
+        let mut dual = Dual::new(&lists.rows, &rooms, n_pops);
+        let rest = dual.solve(lambda, t, tolerance, most);
+        n_passes += dual.n_passes;
+        rest
+    };
+    if !is_warm && options.start_ms > t {
+        lambda = cool(&lists, lambda, options.start_ms, t, &mut run);
+    }
+    let mut rest = settle_at(&lists, lambda, t, &mut run);
+    for _ in 0..MAX_ROUNDS {
+        let Some(wider) = lists.widened(problem, &resources, scale, &rest.lambda) else { break };
+        lists = wider;
+        rest = settle_at(&lists, rest.lambda, t, &mut run);
+    }
+    let whole = rest.clone();
+    let left_out = leave_out_small(&mut lists, &mut rest, options, &mut run);
+    // Where the small shares were all the room there was, prices without them say nothing.
+    let is_over = |rest: &Rest| rest.lambda.iter().any(|l| *l > OVER_TARGET_MS);
+    if whole.settled && (!rest.settled || is_over(&rest) && !is_over(&whole)) {
+        rest = whole;
+        left_out.iter().for_each(|(k, cost)| lists.rows.cost[*k] = *cost);
+    }
+    let mut x = shares(&lists, &rest, options);
+    left_out.iter().for_each(|(k, cost)| lists.rows.cost[*k] = *cost);
+    let dead_band = DeadBand { problem, options, rest: &rest, rooms: &rooms };
+    dead_band.keep(&lists, &mut x);
+    let warm = keep_prices(problem, &resources, &rest);
+    Solved { lists, x, warm, n_passes }
+}
+
+/// Prices after cooling from `hot` to just above `t`.
+fn cool(
+    lists: &Lists,
+    mut lambda: Vec<f64>,
+    mut hot: f64,
+    t: f64,
+    run: &mut impl FnMut(&Lists, Vec<f64>, f64, f64, u32) -> Rest,
+) -> Vec<f64> {
+    while hot > t {
+        lambda = run(lists, lambda, hot, LOOSE, FEW_PASSES).lambda;
+        hot *= COOLING;
+    }
+    lambda
+}
+
+/// The solution at `t`. Where demand is far over what there is, prices are far from where they start,
+/// and at a low temperature whole rows flip from one member to the next on the way there; such a solve
+/// is begun again hotter, where rows share.
+fn settle_at(
+    lists: &Lists,
+    lambda: Vec<f64>,
+    t: f64,
+    run: &mut impl FnMut(&Lists, Vec<f64>, f64, f64, u32) -> Rest,
+) -> Rest {
+    let mut rest = run(lists, lambda, t, TIGHT, FEW_PASSES);
+    if rest.settled {
+        return rest;
+    }
+    let mut hot = t;
+    while !rest.settled && hot < HOTTEST_MS {
+        hot *= HEATING;
+        rest = run(lists, rest.lambda, hot, LOOSE, FEW_PASSES);
+    }
+    let lambda = cool(lists, rest.lambda, hot * COOLING, t, run);
+    run(lists, lambda, t, TIGHT, MAX_PASSES)
+}
+
+/// The prices to start from, and whether there were any.
+fn prices(problem: &Problem, resources: &Resources, warm: &Warm) -> (Vec<f64>, bool) {
+    let mut lambda = vec![0.0; resources.rooms.len() + 1];
+    let sane = |price: &f64| if price.is_finite() { price.max(0.0) } else { 0.0 };
+    for (to, from) in lambda[..problem.pops.len()].iter_mut().zip(&warm.pops) {
+        *to = sane(from);
+    }
+    for (own, prices) in resources.own.iter().zip(&warm.members) {
+        for (&i, price) in own.iter().zip(prices) {
+            if i != resources.none() {
+                lambda[i as usize] = sane(price);
+            }
+        }
+    }
+    (lambda, warm.pops.len() == problem.pops.len())
+}
+
+fn keep_prices(problem: &Problem, resources: &Resources, rest: &Rest) -> Warm {
+    let price = |&i: &u32| rest.lambda[i as usize];
+    Warm {
+        pops: rest.lambda[..problem.pops.len()].to_vec(),
+        members: resources.own.iter().map(|own| own.iter().map(price).collect()).collect(),
+    }
+}
+
+//----------- Small shares ---------------------------------------------------
+
+/// Takes candidates with less than the least share out of their rows and solves again without
+/// them, so that what they carried does not push others over; returns them with their costs.
+///
+/// The largest candidate of a row stays whatever its share.
+fn leave_out_small(
+    lists: &mut Lists,
+    rest: &mut Rest,
+    options: &Options,
+    run: &mut impl FnMut(&Lists, Vec<f64>, f64, f64, u32) -> Rest,
+) -> Vec<(usize, f32)> {
+    let mut out = Vec::new();
+    let mut x = Vec::new();
+    for _ in 0..3 {
+        let mut n_carrying = 0;
+        for row in 0..lists.rows.len() {
+            lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut x);
+            let most = x.iter().copied().fold(0.0, f64::max);
+            for (k, &x) in lists.rows.of(row).zip(&x) {
+                if x > 0.0 && x < options.least_share && x < most {
+                    out.push((k, lists.rows.cost[k]));
+                    lists.rows.cost[k] = f32::INFINITY;
+                    n_carrying += usize::from(lists.rows.demand[row] > 0.0);
+                }
+            }
+        }
+        if n_carrying == 0 {
+            break;
+        }
+        *rest = run(lists, std::mem::take(&mut rest.lambda), options.temperature_ms, TIGHT, FEW_PASSES);
+    }
+    out
+}
+
+/// Shares of every candidate in whole seats of 1/65536, by largest remainder, ties to the first; those
+/// that are still below the least share become 0 or the least, whichever is nearer.
+fn shares(lists: &Lists, rest: &Rest, options: &Options) -> Vec<f32> {
+    let mut all = vec![0.0; lists.rows.cost.len()];
+    let (mut x, mut order) = (Vec::new(), Vec::new());
+    for row in 0..lists.rows.len() {
+        lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut x);
+        let most = x.iter().copied().fold(0.0, f64::max);
+        if most == 0.0 {
+            continue;
+        }
+        let least = options.least_share;
+        for x in x.iter_mut().filter(|x| **x < least && **x < most) {
+            *x = if *x < 0.5 * least { 0.0 } else { least };
+        }
+        let sum: f64 = x.iter().sum();
+        x.iter_mut().for_each(|x| *x *= SEATS / sum);
+        let left = SEATS - x.iter().map(|x| x.floor()).sum::<f64>();
+        order.clear();
+        order.extend((0..x.len()).filter(|&k| x[k].fract() > 0.0));
+        order.sort_by(|&a, &b| x[b].fract().total_cmp(&x[a].fract()).then(a.cmp(&b)));
+        x.iter_mut().for_each(|x| *x = x.floor());
+        order.iter().take(left as usize).for_each(|&k| x[k] += 1.0);
+        for (k, &x) in lists.rows.of(row).zip(&x) {
+            all[k] = (x / SEATS) as f32;
+        }
+    }
+    all
+}
+
+//----------- Dead-band ------------------------------------------------------
+
+/// Keeps rows as they are served now where a change would not pay.
+///
+/// A row is kept when moving gains no more, at the present prices, than `churn_ms` per request moved, or
+/// than `dead_band` of what the row costs. Then, wherever the kept rows put a resource over what it
+/// offers, those that put more there than the solution would are let go, until nothing is over. The
+/// penalty stands here and not in the exponent: there, a discount for what was served before feeds on
+/// itself and drifts in calm; here, a row is either as it was or as the prices say.
+struct DeadBand<'a> {
+    problem: &'a Problem<'a>,
+    options: &'a Options,
+    rest: &'a Rest,
+    rooms: &'a [crate::control::allocate::Room],
+}
+
+impl DeadBand<'_> {
+    fn keep(&self, lists: &Lists, x: &mut [f32]) {
+        if self.problem.groups.iter().all(|g| g.prev.is_none()) {
+            return;
+        }
+        let mut before = vec![0f32; x.len()];
+        let mut kept: Vec<usize> = (0..lists.rows.len())
+            .filter(|&row| self.read(lists, row, &mut before) && self.stays(lists, row, &before, x))
+            .collect();
+        let mut load = self.rest.load.clone();
+        load.fill(0.0);
+        for row in 0..lists.rows.len() {
+            self.add(lists, row, x, 1.0, &mut load);
+        }
+        let limit: Vec<f64> = self
+            .rooms
+            .iter()
+            .enumerate()
+            .map(|(i, &room)| supply(room, self.rest.lambda[i]).0.max(load[i]) * (1.0 + TIGHT))
+            .collect();
+        for &row in &kept {
+            self.add(lists, row, x, -1.0, &mut load);
+            self.add(lists, row, &before, 1.0, &mut load);
+        }
+        let offers = |load: &[f64]| -> Vec<bool> {
+            load.iter().zip(limit.iter().chain([&f64::INFINITY])).map(|(l, most)| l > most).collect()
+        };
+        loop {
+            let over = offers(&load);
+            if !over.contains(&true) {
+                break;
+            }
+            let n_kept = kept.len();
+            kept.retain(|&row| {
+                let puts_more = |k: usize| {
+                    let is_over = over[lists.rows.pop[k] as usize] || over[lists.rows.own[k] as usize];
+                    is_over && before[k] > x[k]
+                };
+                let go = lists.rows.demand[row] > 0.0 && lists.rows.of(row).any(puts_more);
+                if go {
+                    self.add(lists, row, &before, -1.0, &mut load);
+                    self.add(lists, row, x, 1.0, &mut load);
+                }
+                !go
+            });
+            if kept.len() == n_kept {
+                break;
+            }
+        }
+        for row in kept {
+            x[lists.rows.of(row)].copy_from_slice(&before[lists.rows.of(row)]);
+        }
+    }
+
+    /// Reads the row served now; `false` if there is none, or it gives members that are no candidates.
+    fn read(&self, lists: &Lists, row: usize, before: &mut [f32]) -> bool {
+        let (group, cell): (GroupIdx, CellIdx) = lists.whose[row];
+        let Some(prev) = self.problem.groups[group.idx()].prev else { return false };
+        let Some(shares) = prev.row_of_cell.get(cell.idx()).and_then(|r| prev.rows.get(*r as usize)) else {
+            return false;
+        };
+        let mut sum = 0.0;
+        for k in lists.rows.of(row) {
+            before[k] = shares.shares.get(lists.member[k].idx()).copied().unwrap_or(0.0);
+            sum += before[k];
+        }
+        (sum - 1.0).abs() < 1e-5
+    }
+
+    fn stays(&self, lists: &Lists, row: usize, before: &[f32], x: &[f32]) -> bool {
+        let (mut gain, mut moved, mut cost) = (0.0, 0.0, 0.0);
+        for k in lists.rows.of(row) {
+            let (was, is, c) = (f64::from(before[k]), f64::from(x[k]), f64::from(lists.rows.cost[k]));
+            let price = self.rest.lambda[lists.rows.pop[k] as usize] + self.rest.lambda[lists.rows.own[k] as usize];
+            gain += (was - is) * (c + price);
+            moved += (was - is).max(0.0);
+            cost += is * c;
+        }
+        gain <= (self.options.churn_ms * moved).max(self.options.dead_band * cost)
+    }
+
+    fn add(&self, lists: &Lists, row: usize, x: &[f32], sign: f64, load: &mut [f64]) {
+        let demand = sign * lists.rows.demand[row];
+        for k in lists.rows.of(row) {
+            if x[k] > 0.0 {
+                load[lists.rows.pop[k] as usize] += demand * f64::from(x[k]);
+                load[lists.rows.own[k] as usize] += demand * f64::from(x[k]);
+            }
+        }
+    }
+}
