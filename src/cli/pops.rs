@@ -1,0 +1,195 @@
+//! `floodway pops`: the state of a running server.
+
+use crate::admin::State;
+use crate::admin::state::{GroupState, MemberState, PopState};
+use crate::admin::steering::from_proto;
+use crate::cli::{client, table};
+use crate::telemetry::proto::{self, steering_client::SteeringClient};
+use crate::units::print_quantity;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+//----------- Args -----------------------------------------------------------
+
+/// Shows POPs, groups and shadows of a running server.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    server: client::Server,
+    /// Print JSON: the structure of the admin listener's /state.
+    #[arg(long)]
+    json: bool,
+    /// Go on printing, once a second.
+    #[arg(long, short)]
+    watch: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> ExitCode {
+    match client::block_on(converse(&args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("error: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn converse(args: &Args) -> Result<(), String> {
+    // A thousand members take some 100 KiB; states are not bounded by what a peer made up.
+    let mut client = SteeringClient::new(args.server.connect().await?).max_decoding_message_size(64 << 20);
+    if !args.watch {
+        let state = client.state(proto::StateRequest {}).await.map_err(|e| client::failed(&e))?;
+        return show(args, &from_proto(state.into_inner()));
+    }
+    let request = proto::WatchRequest { interval_seconds: None };
+    let mut states = client.watch(request).await.map_err(|e| client::failed(&e))?.into_inner();
+    while let Some(state) = states.message().await.map_err(|e| client::failed(&e))? {
+        show(args, &from_proto(state))?;
+    }
+    Err("the server has stopped".to_owned())
+}
+
+fn show(args: &Args, state: &State) -> Result<(), String> {
+    let text = match args.json {
+        true => serde_json::to_string(state).map_err(|e| e.to_string())? + "\n",
+        // Home, clear to the end: a view that stays in place.
+        false if args.watch && io::stdout().is_terminal() => format!("\x1b[H\x1b[J{}", print(state)),
+        false => print(state),
+    };
+    let mut out = io::stdout().lock();
+    // A reader that has enough (`| head`) ends the command.
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|e| format!("standard output: {e}"))
+}
+
+//----------- Text -----------------------------------------------------------
+
+/// The state as tables for people.
+pub fn print(state: &State) -> String {
+    let mode = format!("{:?}", state.mode).to_lowercase();
+    let age = match state.decided_at > 0.0 {
+        true => format!("decided {} ago", seconds((state.time - state.decided_at).max(0.0))),
+        false => "nothing decided yet".to_owned(),
+    };
+    let refused: u64 = state.samples.refused.values().sum();
+    let reasons: Vec<String> = state.samples.refused.iter().map(|(r, n)| format!("{r} {n}")).collect();
+    let mut out = format!("generation {}, plan {mode}, {age}\n", state.generation);
+    out += &format!("samples: {} taken, {refused} refused", state.samples.accepted);
+    if !reasons.is_empty() {
+        out += &format!(" ({})", reasons.join(", "));
+    }
+    out += "\n\n";
+
+    let head = ["POP", "CAPACITY", "TARGET", "LOAD", "FULL", "PRICE", "SILENT", "BREAKER", "REASON"];
+    let rows: Vec<Vec<String>> =
+        [head.map(str::to_owned).to_vec()].into_iter().chain(state.pops.iter().map(pop_row)).collect();
+    out += &table::print(&rows, &[1, 2, 3, 4, 5, 6]);
+    for group in &state.groups {
+        out += "\n";
+        out += &print_group(group);
+    }
+    out
+}
+
+fn pop_row(pop: &PopState) -> Vec<String> {
+    vec![
+        pop.name.clone(),
+        print_quantity(pop.capacity),
+        print_quantity(pop.target),
+        print_quantity(pop.load),
+        if pop.capacity > 0.0 { percent(pop.load / pop.capacity) } else { String::new() },
+        format!("+{:.0} ms", pop.price_ms),
+        pop.silent_seconds.map_or("never heard".to_owned(), seconds),
+        format!("{:?}", pop.breaker),
+        pop.reason.clone(),
+    ]
+}
+
+fn print_group(group: &GroupState) -> String {
+    let mut out = format!(
+        "{}  now {}, planned {} {}/s, ttl {} s",
+        group.name,
+        print_quantity(group.demand),
+        print_quantity(group.planned),
+        group.unit,
+        group.ttl_seconds
+    );
+    if group.short > 0.0 {
+        out += &format!(", short of {}", print_quantity(group.short));
+    }
+    if group.all_down > 0 {
+        out += &format!(", {} queries found all down", group.all_down);
+    }
+    out.push('\n');
+    if !group.ahead.is_empty() {
+        let ahead: Vec<String> = group
+            .ahead
+            .iter()
+            .map(|a| format!("in {} min {} to {}", a.minutes, print_quantity(a.median), print_quantity(a.q90)))
+            .collect();
+        out += &format!("  forecast (median to 0.9): {}\n", ahead.join(", "));
+    }
+    let head = ["  MEMBER", "POP", "PLANNED", "ANSWERED", "LOAD", "STATE"];
+    let rows: Vec<Vec<String>> =
+        [head.map(str::to_owned).to_vec()].into_iter().chain(group.members.iter().map(member_row)).collect();
+    out + &table::print(&rows, &[2, 3, 4])
+}
+
+fn member_row(member: &MemberState) -> Vec<String> {
+    let state = match (&member.shadow, &member.unusable) {
+        (Some(shadow), None) => format!("shadow {shadow:?}"),
+        // A shadow's own state is mostly why it may not be given.
+        (Some(shadow), Some(why)) if *why == format!("{shadow:?}") => format!("shadow {shadow:?}"),
+        (Some(shadow), Some(why)) => format!("shadow {shadow:?}, not given: {why}"),
+        (None, Some(why)) => format!("not given: {why}"),
+        (None, None) => String::new(),
+    };
+    vec![
+        format!("  {}", member.name),
+        member.pop.clone().unwrap_or_else(|| "external".to_owned()),
+        percent(member.planned_share),
+        member.answered_share.map_or("-".to_owned(), percent),
+        print_quantity(member.load),
+        state,
+    ]
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn seconds(secs: f64) -> String {
+    match secs {
+        s if s < 9.95 => format!("{s:.1} s"),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} h", s / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{Counts, Refusal, fixtures};
+
+    #[test]
+    fn tables_show_what_matters() {
+        let exchange = fixtures::exchange(fixtures::plan());
+        let mut counts = Counts { received: 5, accepted: 3, ..Counts::default() };
+        counts.refused[Refusal::Stale.idx()] = 2;
+        let text = print(&State::of(&exchange.load(), &counts, 3.5));
+        for line in [
+            "generation 1, plan live, decided 2.5 s ago",
+            "samples: 3 taken, 2 refused (stale 2)",
+            "POP                    CAPACITY  TARGET  LOAD   FULL   PRICE       SILENT  BREAKER  REASON",
+            "dub.pop.example.com.        40k     34k   700  1.8 %  +31 ms        3.0 s  Open     errors 12 % of 3k",
+            "web.example.com.  now 1k, planned 1.4k requests/s, ttl 30 s",
+            "  forecast (median to 0.9): in 5 min 1.1k to 1.2k, in 15 min 1.2k to 1.3k, in 30 min 1.3k to 1.4k",
+            "  ams.web.example.com.   ams.pop.example.com.   70.0 %         -   700",
+            "  dub.web.example.com.   dub.pop.example.com.    0.0 %         -     0  not given: Open",
+            "  sin.web.example.com.   sin.pop.example.com.    0.0 %         -     0  shadow Cold",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
+        }
+    }
+}
