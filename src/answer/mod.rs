@@ -4,11 +4,13 @@
 //! truncate → count. Everything it needs is in the [`Snapshot`] and in [`Scratch`]; it reads no clock, takes no
 //! lock, allocates nothing, and no message makes it panic.
 
+pub mod explain;
 mod resolve;
 pub mod steer;
 
 pub use crate::exchange::{Silence, Transport};
 pub use crate::wire::Rcode;
+pub use explain::{Explanation, explain};
 
 use crate::exchange::Snapshot;
 use crate::id::GroupIdx;
@@ -51,8 +53,8 @@ impl Default for Limits {
 pub struct Scratch {
     /// The name at hand: the question's, then the target of each alias.
     pub(crate) name: NameBuf,
-    /// The thread's number, for the tally.
-    pub(crate) thread: usize,
+    /// The thread's number, for the tally; `None` counts nothing.
+    pub(crate) thread: Option<usize>,
     /// Where the low-discrepancy sequence of `pick=spread` stands.
     pub(crate) spread: u64,
 }
@@ -61,7 +63,12 @@ impl Scratch {
     /// For thread `thread`, its place in the tally. `seed` sets where the sequence of `pick=spread` starts.
     pub fn new(thread: usize, seed: u64) -> Scratch {
         let spread = seed ^ (thread as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
-        Scratch { name: NameBuf::default(), thread, spread }
+        Scratch { name: NameBuf::default(), thread: Some(thread), spread }
+    }
+
+    /// For answers that nobody gets, as in explain: they are not counted.
+    pub fn uncounted() -> Scratch {
+        Scratch { name: NameBuf::default(), thread: None, spread: 0 }
     }
 }
 
@@ -113,7 +120,8 @@ pub fn answer(
         Ok(request) => request,
         Err(why) => return Outcome::silent(why),
     };
-    let mut reply = Reply::new(query, &request, reply_limit(client.transport, &request, limits), out);
+    let limit = reply_limit(client.transport, &request, limits);
+    let mut reply = Reply::new(query, &request, limit, out);
     let mut way = Way::new(query, &request, client, snapshot, scratch);
     let rcode = match request.fault.or_else(|| refusal(&request)) {
         Some(rcode) => rcode,
@@ -121,7 +129,10 @@ pub fn answer(
     };
     let (authoritative, scope, steered) = (way.authoritative, way.scope, way.steered);
     let truncated = reply.is_truncated();
-    let len = reply.finish(&request, rcode, authoritative, scope, limits.udp_size);
+    let mut len = reply.finish(&request, rcode, authoritative, scope, limits.udp_size);
+    if let (Some(tsig), Rcode::NotAuth) = (&request.tsig, rcode) {
+        len = tsig.append_bad_key(query, out, len, limit);
+    }
     Outcome { len, rcode, truncated, steered, silence: None }
 }
 
@@ -139,6 +150,7 @@ fn reply_limit(transport: Transport, request: &Request, limits: &Limits) -> usiz
 #[inline]
 fn refusal(request: &Request) -> Option<Rcode> {
     if request.tsig.is_some() {
+        // There are no keys here (RFC 8945 section 5.2.1).
         return Some(Rcode::NotAuth);
     }
     if request.qclass != rtype::CLASS_IN {

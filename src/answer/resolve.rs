@@ -170,7 +170,9 @@ impl<'q> Way<'q> {
         let member = decision.picked.map(|p| p.member);
         self.steered = Some(group);
         self.scope = self.scope.max(decision.scope(subject));
-        snapshot.tally.count(self.scratch.thread, group, decision.located.cell, member);
+        if let Some(thread) = self.scratch.thread {
+            snapshot.tally.count(thread, group, decision.located.cell, member);
+        }
         let answer = member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx()));
         let Some(answer) = answer else {
             return match policy.all_down {

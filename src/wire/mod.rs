@@ -6,6 +6,7 @@ pub mod rcode;
 pub mod reply;
 pub mod request;
 pub mod rtype;
+pub mod tsig;
 
 pub use name::{Name, NameBuf};
 pub use rcode::Rcode;

@@ -9,8 +9,8 @@
 //! way is kept beside what was read before it: the reply then carries the question if that much was clear.
 
 use crate::wire::edns::Edns;
+use crate::wire::tsig::Tsig;
 use crate::wire::{NameBuf, Rcode, rtype};
-use std::ops::Range;
 
 /// Octets of a message's header.
 pub const HEADER: usize = 12;
@@ -43,8 +43,8 @@ pub struct Request {
     pub qclass: u16,
     /// The OPT record, if one was read.
     pub edns: Option<Edns>,
-    /// The TSIG record's place in the message, if it is signed.
-    pub tsig: Option<Range<usize>>,
+    /// The TSIG record, if it is signed.
+    pub tsig: Option<Tsig>,
     /// The reply's RCODE, where what was read decides it.
     pub fault: Option<Rcode>,
 }
@@ -105,7 +105,11 @@ impl Request {
                 }
                 // RFC 8945 section 5.1: one TSIG, the last record of all.
                 rtype::TSIG if i + 1 < n_additional => return Err(Rcode::FormErr),
-                rtype::TSIG => self.tsig = Some(at..record.end),
+                rtype::TSIG => {
+                    let rdata = record.rdata..record.end;
+                    let tsig = Tsig::parse(message, at, record.class, record.ttl, rdata).ok_or(Rcode::FormErr)?;
+                    self.tsig = Some(tsig);
+                }
                 _ => {}
             }
             at = record.end;
