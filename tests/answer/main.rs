@@ -1,0 +1,8 @@
+//! What the server answers, held against the RFCs, an obvious lookup, and an independent reader of messages.
+
+#[path = "../fixture/mod.rs"]
+mod fixture;
+
+mod oracle;
+mod rules;
+mod steered;

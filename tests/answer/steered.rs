@@ -1,0 +1,172 @@
+//! Steered names: who answers, with what TTL and scope, and what happens when nobody can.
+
+use crate::fixture::{Steered, print, query, send, steered};
+use floodway::answer::explain;
+use floodway::policy::{AllDown, Pick};
+use floodway::wire::rtype;
+
+const NEGATIVE: &str = "~ 60 SOA ns1~ host~ 7 3600 600 86400 60";
+/// Shares that give one member everything.
+const AMS: [f32; 5] = [1.0, 0.0, 0.0, 0.0, 0.0];
+const FRA: [f32; 5] = [0.0, 1.0, 0.0, 0.0, 0.0];
+const V4: [f32; 5] = [0.0, 0.0, 1.0, 0.0, 0.0];
+const EDGE: [f32; 5] = [0.0, 0.0, 0.0, 1.0, 0.0];
+const FAR: [f32; 5] = [0.0, 0.0, 0.0, 0.0, 1.0];
+const NOBODY: [f32; 5] = [0.0; 5];
+
+fn ask(world: Steered, question: &str) -> String {
+    print(&send(&steered(world), &query(question).wire()).1)
+}
+
+fn check(shares: [f32; 5], question: &str, expected: &str) {
+    assert_eq!(ask(Steered { shares, ..Steered::default() }, question), expected, "{question}");
+}
+
+/// The member's addresses with the plan's TTL, at names with and without records of their own, and at wildcards.
+#[test]
+fn members_answer() {
+    check(AMS, "www.example.com. A", "NOERROR aa | www~ 33 A 192.0.2.11");
+    check(AMS, "www.example.com. AAAA", "NOERROR aa | www~ 33 AAAA 2001:db8::b");
+    check(AMS, "api.example.com. A", "NOERROR aa | api~ 33 A 192.0.2.11");
+    check(AMS, "x.y.any.example.com. A", "NOERROR aa | x.y.any~ 33 A 192.0.2.11");
+    check(AMS, "alias.example.com. A", "NOERROR aa | alias~ 300 CNAME www~, www~ 33 A 192.0.2.11");
+    check(V4, "www.example.com. AAAA", &format!("NOERROR aa |  | {NEGATIVE}"));
+}
+
+/// Types other than addresses come from the zone, and if it has none there is none: never NXDOMAIN.
+#[test]
+fn other_types_come_from_the_zone() {
+    check(AMS, "www.example.com. TXT", "NOERROR aa | www~ 300 TXT hello");
+    for question in
+        ["www.example.com. HTTPS", "api.example.com. HTTPS", "x.any.example.com. SVCB", "api.example.com. MX"]
+    {
+        check(AMS, question, &format!("NOERROR aa |  | {NEGATIVE}"));
+    }
+    check(AMS, "any.example.com. A", &format!("NOERROR aa |  | {NEGATIVE}"));
+    check(AMS, "api.example.com. ANY", "NOERROR aa | api~ 3600 HINFO RFC8482");
+    check(AMS, "there.wild.example.com. A", "NOERROR aa | there.wild~ 300 A 192.0.2.43");
+}
+
+/// External members answer by CNAME, followed if the target is ours.
+#[test]
+fn external_members_are_aliases() {
+    let org = "www.example.org. 300 A 198.51.100.80";
+    check(EDGE, "www.example.com. A", &format!("NOERROR aa | www~ 33 CNAME www.example.org., {org}"));
+    check(
+        EDGE,
+        "api.example.com. AAAA",
+        "NOERROR aa | api~ 33 CNAME www.example.org. | example.org. 300 SOA ns1~ host.example.org. 3 3600 600 86400 3600",
+    );
+    check(FAR, "x.any.example.com. A", "NOERROR aa | x.any~ 33 CNAME far.elsewhere.test.");
+}
+
+/// `all-down=`: what stands in when nobody may be given.
+#[test]
+fn nobody_left() {
+    let www = "www~ 300 A 192.0.2.80, www~ 300 A 192.0.2.81";
+    let check = |all_down, question: &str, expected: &str| {
+        let world = Steered { shares: NOBODY, all_down, ..Steered::default() };
+        assert_eq!(ask(world, question), expected, "{all_down:?}");
+    };
+    check(AllDown::Static, "www.example.com. A", &format!("NOERROR aa | {www}"));
+    check(AllDown::Static, "api.example.com. A", &format!("NOERROR aa |  | {NEGATIVE}"));
+    check(AllDown::All, "www.example.com. A", &format!("NOERROR aa | {www}"));
+    check(AllDown::Last, "alias.example.com. A", &format!("NOERROR aa | alias~ 300 CNAME www~, {www}"));
+    check(AllDown::NoData, "www.example.com. A", &format!("NOERROR aa |  | {NEGATIVE}"));
+    check(AllDown::ServFail, "www.example.com. A", "SERVFAIL");
+    check(AllDown::ServFail, "alias.example.com. A", "SERVFAIL");
+    check(AllDown::ServFail, "www.example.com. TXT", "NOERROR aa | www~ 300 TXT hello");
+}
+
+/// `answers=` bounds the addresses; which ones turns from client to client and is the same for A and AAAA.
+#[test]
+fn answers_rotate() {
+    for (answers, n) in [(1, 1), (2, 2), (3, 3), (9, 3)] {
+        let snapshot = steered(Steered { shares: FRA, answers, ..Steered::default() });
+        let mut firsts = std::collections::BTreeSet::new();
+        for i in 0..64 {
+            let client = format!("198.51.{i}.0/24");
+            let first = |rtype: &str, before: &str| {
+                let (_, reply) = send(&snapshot, &query(&format!("www.example.com. {rtype}")).ecs(&client).wire());
+                let text = print(&reply);
+                assert_eq!(text.matches("www~ 33 ").count(), n, "{text}");
+                text.split(before).nth(1).unwrap().split(',').next().unwrap().to_string()
+            };
+            let a = first("A", "192.0.2.").parse::<u8>().unwrap();
+            let aaaa = u8::from_str_radix(&first("AAAA", "2001:db8::"), 16).unwrap();
+            assert_eq!(a, aaaa);
+            firsts.insert(a);
+        }
+        assert_eq!(firsts.len(), 3);
+    }
+}
+
+/// One client has one member for both families; different clients spread by the shares; every answer is counted.
+#[test]
+fn picks_are_sticky_and_counted() {
+    let snapshot = steered(Steered { shares: [0.5, 0.5, 0.0, 0.0, 0.0], ..Steered::default() });
+    let mut n_ams = 0;
+    for i in 0..1000u32 {
+        let client = format!("10.{}.{}.0/24", i / 256, i % 256);
+        let ask =
+            |rtype: &str| print(&send(&snapshot, &query(&format!("api.example.com. {rtype}")).ecs(&client).wire()).1);
+        let (a, aaaa) = (ask("A"), ask("AAAA"));
+        assert_eq!(a, ask("A"));
+        assert_eq!(a.contains("192.0.2.11"), aaaa.contains("2001:db8::b"));
+        n_ams += u64::from(a.contains("192.0.2.11"));
+    }
+    assert!((400..600).contains(&n_ams), "{n_ams}");
+    let sum = snapshot.tally.sum();
+    assert_eq!(sum.answered[0][0], 3 * n_ams);
+    assert_eq!(sum.queries[0].iter().sum::<u64>(), 3000);
+    let nobody = steered(Steered { shares: NOBODY, ..Steered::default() });
+    send(&nobody, &query("www.example.com. A").wire());
+    assert_eq!(nobody.tally.sum().all_down, [1]);
+}
+
+/// `pick=spread` holds the shares to within a few answers in a thousand.
+#[test]
+fn spread_is_even() {
+    let shares = [0.3, 0.7, 0.0, 0.0, 0.0];
+    let snapshot = steered(Steered { shares, pick: Pick::Spread, ..Steered::default() });
+    let client =
+        floodway::answer::Client { addr: [192, 0, 2, 200].into(), transport: floodway::answer::Transport::Udp };
+    let mut scratch = floodway::answer::Scratch::new(0, 42);
+    let mut out = vec![0; 4096];
+    let wire = query("www.example.com. A").wire();
+    for _ in 0..1000 {
+        floodway::answer::answer(&wire, client, &snapshot, &Default::default(), &mut scratch, &mut out);
+    }
+    let n_ams = snapshot.tally.sum().answered[0][0];
+    assert!((295..=305).contains(&n_ams), "{n_ams}");
+}
+
+/// Explain gives the reply that a query would get, counts nothing, and names each step.
+#[test]
+fn explain_tells_every_step() {
+    let snapshot = steered(Steered { shares: [0.5, 0.5, 0.0, 0.0, 0.0], ..Steered::default() });
+    let explanation = explain(&"alias.example.com.".parse().unwrap(), [10, 0, 0, 1].into(), rtype::A, &snapshot);
+    let reply = print(&send(&snapshot, &query("alias.example.com. A").ecs("10.0.0.1/32").wire()).1);
+    let address = explanation.answer.last().unwrap().rsplit(' ').next().unwrap();
+    assert!(reply.ends_with(address), "{reply} {explanation}");
+    let steering = explanation.steering.as_ref().unwrap();
+    let chosen: Vec<_> = steering.candidates.iter().filter(|c| c.chosen).map(|c| c.member.as_str()).collect();
+    assert_eq!(chosen, [steering.picked.as_ref().unwrap().member.as_str()]);
+    assert_eq!(steering.by, "www.example.com. STEER web.example.com.");
+    let text = explanation.to_string();
+    for word in [
+        "an alias",
+        "steered by group web.example.com.",
+        "place",
+        "unknown",
+        "slot",
+        "ttl      33 s",
+        "reply    NOERROR",
+    ] {
+        assert!(text.contains(word), "{word} is in\n{text}");
+    }
+    assert_eq!(snapshot.tally.sum().total(), 1, "the one query that was sent");
+    assert!(serde_json::to_string(&explanation).unwrap().contains("\"rcode\":\"NOERROR\""));
+    let none = explain(&"x.sub.example.com.".parse().unwrap(), [10, 0, 0, 1].into(), rtype::A, &snapshot);
+    assert_eq!(none.steps[0].found, "delegated at sub.example.com.");
+}
