@@ -1,11 +1,17 @@
-//! `floodway.v1.Steering`: the state of the server over gRPC, and the protobuf form of [`State`].
+//! `floodway.v1.Steering`: the state of the server and its reasons over gRPC, and the protobuf form of
+//! [`State`].
 
 use crate::admin::state::{Ahead, GroupState, MemberState, PopState, Samples};
 use crate::admin::{Source, State};
+use crate::answer;
 use crate::steering::{BreakerState, Mode};
 use crate::telemetry::grpc::{shadow_from_proto, shadow_to_proto};
 use crate::telemetry::listen::until_stopped;
 use crate::telemetry::proto::{self, steering_server::SteeringServer};
+use crate::wire::Name;
+use crate::zone::rdata;
+use ipnet::IpNet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -71,6 +77,31 @@ impl proto::steering_server::Steering for Service {
         });
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
+
+    async fn explain(
+        &self,
+        request: Request<proto::ExplainRequest>,
+    ) -> Result<Response<proto::ExplainResponse>, Status> {
+        let request = request.into_inner();
+        let name: Name =
+            request.name.parse().map_err(|e| Status::invalid_argument(format!("name {:?}: {e}", request.name)))?;
+        let client = client_of(&request.client).ok_or_else(|| {
+            let text = format!("client {:?}: an address or a prefix such as 203.0.113.0/24 would do", request.client);
+            Status::invalid_argument(text)
+        })?;
+        let word = request.r#type.as_deref().unwrap_or("A");
+        let qtype = rdata::parse_type(word).ok_or_else(|| {
+            Status::invalid_argument(format!("type {word:?}: a record type such as A or AAAA would do"))
+        })?;
+        let explanation = answer::explain(&name, client, qtype, &self.source.exchange.load());
+        let json = serde_json::to_string(&explanation).map_err(|e| Status::internal(e.to_string()))?;
+        Ok(Response::new(proto::ExplainResponse { text: explanation.to_string(), json }))
+    }
+}
+
+/// The address that a text means: itself, or the first of a prefix.
+fn client_of(text: &str) -> Option<IpAddr> {
+    text.parse().ok().or_else(|| text.parse::<IpNet>().ok().map(|net| net.network()))
 }
 
 //----------- State to protobuf ----------------------------------------------

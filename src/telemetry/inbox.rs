@@ -10,7 +10,8 @@ use std::time::Duration;
 
 /// Values an inbox holds unless told otherwise: a sample counts 1 and each of its cells 1.
 ///
-/// Our choice: at 100 POPs × 100 groups × 20 cells once a second, one beat's worth; about 20 MB.
+/// Our choice: one beat's worth of 100 POPs × 100 groups × 25 cells once a second. Full of samples
+/// without cells, the worst case, that is some 90 MB.
 pub const DEFAULT_ROOM: usize = 262_144;
 
 //----------- Inbox ----------------------------------------------------------

@@ -83,3 +83,28 @@ fn senseless_intervals_are_refused() {
         }
     });
 }
+
+#[test]
+fn an_explanation_comes_as_text_and_json() {
+    run(async {
+        let (mut client, _stop) = start(source()).await;
+        let ask = |name: &str, client: &str, qtype: Option<&str>| proto::ExplainRequest {
+            name: name.into(),
+            client: client.into(),
+            r#type: qtype.map(str::to_owned),
+        };
+        let said = client.explain(ask("www.example.com", "203.0.113.7/24", Some("aaaa"))).await.unwrap().into_inner();
+        let json: serde_json::Value = serde_json::from_str(&said.json).unwrap();
+        assert_eq!((&json["name"], &json["client"]), (&"www.example.com.".into(), &"203.0.113.0".into()));
+        assert_eq!(json["qtype"], "AAAA");
+        assert!(said.text.contains("www.example.com."), "{}", said.text);
+        for bad in [
+            ask("a..b", "203.0.113.7", None),
+            ask("www.example.com", "203.0.113", None),
+            ask("www.example.com", "203.0.113.0/33", None),
+            ask("www.example.com", "203.0.113.7", Some("NOTATYPE")),
+        ] {
+            assert_eq!(client.explain(bad.clone()).await.unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
+        }
+    });
+}
