@@ -1,42 +1,26 @@
-//! Country and continent codes, as GeoLite2 has them.
-//!
-//! ISO 3166-1 alpha-2 of 2026 plus `XK` (Kosovo), by the continent that GeoNames, and so MaxMind,
-//! files each under.
+//! Country and continent codes, as routes name them, over the table of [`crate::geo::country`].
 
-const BY_CONTINENT: [(&str, &str); 7] = [
-    (
-        "AF",
-        "AO BF BI BJ BW CD CF CG CI CM CV DJ DZ EG EH ER ET GA GH GM GN GQ GW KE KM LR LS LY MA MG ML MR MU MW MZ \
-         NA NE NG RE RW SC SD SH SL SN SO SS ST SZ TD TG TN TZ UG YT ZA ZM ZW",
-    ),
-    ("AN", "AQ BV GS HM TF"),
-    (
-        "AS",
-        "AE AF AM AZ BD BH BN BT CC CN CX GE HK ID IL IN IO IQ IR JO JP KG KH KP KR KW KZ LA LB LK MM MN MO MV MY \
-         NP OM PH PK PS QA SA SG SY TH TJ TM TR TW UZ VN YE",
-    ),
-    (
-        "EU",
-        "AD AL AT AX BA BE BG BY CH CY CZ DE DK EE ES FI FO FR GB GG GI GR HR HU IE IM IS IT JE LI LT LU LV MC MD \
-         ME MK MT NL NO PL PT RO RS RU SE SI SJ SK SM UA VA XK",
-    ),
-    (
-        "NA",
-        "AG AI AW BB BL BM BQ BS BZ CA CR CU CW DM DO GD GL GP GT HN HT JM KN KY LC MF MQ MS MX NI PA PM PR SV SX \
-         TC TT US VC VG VI",
-    ),
-    ("OC", "AS AU CK FJ FM GU KI MH MP NC NF NR NU NZ PF PG PN PW SB TK TL TO TV UM VU WF WS"),
-    ("SA", "AR BO BR CL CO EC FK GF GY PE PY SR UY VE"),
-];
+use crate::geo::country::{country, two_letters};
 
-/// The continent of an upper-case country code; `None` if there is no such country.
-pub fn continent_of(country: &str) -> Option<&'static str> {
-    BY_CONTINENT.iter().find(|(_, list)| list.split(' ').any(|c| c == country)).map(|(continent, _)| *continent)
+/// The two-letter codes of GeoLite2.
+pub const CONTINENTS: [&str; 7] = ["AF", "AN", "AS", "EU", "NA", "OC", "SA"];
+
+/// Whether there is a country with this upper-case code.
+pub fn is_country(code: &str) -> bool {
+    two_letters(code).and_then(country).is_some()
 }
 
 /// Whether an upper-case code is one of the seven continents.
 pub fn is_continent(code: &str) -> bool {
-    BY_CONTINENT.iter().any(|(continent, _)| *continent == code)
+    CONTINENTS.contains(&code)
+}
+
+/// Whether some database may file a country under a continent. The tables of the UN and of GeoNames part
+/// over these countries, so either is taken for them.
+pub fn may_lie_in(country_code: &str, continent: &str) -> bool {
+    const STRADDLING: [&str; 10] = ["AM", "AZ", "CY", "EG", "GE", "KZ", "RU", "TL", "TR", "UM"];
+    STRADDLING.contains(&country_code)
+        || two_letters(country_code).and_then(country).is_some_and(|c| c.continent == continent.as_bytes())
 }
 
 /// The code that was meant by one in wide use that is not ISO's.
@@ -62,15 +46,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_country_has_one_continent() {
-        let mut all: Vec<&str> = BY_CONTINENT.iter().flat_map(|(_, list)| list.split(' ')).collect();
-        let n = all.len();
-        all.sort();
-        all.dedup();
-        assert_eq!((n, all.len()), (250, 250));
-        assert_eq!(continent_of("JP"), Some("AS"));
-        assert_eq!(continent_of("AS"), Some("OC"));
-        assert_eq!(continent_of("ZZ"), None);
+    fn codes_are_told_apart() {
+        assert!(is_country("JP") && is_country("XK") && !is_country("UK") && !is_country("ZZ") && !is_country("DEU"));
         assert!(is_continent("SA") && !is_continent("SX"));
+        assert!(may_lie_in("JP", "AS") && !may_lie_in("JP", "EU"));
+        assert!(may_lie_in("CY", "EU") && may_lie_in("CY", "AS"));
     }
 }

@@ -243,7 +243,7 @@ pub fn names(value: &Value, origin: &Name, report: &mut Report) -> Option<Vec<Sa
 pub fn countries(value: &Value, report: &mut Report) -> Option<Vec<String>> {
     list(value, report, |one, report| {
         let code = one.text.to_uppercase();
-        if countries::continent_of(&code).is_some() {
+        if countries::is_country(&code) {
             return Some(code);
         }
         let help = match countries::usual_mistake(&code) {
@@ -265,9 +265,9 @@ pub fn continents(value: &Value, report: &mut Report) -> Option<Vec<String>> {
         if countries::is_continent(&code) {
             return Some(code);
         }
-        let help = match countries::continent_of(&code) {
-            Some(_) => format!("write country={code} for a country; continents are AF, AN, AS, EU, NA, OC, SA"),
-            None => "continents are AF, AN, AS, EU, NA, OC, SA".to_string(),
+        let help = match countries::is_country(&code) {
+            true => format!("write country={code} for a country; continents are AF, AN, AS, EU, NA, OC, SA"),
+            false => "continents are AF, AN, AS, EU, NA, OC, SA".to_string(),
         };
         one.spot.error(report, format!("no continent has the code \"{}\"", one.text), help);
         None
@@ -283,7 +283,7 @@ pub fn subdivisions(value: &Value, report: &mut Report) -> Option<Vec<String>> {
             one.refuse(report, "an ISO 3166-2 code such as US-CA or DE-BY");
             return None;
         };
-        if countries::continent_of(country).is_none() {
+        if !countries::is_country(country) {
             one.spot.error(
                 report,
                 format!("no country has the code \"{country}\""),

@@ -9,7 +9,7 @@ use crate::geo::Match;
 use crate::id::MemberIdx;
 use crate::masterfile::Report;
 use crate::policy::check::{Book, GroupPlace, MAX_ROUTES, find_group, full, near, some};
-use crate::policy::countries::continent_of;
+use crate::policy::countries::may_lie_in;
 use crate::policy::said::{Field, SaidName, Spot};
 use crate::policy::spec::RouteSpec;
 use crate::policy::value::{Effect, Group, Role, Route, SteerBy};
@@ -154,7 +154,7 @@ fn find_member(
 /// Why no client can match, with what would do.
 fn contradiction(when: &Match) -> Option<(String, String)> {
     let country_of = |code: &String| code.split('-').next().unwrap_or_default().to_string();
-    let within = |country: &str| when.continents.iter().any(|c| continent_of(country) == Some(c));
+    let within = |country: &str| when.continents.iter().any(|c| may_lie_in(country, c));
     let help = "every key of a route has to match; write two routes, or leave one key out".to_string();
     let (countries, parts) = (when.countries.join(","), when.subdivisions.join(","));
     let continents = when.continents.join(",");
