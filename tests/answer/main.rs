@@ -5,4 +5,5 @@ mod fixture;
 
 mod oracle;
 mod rules;
+mod scope;
 mod steered;

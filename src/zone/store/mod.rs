@@ -163,16 +163,24 @@ impl Zone {
         self.index.offsets().map(|at| self.node_at(at))
     }
 
+    /// Type, number of records, their length, and words after them.
+    #[inline]
+    fn rrset_header(&self, at: usize) -> [u16; 4] {
+        let h: &[u8; RRSET_HEADER] = self.arena[at..at + RRSET_HEADER].try_into().expect("as long as asked");
+        [0, 2, 4, 6].map(|i| u16::from_le_bytes([h[i], h[i + 1]]))
+    }
+
     /// The RRset at an arena offset, and the offset after it.
     #[inline]
     fn rrset_at(&self, at: usize) -> (RRset<'_>, usize) {
-        let (rtype, n) = (word(&self.arena, at) as u16, word(&self.arena, at + 2) as u16);
-        let (len, n_extra) = (word(&self.arena, at + 4), word(&self.arena, at + 6));
+        let [rtype, n, len, n_extra] = self.rrset_header(at);
+        let (len, n_extra) = (usize::from(len), usize::from(n_extra));
         let start = at + RRSET_HEADER;
         let end = start + len + 2 * n_extra;
         let body = &self.arena[start..end];
         let (records, extra) = body.split_at(len);
-        let ttl = u32::from_be_bytes([records[6], records[7], records[8], records[9]]);
+        let first: &[u8; RECORD_HEADER] = records.first_chunk().expect("an RRset has a record");
+        let ttl = u32::from_be_bytes([first[6], first[7], first[8], first[9]]);
         (RRset { rtype, ttl, n, records, extra, zone: self }, end)
     }
 
@@ -297,14 +305,13 @@ impl<'z> Node<'z> {
     /// The RRset of a type.
     #[inline]
     pub fn rrset(self, rtype: u16) -> Option<RRset<'z>> {
-        let arena = &self.zone.arena;
         let mut at = self.rrsets_start();
         for _ in 0..self.n_rrsets() {
-            let here = word(arena, at) as u16;
+            let [here, _, len, n_extra] = self.zone.rrset_header(at);
             if here >= rtype {
                 return (here == rtype).then(|| self.zone.rrset_at(at).0);
             }
-            at += RRSET_HEADER + word(arena, at + 4) + 2 * word(arena, at + 6);
+            at += RRSET_HEADER + usize::from(len) + 2 * usize::from(n_extra);
         }
         None
     }
