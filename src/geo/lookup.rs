@@ -1,7 +1,7 @@
 //! Address → id of its run, and the prefix length for which that holds: what queries read.
 //!
 //! Runs are sorted by first address. A first-level index on the top 16 bits leads to a short stretch of
-//! runs, and a binary search ends it. Nothing stores a prefix length: a block of addresses around `a` has
+//! runs, and a search among them ends it. Scopes come from edges: a block of addresses around `a` has
 //! one id exactly if it touches neither the last address before the run nor the first one after it, so
 //! the scope is one more than the bits that `a` shares with the closer of the two.
 //!
