@@ -66,14 +66,31 @@ impl fmt::Display for Diagnostic {
             (line, column) => write!(f, "{}:{line}:{column}: {severity}: {}", self.file, self.message)?,
         }
         if self.line > 0 && !self.text.trim().is_empty() {
-            write!(f, "\n  {}", self.text.replace('\t', " "))?;
-            if self.column > 0 {
-                let pad = self.column as usize - 1;
-                write!(f, "\n  {:pad$}{}", "", "^".repeat(self.width.max(1) as usize))?;
-            }
+            self.quote(f)?;
         }
         if let Some(help) = &self.help {
             write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Longest piece of a line that is quoted, in characters.
+const MAX_QUOTE: usize = 120;
+
+impl Diagnostic {
+    /// The line, or of a long one the piece around the place, and the caret.
+    fn quote(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = (self.column as usize).saturating_sub(1);
+        let n = self.text.chars().count();
+        let from = if n <= MAX_QUOTE { 0 } else { at.saturating_sub(MAX_QUOTE / 3).min(n - MAX_QUOTE) };
+        let piece = self.text.chars().skip(from).take(MAX_QUOTE).map(|c| if c == '\t' { ' ' } else { c });
+        let (before, behind) = (if from > 0 { "…" } else { "" }, if from + MAX_QUOTE < n { "…" } else { "" });
+        write!(f, "\n  {before}{}{behind}", piece.collect::<String>())?;
+        if self.column > 0 {
+            let pad = at - from + before.chars().count();
+            let width = (self.width as usize).min(MAX_QUOTE - (at - from).min(MAX_QUOTE - 1)).max(1);
+            write!(f, "\n  {:pad$}{}", "", "^".repeat(width))?;
         }
         Ok(())
     }
@@ -135,6 +152,32 @@ pub fn suggest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_quoted_around_the_place() {
+        let show = |text: &str, column: u32, width: u32| {
+            let (file, message) = ("z".into(), "no".into());
+            let line = 1;
+            let d = Diagnostic {
+                severity: Severity::Error,
+                file,
+                line,
+                column,
+                width,
+                text: text.into(),
+                message,
+                help: None,
+            };
+            d.to_string().split_once('\n').unwrap().1.to_string()
+        };
+        assert_eq!(show("a\tbad", 3, 3), "  a bad\n    ^^^");
+        let long = format!("{}bad{}", "-".repeat(200), "-".repeat(200));
+        let (line, caret) = show(&long, 201, 3).split_once('\n').map(|(a, b)| (a.to_string(), b.to_string())).unwrap();
+        assert_eq!(line, format!("  …{}bad{}…", "-".repeat(40), "-".repeat(77)));
+        assert_eq!(caret, format!("  {}^^^", " ".repeat(41)));
+        assert!(show(&long, 401, 1).ends_with('^'));
+        assert!(show(&long, 390, 500).ends_with('^'));
+    }
 
     #[test]
     fn near_words_are_suggested() {

@@ -135,18 +135,22 @@ fn modified(modifier: &str, n: u32, out: &mut String) -> Result<(), String> {
     Ok(())
 }
 
-/// Hexadecimal digits from the least, a dot between them; `width` counts digits and dots, as in BIND.
-fn nibbles(mut value: u64, width: usize, upper: bool, out: &mut String) {
-    let mut written = 0;
+/// Hexadecimal digits from the least, a dot between them; `width` counts digits and dots. Where it is even, a dot comes last
+/// and makes an absolute name: so does BIND.
+fn nibbles(mut value: u64, mut width: usize, upper: bool, out: &mut String) {
     loop {
         let digit = char::from_digit((value & 15) as u32, 16).expect("four bits are one digit");
         out.push(if upper { digit.to_ascii_uppercase() } else { digit });
         value >>= 4;
-        written += 2;
-        if value == 0 && written > width {
+        width = width.saturating_sub(1);
+        if value == 0 && width == 0 {
             return;
         }
         out.push('.');
+        width = width.saturating_sub(1);
+        if value == 0 && width == 0 {
+            return;
+        }
     }
 }
 
@@ -170,6 +174,7 @@ mod tests {
         check("${1,0,X}", 254, "FF");
         check("${0,0,o}", 8, "10");
         check("${0,7,n}", 0xa1, "1.a.0.0");
+        check("${0,8,n}", 0xa1, "1.a.0.0.");
         check("${0,0,N}", 0xa1, "1.A");
         check("a\\$b$$", 7, "a\\$b\\$");
         check("a\\\\$", 7, "a\\\\7");

@@ -50,7 +50,10 @@ impl<'a> Token<'a> {
     /// # Errors
     /// The place of an escape that is neither `\DDD` nor `\X`.
     pub fn octets(&self) -> Result<Cow<'a, [u8]>, Span> {
-        source::unescape(self.text).map_err(|at| self.part(at, 2))
+        source::unescape(self.text).map_err(|at| {
+            let digits = self.text[at + 1..].bytes().take_while(u8::is_ascii_digit).count().min(3);
+            self.part(at, 1 + digits.max(1))
+        })
     }
 
     /// Splits `key=value` at the first `=`; the value may be quoted. A token without `=` is a key alone.
@@ -139,6 +142,11 @@ impl<'a> Entry<'a> {
     pub fn tokens(&self) -> impl Iterator<Item = Token<'a>> {
         let entry = *self;
         (0..entry.n_rdata()).filter_map(move |i| entry.token(i))
+    }
+
+    /// Whether the entry was made by `$GENERATE`; its places are those of the one line it stands for.
+    pub fn is_generated(&self) -> bool {
+        self.generated.is_some()
     }
 
     /// The place behind the last token: where something is missing.
@@ -436,9 +444,9 @@ impl<'a> Scanner<'a> {
     fn arguments(&self, least: usize, most: usize, usage: &str) -> Result<(), Diagnostic> {
         let n = self.tokens.len() - 1;
         let (span, message) = if n < least {
-            (self.token(n).span.after(), format!("{} needs more", self.token(0).text))
+            (self.token(n).span.after(), format!("{} needs more arguments", self.token(0).text))
         } else if n > most {
-            (self.token(most + 1).span, format!("{} does not take this", self.token(0).text))
+            (self.token(most + 1).span, format!("{} takes no more arguments", self.token(0).text))
         } else {
             return Ok(());
         };
@@ -516,7 +524,7 @@ impl<'a> Scanner<'a> {
 
 /// A class mnemonic or `CLASSnnn` (RFC 3597 section 5).
 pub fn parse_class(text: &str) -> Option<u16> {
-    let named = [("IN", CLASS_IN), ("CH", 3), ("HS", 4), ("CS", 2), ("NONE", 254), ("ANY", 255)];
+    let named = [("IN", CLASS_IN), ("CH", 3), ("HS", 4), ("CS", 2)];
     if let Some((_, code)) = named.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)) {
         return Some(*code);
     }
@@ -623,7 +631,11 @@ mod tests {
         check("a 5x A 1", &["dir/z:1:3 \"5x\" is not a TTL"]);
         check(
             "$TTL\n$TTL 5 5\n$TLT 5",
-            &["dir/z:1:5 $TTL needs more", "dir/z:2:8 $TTL does not take this", "dir/z:3:1 unknown directive \"$TLT\""],
+            &[
+                "dir/z:1:5 $TTL needs more arguments",
+                "dir/z:2:8 $TTL takes no more arguments",
+                "dir/z:3:1 unknown directive \"$TLT\"",
+            ],
         );
         check("a A ( 1", &["dir/z:1:5 this parenthesis is never closed"]);
     }
@@ -667,7 +679,7 @@ mod tests {
         check("$GENERATE 2-1 a A 1", &["dir/z:1:11 \"2-1\" runs backwards"]);
         check("$GENERATE 1-9 a..$ A 1", &["dir/z:1:15 \"a..1\" cannot be an owner: a label is empty"]);
         check("$GENERATE 1-9 a${ A 1", &["dir/z:1:15 `${` without `}`"]);
-        check("$GENERATE 1-2 a", &["dir/z:1:16 $GENERATE needs more"]);
+        check("$GENERATE 1-2 a", &["dir/z:1:16 $GENERATE needs more arguments"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::masterfile::{Report, Sources, Span};
+use crate::masterfile::{Diagnostic, Report, Sources, Span};
 use crate::wire::{Name, rtype};
 use crate::zone::load::index::{Index, Seen};
 use crate::zone::rdata::type_text;
@@ -93,12 +93,8 @@ fn neighbours(whole: &Whole<'_>, owner: u32, report: &mut Report) {
         && let Some(other) = index.rrsets(owner).find(|s| s.rtype != rtype::CNAME && !BESIDE_CNAME.contains(&s.rtype))
     {
         let (earlier, later) = if cname.span < other.span { (cname, other) } else { (other, cname) };
-        let message = format!(
-            "{} has a {}, so it cannot have a {}: a CNAME stands alone",
-            name(whole, owner),
-            type_text(earlier.rtype),
-            type_text(later.rtype)
-        );
+        let (owner, other) = (name(whole, owner), type_text(other.rtype));
+        let message = format!("{owner} has CNAME and {other} records: a CNAME stands alone, without other data");
         let place = whole.sources.place(earlier.span);
         let help = match is_apex() {
             true => format!(
@@ -121,7 +117,8 @@ fn neighbours(whole: &Whole<'_>, owner: u32, report: &mut Report) {
     }
     for seen in [ns, dname].into_iter().flatten() {
         if index.name(owner).starts_with(b"\x01*") {
-            let message = format!("what a {} at a wildcard means is not defined", type_text(seen.rtype));
+            let message =
+                format!("what {} at a wildcard means is not defined (RFC 4592 section 4)", type_text(seen.rtype));
             report.push(whole.sources.warning(seen.span, message));
         }
     }
@@ -289,13 +286,21 @@ fn host(whole: &Whole<'_>, edges: &Edges, target: &Target, report: &mut Report) 
             whole.sources.warning(target.span, message).help(format!("add one, or lead the {type_text} elsewhere"))
         }
     };
-    report.push(problem);
+    tell_once(problem, report);
+}
+
+/// A name that was told of at the same place, say because it lacks its dot, is not told of again.
+fn tell_once(problem: Diagnostic, report: &mut Report) {
+    let place = |d: &Diagnostic| (d.file.clone(), d.line, d.column);
+    if !report.diagnostics.iter().any(|d| place(d) == place(&problem)) {
+        report.push(problem);
+    }
 }
 
 fn alias(whole: &Whole<'_>, edges: &Edges, target: &Target, report: &mut Report) {
     if let Has::Nothing = lookup(whole, edges, &target.name) {
         let message = format!("the zone has no records for {}, which this CNAME leads to", target.name);
-        report.push(whole.sources.warning(target.span, message));
+        tell_once(whole.sources.warning(target.span, message), report);
     }
 }
 

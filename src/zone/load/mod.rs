@@ -97,6 +97,8 @@ struct Loader {
     targets: Vec<Target>,
     /// What records get that state no TTL: the SOA's minimum.
     ttl: Option<u32>,
+    /// The type of the `$GENERATE` that made a record that was refused: the others of it would be told the same.
+    refused: Option<Span>,
     rdata: Vec<u8>,
     untold: usize,
 }
@@ -115,13 +117,20 @@ struct Record {
 impl Loader {
     /// Takes one record of the file.
     fn record(&mut self, entry: &Entry<'_>, report: &mut Report) {
-        let Some(rtype) = record_type(entry, report) else { return };
+        if entry.is_generated() && self.refused == Some(entry.rtype.span) {
+            return;
+        }
+        let Some(rtype) = record_type(entry, report) else {
+            self.refused = Some(entry.rtype.span);
+            return;
+        };
         let mut rdata = std::mem::take(&mut self.rdata);
         // A record whose data is refused is an error already; it still counts as being there, so that its
         // absence is not an error, too.
         let mut taken = rdata::scan(rtype, entry, &mut rdata, report);
         if !taken {
             rdata.clear();
+            self.refused = Some(entry.rtype.span);
         }
         let ttl = match self.ttl_of(entry, rtype, &rdata, report) {
             Some(ttl) => ttl,
@@ -229,9 +238,11 @@ impl Loader {
         }
         match self.index.put(owner.as_wire(), rtype, ttl, rdata.unwrap_or(&[]), span) {
             Put::First => {}
+            Put::Repeats(_) if rdata.is_none() => return,
             Put::Repeats(at) => {
                 let first = sources.place(self.index.at(at).span);
-                let message = format!("this {} record stands here twice, and is kept once", rdata::type_text(rtype));
+                let message =
+                    format!("this {} record repeats an earlier one, and is kept once", rdata::type_text(rtype));
                 report.push(sources.warning(span, message).help(format!("its RRset begins in {first}")));
                 return;
             }
@@ -271,7 +282,9 @@ impl Loader {
             // Without a SOA the checks go by the origin, to tell what else is wrong.
             let any = !self.early.is_empty();
             self.open(origin, sources, report);
-            if any || !report.has_errors() {
+            // A SOA on a line that could not be read has been told of.
+            let words = |d: &Diagnostic| d.text.split_whitespace().any(|word| word.eq_ignore_ascii_case("SOA"));
+            if !report.diagnostics.iter().any(|d| d.severity == Severity::Error && words(d)) {
                 let message = if any { "the zone has no SOA record" } else { "the file holds no records" };
                 let help = "a zone begins with: @ SOA ns1 hostmaster 1 3600 900 604800 300";
                 report.push(of_file(path, Severity::Error, message.into()).help(help));
@@ -308,7 +321,7 @@ fn record_type(entry: &Entry<'_>, report: &mut Report) -> Option<u16> {
     };
     if entry.class != rtype::CLASS_IN {
         let message = "only class IN is served";
-        report.push(entry.error(entry.class_span, message));
+        report.push(entry.error(entry.class_span, message).help("leave the class out, or write IN"));
         return None;
     }
     if rtype == 0 || rdata::formats::META.iter().any(|(code, _)| *code == rtype) {

@@ -211,8 +211,8 @@ pub fn type_names() -> impl Iterator<Item = &'static str> {
 impl Format {
     /// How the data is written, for people: its fields' names in order.
     pub fn usage(&self) -> String {
-        let fields: Vec<&str> = self.fields.iter().map(|(_, name)| *name).collect();
-        format!("{} data is: {}", self.name, fields.join(", "))
+        let fields = self.fields.iter().map(|(_, name)| name.replace(' ', "-"));
+        fields.fold(format!("written: {}", self.name), |text, field| text + " " + &field)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::masterfile::{Diagnostic, Token};
 use crate::zone::rdata::print::{number, take};
 use crate::zone::rdata::scan::Reader;
 
-const USAGE: &str = "LOC data is: degrees [minutes [seconds]] N or S, the same E or W, altitude in metres, \
+const USAGE: &str = "written: LOC degrees [minutes [seconds]] N or S, the same E or W, altitude in metres, \
                      then optionally size and precisions, such as 52 22 23 N 4 53 32 E -2m";
 
 /// The equator and the prime meridian in thousandths of an arc second.
@@ -47,7 +47,7 @@ fn take_token<'a>(reader: &mut Reader<'_, 'a>) -> Option<Token<'a>> {
 }
 
 fn missing(reader: &Reader<'_, '_>, what: &str) -> Diagnostic {
-    reader.entry.error(reader.entry.end(), format!("LOC data ends before its {what}")).help(USAGE)
+    reader.entry.error(reader.entry.end(), format!("the {what} is missing")).help(USAGE)
 }
 
 /// Degrees, minutes, seconds and hemisphere as thousandths of an arc second from the far corner.

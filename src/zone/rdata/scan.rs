@@ -49,7 +49,10 @@ impl<'a> Reader<'_, 'a> {
             let mut starts = [0; 12];
             for (i, (field, what)) in format.fields.iter().enumerate() {
                 starts[i] = self.next;
-                self.field(*field, what, format)?;
+                self.field(*field, what, format).map_err(|problem| match &problem.help {
+                    None if format.fields.len() > 1 && *field != Field::Params => problem.help(format.usage()),
+                    _ => problem,
+                })?;
             }
             self.expect_end(format)?;
             if let Some((i, message)) = check::contents(rtype, self.out) {
@@ -71,7 +74,7 @@ impl<'a> Reader<'_, 'a> {
     /// The next token as `what`.
     fn take(&mut self, what: &str, format: &Format) -> Result<Token<'a>, Diagnostic> {
         let token = self.entry.token(self.next).ok_or_else(|| {
-            let message = format!("{} data ends before its {what}", format.name);
+            let message = format!("the {what} is missing");
             self.entry.error(self.entry.end(), message).help(format.usage())
         })?;
         self.next += 1;
@@ -81,7 +84,7 @@ impl<'a> Reader<'_, 'a> {
     fn expect_end(&self, format: &Format) -> Result<(), Diagnostic> {
         let Some(token) = self.entry.token(self.next) else { return Ok(()) };
         let last = format.fields.last().map_or("data", |(_, what)| what);
-        let message = format!("{} data ends with its {last}, before this", format.name);
+        let message = format!("{} takes nothing after its {last}", format.name);
         let help = match format.fields.last() {
             Some((Field::Text | Field::LongText, _)) => {
                 format!("put quotes around a {last} that holds spaces; {}", format.usage())

@@ -167,10 +167,10 @@ fn what_is_refused() {
         assert_eq!(first, format!("z:1:{place}: error: {message}"), "{text}");
     }
     check("A 192.0.2.256", "5", "\"192.0.2.256\" is not an IPv4 address");
-    check("A 1.2.3.4 5", "13", "A data ends with its address, before this");
+    check("A 1.2.3.4 5", "13", "A takes nothing after its address");
     check("MX ns1 10", "6", "\"ns1\" is not a valid preference: expected a number from 0 to 65535");
     check("MX 65536 a", "6", "the preference 65536 is out of range: expected a number from 0 to 65535");
-    check("MX 10", "8", "MX data ends before its mail server");
+    check("MX 10", "8", "the mail server is missing");
     check("NS a..b", "6", "\"a..b\" is not a valid name server: a label is empty");
     check("DS 1 8 2 00FG", "15", "'G' in the digest is not a hexadecimal digit");
     check("DS 1 8 2 00FF 000", "20", "the digest has an odd number of hexadecimal digits");
