@@ -59,7 +59,7 @@ fn big_zone(n: u64) -> String {
          @ IN NS ns1.bench.example.\nns1 IN A 192.0.2.1\nchanged IN A 192.0.2.201\n",
     );
     for i in 0..n {
-        let k = i * 2_654_435_761 & 0xffff_ffff;
+        let k = (i * 2_654_435_761) & 0xffff_ffff;
         let _ = writeln!(text, "n{k:08x} IN A 10.{}.{}.{}", i >> 16 & 255, i >> 8 & 255, i & 255);
     }
     text.shrink_to_fit();
