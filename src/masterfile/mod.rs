@@ -5,6 +5,7 @@
 //! reported and skipped. The texts stay in [`Sources`], so that any [`Span`] can become a diagnostic later.
 
 pub mod diagnostic;
+pub mod entry;
 pub mod generate;
 pub mod lex;
 pub mod scanner;
@@ -12,6 +13,7 @@ pub mod source;
 pub mod ttl;
 
 pub use diagnostic::{Diagnostic, Report, Severity, suggest};
-pub use scanner::{Entry, Includes, Scanner, Token, no_includes};
+pub use entry::{Entry, Token};
+pub use scanner::{Includes, Scanner, no_includes};
 pub use source::{Sources, Span, decode, unescape};
 pub use ttl::parse_ttl;

@@ -1,7 +1,7 @@
 //! A master file, checked, becomes a zone.
 //!
 //! Records stream from the scanner through the checks that need one record only into the zone's
-//! [`Builder`]; an [`Index`] remembers which RRsets stand where, for the checks that need all of them. What a
+//! [`Builder`]; an index remembers which RRsets stand where, for the checks that need all of them. What a
 //! zone may not hold is an error and there is no zone; what the field mends is mended with a warning. Every
 //! problem has its place, and all are told at once.
 

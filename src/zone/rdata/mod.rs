@@ -1,6 +1,6 @@
 //! RDATA: its text and its wire form, for every type, out of one table.
 //!
-//! [`formats`] lists the fields of each type; [`scan`] walks them over the tokens of an entry, [`print`] over wire
+//! [`formats`] lists the fields of each type; [`scan()`] walks them over the tokens of an entry, [`print()`] over wire
 //! form, so a type is understood in both directions or in none. Types without a row, and any type when written so,
 //! use the form of RFC 3597: `\# length hex`.
 //!

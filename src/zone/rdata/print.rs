@@ -7,7 +7,7 @@ use crate::wire::name;
 use crate::zone::rdata::formats::{Field, Format, format_of, type_text};
 use crate::zone::rdata::{check, codec, loc, svcb};
 
-/// RDATA as master-file text that [`crate::zone::rdata::scan`] reads back to the same octets, names absolute.
+/// RDATA as master-file text that [`scan()`](crate::zone::rdata::scan()) reads back to the same octets, names absolute.
 ///
 /// Octets that do not have the type's form, and types without one, print as `\# length digits` (RFC 3597 section 5).
 /// Names must be uncompressed.
