@@ -10,6 +10,7 @@ pub mod capacity;
 pub mod declared;
 pub mod demand;
 pub mod limits;
+pub mod persist;
 pub mod rows;
 pub mod shadow;
 pub mod silence;
