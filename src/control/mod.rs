@@ -9,15 +9,32 @@ pub mod candidates;
 pub mod capacity;
 pub mod declared;
 pub mod demand;
+mod guard;
+mod intake;
 pub mod limits;
+pub mod live;
+mod notes;
+mod outlook;
 pub mod persist;
+mod placing;
+mod rooms;
 pub mod rows;
 pub mod shadow;
 pub mod silence;
+mod standby;
+mod standing;
+mod state;
+mod tick;
+mod trips;
 pub mod ttl;
 pub mod window;
 
 pub use declared::declared_plan;
+pub use live::{Live, Wiring};
+pub use notes::Note;
+pub use persist::{Saved, carry};
+pub use state::State;
+pub use tick::{Inputs, Ticked, tick};
 
 #[cfg(test)]
 pub(crate) mod fixture;

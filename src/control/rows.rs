@@ -18,7 +18,7 @@ pub fn proportional(weights: &[f64]) -> Row {
 }
 
 /// Distinct rows and, for each cell in turn, which of them it has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RowSet {
     /// The distinct rows, in the order they were met.
     pub rows: Vec<Row>,

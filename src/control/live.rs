@@ -1,0 +1,390 @@
+//! The thread around the tick: clock, inbox, exchange, board and disk.
+//!
+//! It beats every second, and at once when samples arrive, but at most five times a second. Whatever goes
+//! wrong here, queries go on being answered from the snapshot that is out: a panic inside a tick is
+//! caught and counted, and the loop starts over from the last good plan.
+
+use crate::clock::{Clock, Now};
+use crate::control::declared::declared_plan;
+use crate::control::notes::Note;
+use crate::control::persist::Saved;
+use crate::control::state::State;
+use crate::control::tick::{Inputs, Ticked, tick};
+use crate::exchange::{Exchange, Snapshot, Tally, TallySum};
+use crate::geo::CellMap;
+use crate::policy::Policies;
+use crate::steering::{Mode, Plan, Table};
+use crate::telemetry::{Board, Inbox};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Time between beats when nothing arrives.
+const BEAT: Duration = Duration::from_secs(1);
+/// Least time between beats.
+const LEAST: Duration = Duration::from_millis(200);
+/// Seconds between saves while nothing happens.
+const SAVE_SECS: f64 = 10.0;
+/// Notes kept for people.
+const NOTES_KEPT: usize = 200;
+/// Name of the saved plan in the state directory.
+const FILE: &str = "plan.json";
+
+//----------- Live -----------------------------------------------------------
+
+/// The running control loop. Dropping it lets the thread run on; [`Live::stop`] ends it.
+#[derive(Debug)]
+pub struct Live {
+    inbox: Arc<Inbox>,
+    stop: Arc<AtomicBool>,
+    status: Arc<Status>,
+    thread: JoinHandle<()>,
+}
+
+/// What the loop is wired to.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    /// Where plans go, and where policies, cells and tally come from. A reload publishes its snapshot
+    /// there, with [`carry`](crate::control::carry) for a plan; the next beat takes everything over by name.
+    pub exchange: Arc<Exchange>,
+    /// Where samples come from.
+    pub inbox: Arc<Inbox>,
+    /// Where directives go.
+    pub board: Arc<Board>,
+    /// The time.
+    pub clock: Clock,
+    /// Where the plan is saved; `None` saves nothing.
+    pub state_dir: Option<PathBuf>,
+    /// Decides the jitter of breakers.
+    pub seed: u64,
+}
+
+/// Counters of the loop, for metrics; and the last notes, for people.
+#[derive(Debug, Default)]
+pub struct Status {
+    /// Beats that ended well.
+    pub ticks: AtomicU64,
+    /// Beats that panicked.
+    pub panics: AtomicU64,
+    /// Plans that were refused.
+    pub refused: AtomicU64,
+    /// Attempts to save the plan that failed.
+    pub unsaved: AtomicU64,
+    /// Microseconds that the last beat took, table and publication included.
+    pub last_micros: AtomicU64,
+    notes: Mutex<Vec<(f64, Note)>>,
+}
+
+impl Status {
+    /// What happened lately, oldest first, each with its unix seconds.
+    pub fn notes(&self) -> Vec<(f64, Note)> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, now: Now, notes: &[Note]) {
+        let mut kept = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(notes.iter().map(|n| (now.unix, n.clone())));
+        let over = kept.len().saturating_sub(NOTES_KEPT);
+        kept.drain(..over);
+    }
+}
+
+impl Live {
+    /// Starts the thread. `saved`: the plan to go on from, as [`read_saved`] found it.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start(wiring: Wiring, saved: Option<Saved>) -> std::io::Result<Live> {
+        let (stop, status) = (Arc::new(AtomicBool::new(false)), Arc::new(Status::default()));
+        let inbox = wiring.inbox.clone();
+        let mut looping = Loop::new(wiring, saved, status.clone(), tick);
+        let stopping = stop.clone();
+        let run = move || looping.run(&stopping);
+        let thread = std::thread::Builder::new().name("control".into()).spawn(run)?;
+        Ok(Live { inbox, stop, status, thread })
+    }
+
+    /// Counters and notes.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
+    /// Ends the loop after the beat it is in, and saves the plan.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.inbox.wake();
+        if self.thread.join().is_err() {
+            tracing::error!("the control loop had died");
+        }
+    }
+}
+
+/// The plan to serve first: the saved one, marked stale, or what is declared.
+pub fn first_plan(saved: Option<&Saved>, policies: &Policies, cells: &CellMap) -> Plan {
+    match saved.filter(|s| s.mode != Mode::Declared) {
+        Some(saved) => Plan { mode: Mode::Stale, ..saved.onto(policies, cells) },
+        None => declared_plan(policies, cells),
+    }
+}
+
+/// Reads the plan that an earlier process left in `dir`; what cannot be used is logged and left out.
+pub fn read_saved(dir: &Path, now: Now) -> Option<Saved> {
+    let path = dir.join(FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(e) => {
+            tracing::warn!("{}: {e}; starting from what is declared", path.display());
+            return None;
+        }
+    };
+    match Saved::parse(&text, now.unix) {
+        Ok(saved) => Some(saved),
+        Err(why) => {
+            tracing::warn!("{}: {why}; starting from what is declared", path.display());
+            None
+        }
+    }
+}
+
+/// Writes beside and renames, so that a crash leaves the old plan or the new one.
+fn write_saved(dir: &Path, saved: &Saved) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let beside = dir.join(format!("{FILE}.new"));
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(saved.print().as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, dir.join(FILE))
+}
+
+//----------- Loop -----------------------------------------------------------
+
+type Tick = fn(&mut State, &Inputs, Now) -> Ticked;
+
+/// What the thread owns.
+struct Loop {
+    wiring: Wiring,
+    status: Arc<Status>,
+    tick: Tick,
+    state: State,
+    /// The tally that was read last, and its sum then.
+    counted: Option<(Arc<Tally>, TallySum)>,
+    /// What the table that is out was compiled from.
+    compiled: Option<(Arc<Plan>, Arc<Table>)>,
+    saved_at: Option<Now>,
+    /// The snapshot before the current one: kept for a beat, so that no thread that answers frees it.
+    retired: Option<Arc<Snapshot>>,
+}
+
+impl Loop {
+    fn new(wiring: Wiring, saved: Option<Saved>, status: Arc<Status>, tick: Tick) -> Loop {
+        let state = saved.map_or_else(|| State::new(wiring.seed), |saved| State::resume(wiring.seed, saved));
+        Loop { wiring, status, tick, state, counted: None, compiled: None, saved_at: None, retired: None }
+    }
+
+    fn run(&mut self, stop: &AtomicBool) {
+        let mut first = true;
+        while !stop.load(Ordering::Relaxed) {
+            if !first {
+                std::thread::sleep(LEAST);
+                self.wiring.inbox.wait(BEAT - LEAST);
+            }
+            first = false;
+            let now = self.wiring.clock.now();
+            self.beat(now);
+            let spent = self.wiring.clock.now().since(now);
+            self.status.last_micros.store((spent * 1e6) as u64, Ordering::Relaxed);
+        }
+        self.save();
+    }
+
+    /// One beat. A panic inside is caught; the next beat starts over from the last good plan.
+    fn beat(&mut self, now: Now) {
+        let base = self.wiring.exchange.load_full();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.step(&base, now)));
+        match outcome {
+            Ok(()) => {
+                self.status.ticks.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {
+                self.status.panics.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("the control tick panicked; the plan that is out goes on serving");
+                let saved = Saved::of(&base.plan, &base.policies, &base.cells);
+                self.state = State::resume(self.wiring.seed, saved);
+                (self.counted, self.compiled) = (None, None);
+            }
+        }
+    }
+
+    fn step(&mut self, base: &Arc<Snapshot>, now: Now) {
+        let samples = self.wiring.inbox.drain();
+        let tally = self.count(base);
+        let inputs = Inputs { policies: &base.policies, cells: &base.cells, samples: &samples, tally: &tally };
+        let ticked = (self.tick)(&mut self.state, &inputs, now);
+        self.tell(&ticked.notes, now);
+        self.wiring.board.set(ticked.directives);
+        self.publish(base, ticked.plan);
+        let due = self.saved_at.is_none_or(|at| now.since(at) >= SAVE_SECS);
+        if due || !ticked.notes.is_empty() {
+            self.saved_at = Some(now);
+            self.save();
+        }
+    }
+
+    /// What the data plane counted since the last beat.
+    fn count(&mut self, base: &Snapshot) -> TallySum {
+        let sum = base.tally.sum();
+        let since = match self.counted.take().filter(|(tally, _)| Arc::ptr_eq(tally, &base.tally)) {
+            Some((_, before)) => sum.since(&before),
+            None => sum.clone(),
+        };
+        self.counted = Some((base.tally.clone(), sum));
+        since
+    }
+
+    /// Compiles a table if queries would see a difference, and publishes. A plan made for a snapshot that a
+    /// reload has replaced meanwhile is dropped: the next beat plans for the new one.
+    fn publish(&mut self, base: &Arc<Snapshot>, plan: Plan) {
+        let plan = Arc::new(plan);
+        let same_load = self.compiled.as_ref().filter(|(before, _)| Arc::ptr_eq(before, &base.plan));
+        let table = match same_load {
+            Some((before, table)) if answers_alike(before, &plan) => table.clone(),
+            _ => Arc::new(Table::compile(&plan, &base.policies, &base.cells.cells, Some(&base.table))),
+        };
+        self.retired = self.wiring.exchange.publish_plan(base, plan.clone(), table.clone());
+        self.compiled = self.retired.is_some().then_some((plan, table));
+    }
+
+    fn tell(&self, notes: &[Note], now: Now) {
+        for note in notes {
+            match note {
+                Note::Refused { .. } => {
+                    self.status.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!("{note}");
+                }
+                Note::Breaker { .. } | Note::Panic { .. } => tracing::warn!("{note}"),
+                Note::Shadow { .. } | Note::PanicOver | Note::Mode { .. } => tracing::info!("{note}"),
+            }
+        }
+        self.status.note(now, notes);
+    }
+
+    fn save(&self) {
+        let (Some(dir), Some(saved)) = (&self.wiring.state_dir, self.state.saved()) else { return };
+        if let Err(e) = write_saved(dir, &saved) {
+            // Once is enough: the metric counts the rest.
+            if self.status.unsaved.fetch_add(1, Ordering::Relaxed) == 0 {
+                tracing::warn!(
+                    "{}: the plan cannot be saved: {e}; a restart would start from what is declared",
+                    dir.display()
+                );
+            }
+        }
+    }
+}
+
+/// Whether queries would see no difference between two plans for the same policies and cells.
+fn answers_alike(a: &Plan, b: &Plan) -> bool {
+    let same = |(a, b): (&crate::steering::GroupPlan, &crate::steering::GroupPlan)| {
+        a.ttl == b.ttl && a.row_of_cell == b.row_of_cell && a.rows == b.rows
+    };
+    a.groups.len() == b.groups.len() && a.groups.iter().zip(&b.groups).all(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fixture::{self, at, sample};
+    use crate::id::{CellIdx, GroupIdx};
+
+    fn wiring(dir: Option<&Path>, plan: Option<&Saved>) -> Wiring {
+        let (policies, cells) = (Arc::new(fixture::policies()), Arc::new(fixture::cells()));
+        let plan = Arc::new(first_plan(plan, &policies, &cells));
+        let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, None));
+        let first = Snapshot::first(1, Arc::default(), policies, cells, Arc::default(), plan, table);
+        Wiring {
+            exchange: Arc::new(Exchange::new(first)),
+            inbox: Arc::default(),
+            board: Arc::default(),
+            clock: Clock::start(),
+            state_dir: dir.map(Path::to_path_buf),
+            seed: 1,
+        }
+    }
+
+    fn looping(wiring: &Wiring, saved: Option<Saved>, tick: Tick) -> Loop {
+        Loop::new(wiring.clone(), saved, Arc::default(), tick)
+    }
+
+    fn iad_share(wiring: &Wiring) -> f32 {
+        wiring.exchange.load().plan.row(GroupIdx(0), CellIdx(3)).shares[2]
+    }
+
+    #[test]
+    fn a_trip_is_published_and_survives_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let wired = wiring(Some(dir.path()), None);
+        let mut looping = looping(&wired, None, tick);
+        looping.beat(at(1000.0));
+        assert_eq!(iad_share(&wired), 1.0);
+        wired.inbox.push(sample("iad", 1000.0, 10.0, 1000.0, 500.0)).unwrap();
+        looping.beat(at(1000.3));
+        assert_eq!(iad_share(&wired), 0.0);
+        assert_eq!(wired.exchange.load().generation, 3);
+        assert_eq!(wired.board.wanted().len(), 1, "the shadow's POP is told what is wanted");
+        drop(looping);
+
+        let saved = read_saved(dir.path(), at(1010.0)).unwrap();
+        let wired = wiring(None, Some(&saved));
+        assert_eq!((iad_share(&wired), wired.exchange.load().plan.mode), (0.0, Mode::Stale));
+    }
+
+    #[test]
+    fn a_panic_in_the_tick_keeps_the_plan_and_the_loop() {
+        let wired = wiring(None, None);
+        let mut looping = looping(&wired, None, |state, inputs, now| match inputs.samples.first() {
+            Some(poison) if poison.requests == 13.0 => panic!("poison"),
+            _ => tick(state, inputs, now),
+        });
+        wired.inbox.push(sample("iad", 1000.0, 10.0, 1000.0, 500.0)).unwrap();
+        looping.beat(at(1000.0));
+        wired.inbox.push(sample("iad", 1001.0, 1.0, 13.0, 0.0)).unwrap();
+        looping.beat(at(1001.0));
+        assert_eq!(looping.status.panics.load(Ordering::Relaxed), 1);
+        assert_eq!(iad_share(&wired), 0.0);
+        looping.beat(at(1002.0));
+        assert_eq!(iad_share(&wired), 0.0, "the breaker is still Open after the new start");
+        assert_eq!(looping.status.ticks.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_table_is_compiled_only_when_answers_change() {
+        let wired = wiring(None, None);
+        let mut looping = looping(&wired, None, tick);
+        looping.beat(at(1.0));
+        let before = wired.exchange.load_full();
+        looping.beat(at(2.0));
+        let after = wired.exchange.load_full();
+        assert!(Arc::ptr_eq(&before.table, &after.table) && after.generation > before.generation);
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_plan() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(read_saved(dir.path(), at(0.0)).is_none());
+        std::fs::write(dir.path().join(FILE), "{").unwrap();
+        assert!(read_saved(dir.path(), at(0.0)).is_none());
+    }
+
+    #[test]
+    fn the_thread_starts_and_stops() {
+        let live = Live::start(wiring(None, None), None).unwrap();
+        let status = live.status();
+        live.stop();
+        assert_eq!(status.panics.load(Ordering::Relaxed), 0);
+    }
+}

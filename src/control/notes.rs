@@ -1,0 +1,87 @@
+//! What a tick found worth telling: one line each in the log, one count each in the metrics.
+
+use crate::control::breaker;
+use crate::control::shadow;
+use crate::steering::Mode;
+use crate::wire::Name;
+use std::fmt;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// A breaker moved; of the POP, or of one member at it.
+    Breaker {
+        /// The POP.
+        pop: Name,
+        /// The member, where only that one is concerned.
+        member: Option<Name>,
+        /// From where, to where, why.
+        moved: breaker::Moved,
+    },
+    /// A shadow moved.
+    Shadow {
+        /// Its group.
+        group: Name,
+        /// The member.
+        member: Name,
+        /// From where, to where, why.
+        moved: shadow::Moved,
+    },
+    /// Open POPs serve again, because the others cannot carry the demand.
+    Panic {
+        /// Those that serve again.
+        readmitted: Vec<Name>,
+        /// Requests per second that are planned for.
+        demand: f64,
+    },
+    /// The others can carry the demand again.
+    PanicOver,
+    /// Plans rest on something else from now on.
+    Mode {
+        /// On what they rested.
+        from: Mode,
+        /// On what they rest.
+        to: Mode,
+    },
+    /// A plan was not published; the one before is kept.
+    Refused {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Note {
+    /// A word for the label of a metric.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Note::Breaker { .. } => "breaker",
+            Note::Shadow { .. } => "shadow",
+            Note::Panic { .. } => "panic",
+            Note::PanicOver => "panic-over",
+            Note::Mode { .. } => "mode",
+            Note::Refused { .. } => "refused",
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Note::Breaker { pop, member, moved } => {
+                let of = member.as_ref().map(|m| format!(" (member {m} alone)")).unwrap_or_default();
+                let colon = if moved.reason.is_empty() { "" } else { ": " };
+                write!(f, "breaker of {pop}{of}: {:?} → {:?}{colon}{}", moved.from, moved.to, moved.reason)
+            }
+            Note::Shadow { group, member, moved } => {
+                write!(f, "shadow {member} of {group}: {:?} → {:?}: {}", moved.from, moved.to, moved.reason)
+            }
+            Note::Panic { readmitted, demand } => {
+                let names: Vec<String> = readmitted.iter().map(Name::to_string).collect();
+                write!(f, "too little is healthy for {demand:.0} requests/s: {} serve although Open", names.join(", "))
+            }
+            Note::PanicOver => f.write_str("what is healthy suffices again: Open POPs no longer serve"),
+            Note::Mode { from, to } => write!(f, "plans were {from:?} and are {to:?} now"),
+            Note::Refused { reason } => write!(f, "a plan was refused and the one before is kept: {reason}"),
+        }
+    }
+}

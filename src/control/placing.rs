@@ -1,0 +1,247 @@
+//! Shares: the allocation, with ramps, trickles and silence laid over it.
+
+use crate::control::allocate::{Allocation, GroupAllocation, GroupProblem, Options, Problem, Room, allocate};
+use crate::control::breaker::TRICKLE;
+use crate::control::candidates::candidates;
+use crate::control::declared::blind_rows;
+use crate::control::outlook::Expected;
+use crate::control::rooms::{PopRoom, member_room};
+use crate::control::rows::{RowSet, proportional};
+use crate::control::standing::{Standing, given};
+use crate::control::state::{Layout, State};
+use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
+use crate::steering::{GroupPlan, Row, ShadowState};
+use std::collections::HashMap;
+
+/// Milliseconds beyond the nearest up to which a member that needs proving gets its trickle: clients pay
+/// for the proof, so they should be near.
+const TRICKLE_MS: f32 = 50.0;
+
+//----------- Placed ---------------------------------------------------------
+
+/// Shares and what follows from them.
+#[derive(Clone, Debug, Default)]
+pub struct Placed {
+    /// Per group: rows, row of each cell, load of each member, and what found no room.
+    pub groups: Vec<PlacedGroup>,
+    /// Per POP, milliseconds.
+    pub price_ms: Vec<f64>,
+}
+
+/// One group of [`Placed`]; loads in requests per second, before gains.
+#[derive(Clone, Debug, Default)]
+pub struct PlacedGroup {
+    /// The distinct rows.
+    pub rows: Vec<Row>,
+    /// For each cell, its row.
+    pub row_of_cell: Vec<u32>,
+    /// The blind rows and each cell's, as in the plan.
+    pub blind: RowSet,
+    /// Expected load of each member.
+    pub load: Vec<f64>,
+    /// Demand that found no room.
+    pub short: f64,
+}
+
+/// Solves the allocation and lays ramps and trickles over it.
+pub fn place(
+    state: &mut State,
+    layout: &Layout,
+    expected: &[Expected],
+    rooms: &[PopRoom],
+    standings: &[Vec<Standing>],
+) -> Placed {
+    let solve = |state: &State, ramping: bool| -> Allocation {
+        let problem = Problem {
+            policies: &layout.policies,
+            geography: &layout.geography,
+            pops: rooms.iter().map(|r| Room { target: r.room.target / r.gain, max: r.room.max / r.gain }).collect(),
+            groups: (0..expected.len())
+                .map(|g| group_problem(state, layout, expected, rooms, standings, g, ramping))
+                .collect(),
+        };
+        allocate(&problem, &Options::default(), &state.warm)
+    };
+    let with = solve(state, true);
+    let any_ramps = standings.iter().flatten().any(|s| matches!(s, Standing::Ramping(_)));
+    let without = any_ramps.then(|| solve(state, false));
+    state.warm = with.warm;
+    let uncut = |(g, found): (usize, &GroupAllocation)| {
+        overlaid(&standings[g]).then(|| GroupPlan {
+            rows: found.rows.clone(),
+            row_of_cell: found.row_of_cell.clone(),
+            ..state.plan.groups[g].clone()
+        })
+    };
+    state.allocated = with.groups.iter().enumerate().map(uncut).collect();
+    let group = |(g, found): (usize, GroupAllocation)| {
+        let without = without.as_ref().map(|a| &a.groups[g]);
+        let standing = &standings[g];
+        let (rows, row_of_cell, load) = match overlaid(standing) {
+            false => (found.rows, found.row_of_cell, found.load),
+            true => {
+                let set = overlay(layout, GroupIdx::from(g), &found, without, standing);
+                let load = loads(&set.rows, &set.row_of_cell, &expected[g].by_cell, standing.len());
+                (set.rows, set.row_of_cell, load)
+            }
+        };
+        let usable: Vec<bool> = standing.iter().map(|s| *s == Standing::Full).collect();
+        let blind = match usable.iter().any(|u| *u) {
+            true => blind_rows(&layout.policies, &layout.cells, GroupIdx::from(g), &usable),
+            false => blind_rows(&layout.policies, &layout.cells, GroupIdx::from(g), &given(standing)),
+        };
+        PlacedGroup { rows, row_of_cell, blind, load, short: found.short }
+    };
+    Placed {
+        groups: with.groups.into_iter().enumerate().map(group).collect(),
+        price_ms: with.pops.iter().map(|p| p.price_ms).collect(),
+    }
+}
+
+/// Whether anything is laid over the allocation of a group.
+fn overlaid(standing: &[Standing]) -> bool {
+    standing.iter().any(|s| matches!(s, Standing::Ramping(_) | Standing::Trickle))
+}
+
+fn group_problem<'a>(
+    state: &'a State,
+    layout: &Layout,
+    expected: &[Expected],
+    rooms: &[PopRoom],
+    standings: &[Vec<Standing>],
+    g: usize,
+    ramping: bool,
+) -> GroupProblem<'a> {
+    let members = (0..standings[g].len()).map(MemberIdx::from);
+    let usable = standings[g].iter().map(|s| match s {
+        Standing::Full => true,
+        Standing::Ramping(_) => ramping,
+        Standing::Trickle | Standing::Not(_) => false,
+    });
+    let shadows = &state.groups[g].members;
+    GroupProblem {
+        demand: expected[g].by_cell.clone(),
+        usable: usable.collect(),
+        shadow_active: shadows.iter().map(|m| m.shadow.is_some_and(|s| s.state() == ShadowState::Active)).collect(),
+        room: members.map(|m| member_room(state, layout, rooms, GroupIdx::from(g), m)).collect(),
+        // Steps are bounded from what was allocated: what was cut from it afterwards would be cut again.
+        prev: Some(state.allocated[g].as_ref().unwrap_or(&state.plan.groups[g])),
+    }
+}
+
+/// Rows with ramps and trickles: `without + f·(with − without)` for what returns, then a hundredth for
+/// each that needs proving and is near. Where nobody else may be given, they get all.
+fn overlay(
+    layout: &Layout,
+    g: GroupIdx,
+    with: &GroupAllocation,
+    without: Option<&GroupAllocation>,
+    standing: &[Standing],
+) -> RowSet {
+    let spec = &layout.policies.groups[g.idx()];
+    let given = given(standing);
+    let proving: Vec<MemberIdx> =
+        (0..standing.len()).filter(|m| standing[*m] == Standing::Trickle).map(MemberIdx::from).collect();
+    let near = near_cells(layout, g, &proving);
+    let mut set = RowSet::with_cells(layout.cells.cells.len());
+    let mut known: HashMap<(u32, u32, Option<u16>, Vec<bool>), Row> = HashMap::new();
+    for r in 0..layout.cells.cells.len() {
+        let (a, b) = (with.row_of_cell[r], without.map_or(0, |w| w.row_of_cell[r]));
+        let route = layout.geography.route[g.idx()][r];
+        let proves: Vec<bool> = near.iter().map(|n| n[r]).collect();
+        let row = known.entry((a, b, route, proves)).or_insert_with_key(|(_, _, _, proves)| {
+            let full = &with.rows[a as usize];
+            let mut row = match without.map(|w| &w.rows[b as usize]) {
+                Some(rest) => ramped(full, rest, standing),
+                None => full.clone(),
+            };
+            let allowed = candidates(spec, route.map(|r| &spec.routes[usize::from(r)]), &given);
+            trickle(&mut row, &proving, proves, &allowed);
+            row
+        });
+        set.push(row.clone());
+    }
+    set
+}
+
+fn ramped(full: &Row, rest: &Row, standing: &[Standing]) -> Row {
+    let caps = standing.iter().zip(&full.shares).filter_map(|(s, share)| match s {
+        Standing::Ramping(cap) if *share > 0.0 => Some(*cap as f32),
+        _ => None,
+    });
+    let f = caps.fold(1.0, f32::min);
+    if rest.shares.iter().all(|s| *s == 0.0) {
+        return full.clone();
+    }
+    Row { shares: full.shares.iter().zip(&rest.shares).map(|(a, b)| b + f * (a - b)).collect() }
+}
+
+fn trickle(row: &mut Row, proving: &[MemberIdx], proves: &[bool], allowed: &[MemberIdx]) {
+    let chosen = |m: &MemberIdx| allowed.contains(m);
+    if row.shares.iter().all(|s| *s == 0.0) {
+        let mut weights = vec![0.0; row.shares.len()];
+        proving.iter().filter(|m| chosen(m)).for_each(|m| weights[m.idx()] = 1.0);
+        *row = proportional(&weights);
+        return;
+    }
+    let chosen: Vec<usize> =
+        proving.iter().zip(proves).filter(|(m, near)| **near && chosen(m)).map(|(m, _)| m.idx()).collect();
+    let kept = 1.0 - TRICKLE as f32 * chosen.len() as f32;
+    if kept > 0.5 {
+        row.shares.iter_mut().for_each(|s| *s *= kept);
+        chosen.iter().for_each(|m| row.shares[*m] += TRICKLE as f32);
+    }
+}
+
+/// For each of `proving`, the cells that are near it; all cells, for one that is near to none.
+fn near_cells(layout: &Layout, g: GroupIdx, proving: &[MemberIdx]) -> Vec<Vec<bool>> {
+    let spec = &layout.policies.groups[g.idx()];
+    let pops: Vec<PopIdx> = spec.members.iter().filter_map(|m| m.pop).collect();
+    let n_cells = layout.cells.cells.len();
+    let near = |m: &MemberIdx| {
+        let Some(pop) = spec.members[m.idx()].pop else { return vec![true; n_cells] };
+        let is_near = |r: usize| {
+            let ms = |p: PopIdx| layout.geography.ms(CellIdx::from(r), p);
+            ms(pop) <= pops.iter().map(|p| ms(*p)).fold(f32::INFINITY, f32::min) + TRICKLE_MS
+        };
+        let near: Vec<bool> = (0..n_cells).map(is_near).collect();
+        if near.contains(&true) { near } else { vec![true; n_cells] }
+    };
+    proving.iter().map(near).collect()
+}
+
+/// Load of each member under rows and a demand per cell.
+pub fn loads(rows: &[Row], row_of_cell: &[u32], demand: &[f64], n_members: usize) -> Vec<f64> {
+    let mut of_row = vec![0.0; rows.len()];
+    for (row, demand) in row_of_cell.iter().zip(demand) {
+        of_row[*row as usize] += demand;
+    }
+    let mut load = vec![0.0; n_members];
+    for (row, demand) in rows.iter().zip(of_row) {
+        for (load, share) in load.iter_mut().zip(&row.shares) {
+            *load += demand * f64::from(*share);
+        }
+    }
+    load
+}
+
+/// Rows somewhere between an earlier plan's and the blind rows, without what may no longer be given:
+/// what is served while telemetry is silent. `weight` 0 is the earlier plan, 1 the blind rows.
+pub fn blended(frozen: &GroupPlan, blind: &RowSet, standing: &[Standing], weight: f64) -> RowSet {
+    let given = given(standing);
+    let mut set = RowSet::with_cells(frozen.row_of_cell.len());
+    let mut known: HashMap<(u32, u32), Row> = HashMap::new();
+    for (a, b) in frozen.row_of_cell.iter().zip(&blind.row_of_cell) {
+        let row = known.entry((*a, *b)).or_insert_with(|| {
+            let (from, to) = (&frozen.rows[*a as usize], &blind.rows[*b as usize]);
+            let mix = |m: usize| match given[m] {
+                true => (1.0 - weight) * f64::from(from.shares[m]) + weight * f64::from(to.shares[m]),
+                false => 0.0,
+            };
+            let mixed = proportional(&(0..given.len()).map(mix).collect::<Vec<_>>());
+            if mixed.shares.iter().any(|s| *s > 0.0) { mixed } else { to.clone() }
+        });
+        set.push(row.clone());
+    }
+    set
+}

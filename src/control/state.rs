@@ -1,0 +1,296 @@
+//! What the control loop remembers between ticks.
+//!
+//! Vectors run parallel to the policies of the last tick. When new policies or cells arrive, [`State::adopt`]
+//! finds everything again by name: breakers, windows, forecasts and shares survive a reload.
+
+use crate::clock::Now;
+use crate::control::allocate::{Geography, Warm};
+use crate::control::breaker::Breaker;
+use crate::control::capacity::Learned;
+use crate::control::declared::declared_plan;
+use crate::control::demand::{CellShares, Gain};
+use crate::control::limits::Removed;
+use crate::control::outlook::Outlook;
+use crate::control::persist::{Saved, carry};
+use crate::control::shadow::Shadow;
+use crate::control::ttl::Ttl;
+use crate::control::window::Window;
+use crate::geo::CellMap;
+use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
+use crate::policy::{Policies, Role};
+use crate::steering::{BreakerState, GroupPlan, Mode, Plan, ShadowState};
+use crate::telemetry::Utilisation;
+use crate::wire::Name;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+//----------- State ----------------------------------------------------------
+
+/// See the module. Only the tick changes it.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Decides the jitter of breakers, and nothing else.
+    pub seed: u64,
+    /// What the vectors below run parallel to; `None` before the first tick.
+    pub(in crate::control) layout: Option<Arc<Layout>>,
+    pub(in crate::control) pops: Vec<PopState>,
+    pub(in crate::control) groups: Vec<GroupState>,
+    pub(in crate::control) removed: Removed,
+    pub(in crate::control) warm: Warm,
+    /// The plan that is served.
+    pub(in crate::control) plan: Plan,
+    /// Per group, its rows as allocated, while ramps and trickles are laid over them.
+    pub(in crate::control) allocated: Vec<Option<GroupPlan>>,
+    /// The plan of the last moment when telemetry was heard, while it is silent.
+    pub(in crate::control) frozen: Option<Plan>,
+    /// When the last tick was.
+    pub(in crate::control) ticked: Option<Now>,
+    /// Whether a sample has been heard since the start.
+    pub(in crate::control) live: bool,
+    /// Whether POPs are served although Open, because the others cannot carry the demand.
+    pub(in crate::control) panicking: bool,
+    /// Since when a move that nothing explains has been held back.
+    pub(in crate::control) held: Option<Now>,
+    /// Since when, after a restart, the saved plan has been served.
+    pub(in crate::control) waiting: Option<Now>,
+    resume: Option<Saved>,
+}
+
+/// Policies and cells, with what follows from them alone.
+#[derive(Debug)]
+pub struct Layout {
+    pub policies: Arc<Policies>,
+    pub cells: Arc<CellMap>,
+    pub geography: Geography,
+    pub declared: Plan,
+    pub pop_idx: HashMap<Name, PopIdx>,
+    pub group_idx: HashMap<Name, GroupIdx>,
+    pub cell_idx: HashMap<String, CellIdx>,
+}
+
+/// One POP.
+#[derive(Clone, Debug)]
+pub struct PopState {
+    pub breaker: Breaker,
+    /// Share of its requests that failed when it tripped, in `[0, 1]`.
+    pub tripped_errors: f64,
+    pub learned: Learned,
+    /// What it can carry before the breaker's factor, requests per second.
+    pub base: f64,
+    /// A sign of overload was seen in this tick.
+    pub overloaded: bool,
+    /// Served although Open.
+    pub readmitted: bool,
+    /// When a sample of it last arrived, or, after a restart, when we began to wait for one.
+    pub heard: Option<Now>,
+}
+
+/// One group.
+#[derive(Clone, Debug)]
+pub struct GroupState {
+    pub reporters: BTreeMap<(PopIdx, Option<MemberIdx>), Reporter>,
+    pub cells: CellShares,
+    pub outlook: Outlook,
+    pub ttl: Ttl,
+    pub members: Vec<MemberState>,
+    /// Demand may outgrow what is usable: what was seen long ago counts for less.
+    pub surge: bool,
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub struct MemberState {
+    pub breaker: Breaker,
+    pub shadow: Option<Shadow>,
+    /// Why the shadow is where it is; empty at the start.
+    pub why: &'static str,
+    pub gain: Gain,
+}
+
+/// One source of samples: a POP about a group, or about one member of it.
+#[derive(Clone, Debug, Default)]
+pub struct Reporter {
+    pub window: Window,
+    /// Newest values, and the sample's time that they are of.
+    pub newest: f64,
+    pub capacity: Option<f64>,
+    pub utilisation: Utilisation,
+    pub shadow: Option<(ShadowState, Now)>,
+    /// Share of the group that its members had in the plan when it was last heard.
+    pub share_when_heard: f64,
+}
+
+impl State {
+    /// Nothing known yet.
+    pub fn new(seed: u64) -> State {
+        State { seed, ..State::default() }
+    }
+
+    /// Goes on from a plan that an earlier process saved.
+    pub fn resume(seed: u64, saved: Saved) -> State {
+        State { resume: Some(saved), ..State::new(seed) }
+    }
+
+    /// The plan that is served, parallel to the policies of the last tick.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What to save of it; `None` before the first tick, and while there is nothing but declarations.
+    pub fn saved(&self) -> Option<Saved> {
+        let layout = self.layout.as_ref().filter(|_| self.plan.mode != Mode::Declared)?;
+        Some(Saved::of(&self.plan, &layout.policies, &layout.cells))
+    }
+
+    /// Seconds since the last tick; 0 at the first.
+    pub fn elapse(&mut self, now: Now) -> f64 {
+        let dt = self.ticked.map_or(0.0, |before| now.since(before));
+        self.ticked = Some(now);
+        dt
+    }
+
+    /// Finds everything again by name under new policies or cells; does nothing while they are the same.
+    pub fn adopt(&mut self, policies: &Arc<Policies>, cells: &Arc<CellMap>, now: Now) -> Arc<Layout> {
+        let same = |l: &&Arc<Layout>| Arc::ptr_eq(&l.policies, policies) && Arc::ptr_eq(&l.cells, cells);
+        if let Some(layout) = self.layout.as_ref().filter(same) {
+            return layout.clone();
+        }
+        let layout = Arc::new(Layout::new(policies.clone(), cells.clone()));
+        let resumed = self.resume.take().filter(|saved| saved.mode != Mode::Declared);
+        match (self.layout.take(), &resumed) {
+            (Some(old), _) => {
+                let (from, to) = ((&*old.policies, &*old.cells), (&**policies, &**cells));
+                self.plan = carry(&self.plan, from, to);
+                self.frozen = self.frozen.take().map(|plan| carry(&plan, from, to));
+                self.move_states(&old, &layout, now);
+            }
+            (None, Some(saved)) => {
+                self.plan = saved.onto(policies, cells);
+                self.plan.mode = Mode::Stale;
+                self.waiting = Some(now);
+                self.fresh_states(&layout, now);
+                self.wake_from_plan(&layout, now);
+            }
+            (None, None) => {
+                self.plan = layout.declared.clone();
+                self.fresh_states(&layout, now);
+            }
+        }
+        self.layout = Some(layout.clone());
+        layout
+    }
+
+    fn fresh_states(&mut self, layout: &Layout, now: Now) {
+        let n_cells = layout.cells.cells.len();
+        self.allocated = vec![None; layout.policies.groups.len()];
+        self.pops = layout.policies.pops.iter().map(|pop| PopState::new(pop.capacity, now)).collect();
+        self.groups = layout.policies.groups.iter().map(|group| GroupState::new(group, n_cells, now)).collect();
+    }
+
+    /// What a saved plan says of breakers and shadows.
+    fn wake_from_plan(&mut self, layout: &Layout, now: Now) {
+        for ((state, plan), spec) in self.pops.iter_mut().zip(&self.plan.pops).zip(&layout.policies.pops) {
+            if plan.breaker != BreakerState::Closed && plan.breaker != BreakerState::Suspect {
+                state.breaker = Breaker::reopened(now, spec.breaker.cooldown_secs, plan.reason.clone());
+                state.tripped_errors = 0.5;
+            }
+            state.heard = plan.silent_secs.is_finite().then_some(now);
+        }
+        for (state, plan) in self.groups.iter_mut().zip(&self.plan.groups) {
+            for (state, plan) in state.members.iter_mut().zip(&plan.members) {
+                state.shadow = plan.shadow.map(|shadow| Shadow::resumed(shadow, now));
+            }
+        }
+    }
+
+    fn move_states(&mut self, old: &Layout, new: &Layout, now: Now) {
+        let (old_pops, old_groups) = (std::mem::take(&mut self.pops), std::mem::take(&mut self.groups));
+        self.fresh_states(new, now);
+        self.warm = Warm::default();
+        for (spec, state) in new.policies.pops.iter().zip(&mut self.pops) {
+            if let Some(was) = old.pop_idx.get(&spec.name) {
+                state.clone_from(&old_pops[was.idx()]);
+            }
+        }
+        let cell_from: Vec<Option<usize>> =
+            new.cells.cells.iter().map(|c| old.cell_idx.get(&c.name).map(|i| i.idx())).collect();
+        for (spec, state) in new.policies.groups.iter().zip(&mut self.groups) {
+            let Some(was) = old.group_idx.get(&spec.name) else { continue };
+            let (old_spec, old_state) = (&old.policies.groups[was.idx()], &old_groups[was.idx()]);
+            state.cells = old_state.cells.moved(&cell_from);
+            state.outlook = old_state.outlook.clone();
+            (state.ttl, state.surge) = (old_state.ttl, old_state.surge);
+            let member_of: HashMap<&Name, usize> =
+                old_spec.members.iter().enumerate().map(|(i, m)| (&m.name, i)).collect();
+            for (spec, state) in spec.members.iter().zip(&mut state.members) {
+                let Some(was) = member_of.get(&spec.name) else { continue };
+                let was = &old_state.members[*was];
+                (state.breaker, state.gain) = (was.breaker.clone(), was.gain);
+                state.shadow = state.shadow.and(was.shadow).or(state.shadow);
+            }
+            let member_idx = |old: MemberIdx| {
+                let name = &old_spec.members[old.idx()].name;
+                spec.members.iter().position(|m| m.name == *name).map(MemberIdx::from)
+            };
+            for ((pop, member), reporter) in &old_state.reporters {
+                let pop = new.pop_idx.get(&old.policies.pops[pop.idx()].name);
+                let member = member.map(|m| member_idx(m).ok_or(())).transpose();
+                if let (Some(pop), Ok(member)) = (pop, member) {
+                    state.reporters.insert((*pop, member), reporter.clone());
+                }
+            }
+        }
+    }
+}
+
+impl Layout {
+    fn new(policies: Arc<Policies>, cells: Arc<CellMap>) -> Layout {
+        Layout {
+            geography: Geography::new(&policies, &cells),
+            declared: declared_plan(&policies, &cells),
+            pop_idx: policies.pops.iter().enumerate().map(|(i, p)| (p.name.clone(), i.into())).collect(),
+            group_idx: policies.groups.iter().enumerate().map(|(i, g)| (g.name.clone(), i.into())).collect(),
+            cell_idx: cells.cells.iter().enumerate().map(|(i, c)| (c.name.clone(), i.into())).collect(),
+            policies,
+            cells,
+        }
+    }
+}
+
+impl PopState {
+    fn new(capacity: f64, now: Now) -> PopState {
+        PopState {
+            breaker: Breaker::closed(now),
+            tripped_errors: 0.0,
+            learned: Learned::default(),
+            base: capacity,
+            overloaded: false,
+            readmitted: false,
+            heard: None,
+        }
+    }
+
+    /// Seconds since it was heard; infinite if it never was.
+    pub fn silent_secs(&self, now: Now) -> f64 {
+        self.heard.map_or(f64::INFINITY, |heard| now.since(heard))
+    }
+}
+
+impl GroupState {
+    fn new(spec: &crate::policy::Group, n_cells: usize, now: Now) -> GroupState {
+        let member = |m: &crate::policy::Member| MemberState {
+            breaker: Breaker::closed(now),
+            shadow: matches!(m.role, Role::Shadow { .. }).then(|| Shadow::cold(now)),
+            why: "",
+            gain: Gain::unit(),
+        };
+        GroupState {
+            reporters: BTreeMap::new(),
+            cells: CellShares::new(n_cells),
+            outlook: Outlook::new(now),
+            ttl: Ttl::new(spec.ttl_max, now),
+            members: spec.members.iter().map(member).collect(),
+            surge: false,
+        }
+    }
+}

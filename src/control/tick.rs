@@ -1,0 +1,283 @@
+//! One beat of the control loop.
+//!
+//! [`tick`] is the whole way of a sample, top to bottom. It is a function of state, inputs and now: the
+//! live server, the tests and the simulator run this and nothing else.
+
+use crate::clock::Now;
+use crate::control::declared::blind_rows;
+use crate::control::guard;
+use crate::control::intake;
+use crate::control::notes::Note;
+use crate::control::outlook::{self, Expected};
+use crate::control::placing::{self, Placed};
+use crate::control::rooms::{self, PopRoom};
+use crate::control::silence::{self, NORMAL_SECS};
+use crate::control::standby::{self, Scene};
+use crate::control::standing::{Standing, given, standings};
+use crate::control::state::{Layout, State};
+use crate::control::trips;
+use crate::exchange::TallySum;
+use crate::geo::CellMap;
+use crate::id::GroupIdx;
+use crate::policy::Policies;
+use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, Plan, PopPlan};
+use crate::telemetry::{Directive, Sample};
+use std::sync::Arc;
+
+/// A plan that moves more than this of a group's answers at once must be explained by something that
+/// happened; otherwise it is held back for [`HELD_SECS`].
+const MOST_MOVED: f64 = 0.5;
+/// See [`MOST_MOVED`]. A demand that really is so different still is after half a minute.
+const HELD_SECS: f64 = 30.0;
+
+/// What a tick is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The policies; when they are others than at the last tick, the state is carried over by name.
+    pub policies: &'a Arc<Policies>,
+    /// The cells, likewise.
+    pub cells: &'a Arc<CellMap>,
+    /// Samples that arrived since the last tick, in any order.
+    pub samples: &'a [Sample],
+    /// What the data plane counted since the last tick, for these policies and cells.
+    pub tally: &'a TallySum,
+}
+
+/// What a tick decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticked {
+    /// The plan to serve.
+    pub plan: Plan,
+    /// What is wanted of the POPs: the whole of it, the same until it changes.
+    pub directives: Vec<Directive>,
+    /// What happened, in order.
+    pub notes: Vec<Note>,
+}
+
+/// One beat: takes in what arrived, moves every machine one step, decides the plan.
+pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
+    let mut notes = Vec::new();
+    let layout = &*state.adopt(inputs.policies, inputs.cells, now);
+    let dt = state.elapse(now);
+    let reported = intake::drain(state, layout, inputs.samples, now);
+    let quiet = quiet_secs(state, now);
+    let totals = outlook::totals(state, layout, now);
+    outlook::observe(state, &totals, quiet >= NORMAL_SECS, now);
+    trips::step(state, layout, now, &mut notes);
+    intake::learn_cells(state, &reported, inputs.tally, dt);
+    rooms::learn_gains(state, layout, dt, now);
+    let expected = outlook::expect(state, layout, &totals);
+    trips::readmit(state, layout, &expected, &mut notes);
+    let rooms = rooms::step(state, layout, now);
+    let standings = standings(state, layout);
+    let mut placed = placing::place(state, layout, &expected, &rooms, &standings);
+    let mode = lay_silence(state, layout, &expected, &standings, quiet, now, &mut placed);
+    let scene = Scene { expected: &expected, rooms: &rooms, placed: &placed, standings: &standings };
+    let directives = standby::step(state, layout, &scene, now, &mut notes);
+    let ttls = standby::ttls(state, layout, &scene, quiet >= silence::HOLD_SECS, now);
+    let plan = assemble(state, layout, mode, &expected, &rooms, &standings, placed, &ttls, now);
+    publish(state, layout, plan, &standings, now, &mut notes);
+    Ticked { plan: state.plan.clone(), directives, notes }
+}
+
+/// For how long more than half of the POPs have been silent.
+fn quiet_secs(state: &State, now: Now) -> f64 {
+    let silences: Vec<f64> = state.pops.iter().map(|p| p.silent_secs(now)).collect();
+    silence::majority_secs(&silences)
+}
+
+/// Puts what silence asks for in the place of the allocation: the declared plan before the first sample,
+/// the last plan while it holds, and something between it and the blind rows later.
+fn lay_silence(
+    state: &mut State,
+    layout: &Layout,
+    expected: &[Expected],
+    standings: &[Vec<Standing>],
+    quiet: f64,
+    now: Now,
+    placed: &mut Placed,
+) -> Mode {
+    let weight = silence::blind_weight(quiet);
+    let stale = still_stale(state, now);
+    if !state.live && !stale {
+        for (placed, declared) in placed.groups.iter_mut().zip(&layout.declared.groups) {
+            (placed.rows, placed.row_of_cell) = (declared.rows.clone(), declared.row_of_cell.clone());
+        }
+        return Mode::Declared;
+    }
+    if !stale && quiet < NORMAL_SECS {
+        state.frozen = None;
+        return Mode::Live;
+    }
+    let frozen = state.frozen.take().unwrap_or_else(|| state.plan.clone());
+    for (g, placed) in placed.groups.iter_mut().enumerate() {
+        let set = placing::blended(&frozen.groups[g], &placed.blind, &standings[g], weight);
+        placed.load = placing::loads(&set.rows, &set.row_of_cell, &expected[g].by_cell, standings[g].len());
+        (placed.rows, placed.row_of_cell) = (set.rows, set.row_of_cell);
+    }
+    state.frozen = Some(frozen);
+    match () {
+        () if quiet >= silence::HOLD_SECS => Mode::Blind,
+        () if stale => Mode::Stale,
+        () => Mode::Live,
+    }
+}
+
+/// After a restart the saved plan holds until half of the POPs that should report have, or, once one has,
+/// for 15 seconds: a demand that only one of them has told is not the demand.
+fn still_stale(state: &State, now: Now) -> bool {
+    let Some(start) = state.waiting else { return false };
+    let expected = state.pops.iter().filter(|p| p.heard.is_some()).count();
+    let reported = state.pops.iter().filter(|p| p.heard.is_some_and(|h| h.mono > start.mono)).count();
+    !state.live || (2 * reported < expected && now.since(start) < NORMAL_SECS)
+}
+
+/// Writes everything down.
+#[expect(clippy::too_many_arguments, reason = "one per step of the tick; a struct of them would only rename them")]
+fn assemble(
+    state: &State,
+    layout: &Layout,
+    mode: Mode,
+    expected: &[Expected],
+    rooms: &[PopRoom],
+    standings: &[Vec<Standing>],
+    placed: Placed,
+    ttls: &[u32],
+    now: Now,
+) -> Plan {
+    let mut loads = vec![0.0; rooms.len()];
+    let mut groups = Vec::with_capacity(placed.groups.len());
+    for (g, found) in placed.groups.into_iter().enumerate() {
+        let spec = &layout.policies.groups[g];
+        let shares = mean_shares(&found.rows, &found.row_of_cell, &expected[g], state, layout, GroupIdx::from(g));
+        let member = |(m, spec): (usize, &crate::policy::Member)| {
+            let gain = state.groups[g].members[m].gain.get();
+            let load = found.load.get(m).copied().unwrap_or(0.0) * gain;
+            if let Some(pop) = spec.pop {
+                loads[pop.idx()] += load;
+            }
+            MemberPlan {
+                usable: match standings[g][m] {
+                    Standing::Not(why) => Err(why),
+                    _ => Ok(()),
+                },
+                shadow: state.groups[g].members[m].shadow.map(|s| s.state()),
+                share: shares[m],
+                load,
+            }
+        };
+        groups.push(GroupPlan {
+            ttl: ttls[g],
+            demand: expected[g].demand,
+            members: spec.members.iter().enumerate().map(member).collect(),
+            rows: found.rows,
+            row_of_cell: found.row_of_cell,
+            blind_rows: found.blind.rows,
+            blind_row_of_cell: found.blind.row_of_cell,
+            short: found.short,
+        });
+    }
+    let pop = |(p, of): (usize, &crate::control::state::PopState)| {
+        let PopRoom { capacity, target, .. } = rooms[p];
+        let reason = match of.readmitted {
+            true => format!("serves although Open, the others cannot carry the demand: {}", of.breaker.reason()),
+            false if of.learned.binding().is_empty() => of.breaker.reason().to_string(),
+            false => format!("capped: {} ran out {}", of.learned.binding(), of.breaker.reason()).trim_end().to_string(),
+        };
+        PopPlan {
+            breaker: of.breaker.state(),
+            reason,
+            capacity,
+            target,
+            load: loads[p],
+            price_ms: placed.price_ms[p],
+            silent_secs: of.silent_secs(now),
+        }
+    };
+    let pops = state.pops.iter().enumerate().map(pop).collect();
+    Plan { decided_at: now.unix, mode, pops, groups }
+}
+
+/// Each member's share of a group's demand; of its cells by what is known of them, without demand.
+fn mean_shares(
+    rows: &[crate::steering::Row],
+    row_of_cell: &[u32],
+    expected: &Expected,
+    state: &State,
+    layout: &Layout,
+    g: GroupIdx,
+) -> Vec<f64> {
+    let n = layout.policies.groups[g.idx()].members.len();
+    let total: f64 = expected.by_cell.iter().sum();
+    let by_cell = match total > 0.0 {
+        true => expected.by_cell.iter().map(|d| d / total).collect(),
+        false => state.groups[g.idx()].cells.shares(&layout.cells.cells),
+    };
+    placing::loads(rows, row_of_cell, &by_cell, n)
+}
+
+/// Makes a plan the served one, unless it breaks an invariant or moves half of a group with no reason.
+fn publish(
+    state: &mut State,
+    layout: &Layout,
+    plan: Plan,
+    standings: &[Vec<Standing>],
+    now: Now,
+    notes: &mut Vec<Note>,
+) {
+    if let Err(reason) = guard::check(&plan, &layout.policies, &layout.cells, &layout.geography) {
+        notes.push(Note::Refused { reason });
+        strip(state, layout, standings);
+        return;
+    }
+    let explained = notes.iter().any(|n| !matches!(n, Note::Refused { .. }))
+        || plan.mode != Mode::Live
+        || state.plan.mode != Mode::Live
+        || plan.pops.iter().any(|p| matches!(p.breaker, BreakerState::Ramp | BreakerState::HalfOpen))
+        || state.groups.iter().any(|g| g.surge);
+    if !explained && let Some(reason) = great_move(state, layout, &plan) {
+        let since = *state.held.get_or_insert_with(|| {
+            notes.push(Note::Refused { reason });
+            now
+        });
+        if now.since(since) < HELD_SECS {
+            return;
+        }
+    }
+    state.held = None;
+    if plan.mode != state.plan.mode {
+        notes.push(Note::Mode { from: state.plan.mode, to: plan.mode });
+    }
+    state.plan = plan;
+}
+
+/// Takes out of the served plan what may no longer be given: a refusal must not keep an Open POP.
+fn strip(state: &mut State, layout: &Layout, standings: &[Vec<Standing>]) {
+    for (g, group) in state.plan.groups.iter_mut().enumerate() {
+        let given = given(&standings[g]);
+        let blind = blind_rows(&layout.policies, &layout.cells, GroupIdx::from(g), &given);
+        let set = placing::blended(group, &blind, &standings[g], 0.0);
+        (group.rows, group.row_of_cell) = (set.rows, set.row_of_cell);
+        (group.blind_rows, group.blind_row_of_cell) = (blind.rows, blind.row_of_cell);
+        for (member, standing) in group.members.iter_mut().zip(&standings[g]) {
+            member.usable = match standing {
+                Standing::Not(why) => Err(why),
+                _ => Ok(()),
+            };
+        }
+    }
+}
+
+fn great_move(state: &State, layout: &Layout, plan: &Plan) -> Option<String> {
+    plan.groups.iter().zip(&state.plan.groups).enumerate().find_map(|(g, (after, before))| {
+        let same = before.members.iter().zip(&after.members).all(|(a, b)| a.usable == b.usable);
+        let weights = state.groups[g].cells.shares(&layout.cells.cells);
+        let moved = guard::moved(before, after, &weights);
+        let name = &layout.policies.groups[g].name;
+        (same && moved > MOST_MOVED).then(|| format!("{:.0} % of {name} would move with no reason", 100.0 * moved))
+    })
+}
+
+#[cfg(test)]
+#[path = "tick_tests.rs"]
+mod tests;

@@ -1,0 +1,402 @@
+//! Scenarios on a manual clock: what an operator would see, tick by tick.
+
+use super::*;
+use crate::control::Saved;
+use crate::control::fixture::{self, at, sample};
+use crate::id::CellIdx;
+use crate::policy::SteerBy;
+use crate::steering::ShadowState;
+use crate::telemetry::Utilisation;
+use proptest::prelude::*;
+
+/// POPs of the fixture, by position.
+const LABELS: [&str; 5] = ["ams", "fra", "iad", "sin", "dub"];
+const IAD: usize = 2;
+const SIN: usize = 3;
+const DUB: usize = 4;
+/// Cells of the fixture.
+const DE: usize = 1;
+const US: usize = 3;
+const JP: usize = 4;
+
+struct World {
+    state: State,
+    policies: Arc<Policies>,
+    cells: Arc<CellMap>,
+    now: f64,
+    last: Ticked,
+    notes: Vec<String>,
+    /// Requests per second and error share that each POP reports each second; `None` is silence.
+    reports: [Option<(f64, f64)>; 5],
+    shadow: ShadowState,
+}
+
+impl World {
+    fn new(policies: Policies) -> World {
+        World::resumed(policies, State::new(7), 1000.0)
+    }
+
+    fn resumed(policies: Policies, state: State, now: f64) -> World {
+        let mut world = World {
+            state,
+            policies: Arc::new(policies),
+            cells: Arc::new(fixture::cells()),
+            now,
+            last: Ticked { plan: Plan::default(), directives: Vec::new(), notes: Vec::new() },
+            notes: Vec::new(),
+            reports: [None; 5],
+            shadow: ShadowState::Cold,
+        };
+        world.tick(&[]);
+        world
+    }
+
+    fn calm() -> World {
+        let mut world = World::new(fixture::policies());
+        for p in 0..4 {
+            world.reports[p] = Some((500.0, 0.0));
+        }
+        world.run(30.0);
+        world
+    }
+
+    fn tick(&mut self, samples: &[Sample]) {
+        let inputs = Inputs { policies: &self.policies, cells: &self.cells, samples, tally: &TallySum::default() };
+        self.last = tick(&mut self.state, &inputs, at(self.now));
+        self.notes.extend(self.last.notes.iter().map(Note::to_string));
+    }
+
+    /// One second at a time, every POP reporting each second.
+    fn run(&mut self, secs: f64) {
+        let until = self.now + secs;
+        while self.now < until {
+            self.now += 1.0;
+            let of = |(p, report): (usize, &Option<(f64, f64)>)| {
+                let (rate, share) = (*report)?;
+                let mut sample = sample(LABELS[p], self.now, 1.0, rate, rate * share);
+                if p == DUB {
+                    sample.member = Some(fixture::name("dub.web.example.com."));
+                    sample.shadow = Some(self.shadow);
+                }
+                Some(sample)
+            };
+            let samples: Vec<Sample> = self.reports.iter().enumerate().filter_map(of).collect();
+            self.tick(&samples);
+        }
+    }
+
+    fn shares(&self, cell: usize) -> Vec<f32> {
+        self.last.plan.row(GroupIdx(0), CellIdx::from(cell)).shares.clone()
+    }
+
+    fn breaker(&self, pop: usize) -> BreakerState {
+        self.last.plan.pops[pop].breaker
+    }
+
+    fn told(&self, part: &str) -> bool {
+        self.notes.iter().any(|n| n.contains(part))
+    }
+}
+
+#[test]
+fn before_the_first_sample_the_plan_is_the_declared_one() {
+    let mut world = World::new(fixture::policies());
+    world.run(600.0);
+    assert_eq!(world.last.plan.mode, Mode::Declared);
+    assert_eq!(world.shares(JP)[SIN], 1.0);
+    assert!(world.notes.is_empty() && world.state.saved().is_none());
+}
+
+#[test]
+fn near_members_serve_while_there_is_room() {
+    let world = World::calm();
+    assert_eq!(world.last.plan.mode, Mode::Live);
+    assert!(world.shares(US)[IAD] > 0.98, "{:?}", world.shares(US));
+    assert!(world.shares(JP)[SIN] > 0.98);
+    assert_eq!(world.shares(DE)[IAD..].iter().sum::<f32>(), 0.0, "a fence is a fence");
+    assert_eq!(world.last.plan.groups[0].demand.now, 2000.0);
+}
+
+/// The acceptance of breakers: half of 1,000 requests failing must be out of the answers of the very tick
+/// that takes the sample in.
+#[test]
+fn one_clear_sample_takes_a_pop_out_at_once() {
+    let mut world = World::new(fixture::policies());
+    world.now += 0.3;
+    world.tick(&[sample("iad", 1000.0, 10.0, 1000.0, 500.0)]);
+    assert_eq!(world.breaker(IAD), BreakerState::Open);
+    for cell in 0..5 {
+        assert_eq!(world.shares(cell)[IAD], 0.0, "cell {cell}");
+    }
+    assert_eq!(world.last.plan.groups[0].members[IAD].usable, Err("Open"));
+    assert!(world.told("Closed → Open: 50.0 % of 1000 requests failed"), "{:?}", world.notes);
+}
+
+#[test]
+fn the_way_back_is_a_trickle_and_a_ramp() {
+    let mut world = World::calm();
+    world.reports[IAD] = Some((500.0, 0.6));
+    world.run(25.0);
+    assert_eq!(world.breaker(IAD), BreakerState::Open);
+    // Caches and connections pin clients: their errors do not keep it Open.
+    let opened = world.now;
+    while world.breaker(IAD) == BreakerState::Open {
+        world.run(1.0);
+        assert!(world.now - opened < 40.0, "errors while Open lengthen nothing");
+    }
+    assert_eq!(world.breaker(IAD), BreakerState::HalfOpen);
+    assert!((world.shares(US)[IAD] - 0.01).abs() < 1e-3, "{:?}", world.shares(US));
+    world.reports[IAD] = Some((40.0, 0.0));
+    world.run(2.0);
+    assert_eq!(world.breaker(IAD), BreakerState::Ramp);
+    let mut steps = Vec::new();
+    while world.breaker(IAD) == BreakerState::Ramp {
+        let share = (100.0 * world.shares(US)[IAD]).round() as i32;
+        if steps.last() != Some(&share) {
+            steps.push(share);
+        }
+        world.run(1.0);
+    }
+    assert_eq!(steps[..3], [5, 25, 50], "{steps:?}");
+    assert_eq!(world.breaker(IAD), BreakerState::Closed);
+    assert!(world.shares(US)[IAD] > 0.98);
+}
+
+#[test]
+fn a_flapping_pop_stays_out_longer_each_time() {
+    let mut world = World::calm();
+    let mut spells = Vec::new();
+    for _ in 0..3 {
+        world.reports[SIN] = Some((500.0, 0.9));
+        while world.breaker(SIN) != BreakerState::Open {
+            world.run(1.0);
+        }
+        let from = world.now;
+        while world.breaker(SIN) == BreakerState::Open {
+            world.run(1.0);
+        }
+        spells.push(world.now - from);
+    }
+    assert!(spells[1] > 1.3 * spells[0] && spells[2] > 1.3 * spells[1], "{spells:?}");
+}
+
+/// Two thirds of all capacity seem to fail at once: automation takes out one POP and suspects the rest.
+#[test]
+fn automation_removes_a_third_at_most() {
+    let mut world = World::calm();
+    for p in 0..3 {
+        world.reports[p] = Some((500.0, 0.9));
+    }
+    world.run(60.0);
+    let open = (0..3).filter(|p| world.breaker(*p) == BreakerState::Open).count();
+    let suspect = (0..3).filter(|p| world.breaker(*p) == BreakerState::Suspect).count();
+    assert!(open >= 1 && suspect >= 1 && open + suspect == 3, "{:?}", world.last.plan.pops);
+}
+
+#[test]
+fn panic_takes_back_what_still_serves_half() {
+    let mut policies = fixture::policies();
+    policies.pops.iter_mut().for_each(|p| p.capacity /= 10.0);
+    policies.pops.iter_mut().for_each(|p| p.max = p.capacity);
+    let mut world = World::new(policies);
+    for p in 0..4 {
+        world.reports[p] = Some((400.0, 0.0));
+    }
+    world.run(10.0);
+    world.reports[IAD] = Some((400.0, 0.5));
+    world.run(30.0);
+    assert_eq!(world.breaker(IAD), BreakerState::Open);
+    assert!(world.told("serve although Open"), "{:?}", world.notes);
+    assert!(world.shares(US)[IAD] > 0.1 && world.last.plan.pops[IAD].capacity > 0.0);
+}
+
+#[test]
+fn overload_is_capped_and_not_opened() {
+    let mut world = World::calm();
+    world.now += 1.0;
+    let mut full = sample("sin", world.now, 1.0, 3000.0, 600.0);
+    full.utilisation = Utilisation { cpu: Some(0.99), ..Utilisation::default() };
+    world.tick(&[full]);
+    assert_eq!(world.breaker(SIN), BreakerState::Closed);
+    let pop = &world.last.plan.pops[SIN];
+    assert!(pop.capacity < 3000.0 && pop.reason.contains("processor"), "{pop:?}");
+}
+
+#[test]
+fn no_pop_is_over_its_target_while_there_is_room() {
+    let mut world = World::calm();
+    for p in 0..4 {
+        world.reports[p] = Some((3000.0, 0.0));
+    }
+    world.run(60.0);
+    for (p, pop) in world.last.plan.pops.iter().enumerate() {
+        assert!(pop.load <= pop.target * 1.01 + 1.0, "{}: {pop:?}", LABELS[p]);
+    }
+    assert!(world.last.plan.groups[0].short <= 1.0);
+}
+
+#[test]
+fn a_surge_starts_the_shadow_which_serves_once_confirmed() {
+    let mut world = World::calm();
+    world.reports[DUB] = Some((0.0, 0.0));
+    let wanted = |world: &World| world.last.directives[0].wanted;
+    world.run(5.0);
+    assert_eq!(wanted(&world), ShadowState::Cold);
+    for p in 0..4 {
+        world.reports[p] = Some((5000.0, 0.0));
+    }
+    world.run(60.0);
+    assert_eq!(wanted(&world), ShadowState::Warming);
+    assert_eq!(world.last.plan.groups[0].members[DUB].usable, Err("Warming"));
+    assert_eq!(world.last.plan.groups[0].ttl, 20, "short before a move");
+    world.shadow = ShadowState::Ready;
+    world.run(3.0);
+    assert_eq!(wanted(&world), ShadowState::Active);
+    world.run(20.0);
+    assert!(world.last.plan.groups[0].members[DUB].share > 0.0);
+    for p in 0..4 {
+        world.reports[p] = Some((100.0, 0.0));
+    }
+    world.run(1000.0);
+    assert_eq!(wanted(&world), ShadowState::Cold, "{:?}", world.notes);
+}
+
+#[test]
+fn silence_holds_then_spreads_and_never_empties() {
+    let mut world = World::calm();
+    let live = world.shares(US);
+    world.reports = [None; 5];
+    world.run(55.0);
+    assert_eq!(world.shares(US), live, "held");
+    world.run(120.0);
+    assert_eq!(world.last.plan.mode, Mode::Blind);
+    let half = world.shares(US)[IAD];
+    assert!((0.6..0.8).contains(&half), "{half}");
+    world.run(400.0);
+    assert!((world.shares(US)[IAD] - 8.0 / 21.0).abs() < 0.01, "by capacity: {:?}", world.shares(US));
+    assert_eq!(world.shares(DE)[IAD], 0.0);
+    assert!((0..5).all(|p| world.breaker(p) == BreakerState::Closed), "silence opens nothing");
+    for p in 0..4 {
+        world.reports[p] = Some((500.0, 0.0));
+    }
+    world.run(2.0);
+    assert_eq!(world.last.plan.mode, Mode::Live);
+}
+
+#[test]
+fn a_restart_serves_the_last_plan_and_keeps_what_is_open_out() {
+    let mut world = World::calm();
+    world.reports[IAD] = Some((500.0, 0.9));
+    world.run(25.0);
+    let (before, text) = (world.shares(US), world.state.saved().unwrap().print());
+    let saved = Saved::parse(&text, world.now + 60.0).unwrap();
+    let mut world = World::resumed(fixture::policies(), State::resume(7, saved), world.now + 60.0);
+    assert_eq!(world.last.plan.mode, Mode::Stale);
+    assert_eq!((world.breaker(IAD), world.shares(US)), (BreakerState::Open, before));
+    world.run(70.0);
+    assert_eq!(world.last.plan.mode, Mode::Blind, "nobody reports after the restart");
+    world.reports[0] = Some((500.0, 0.0));
+    world.run(20.0);
+    assert_eq!(world.last.plan.groups[0].demand.now, 500.0);
+}
+
+#[test]
+fn a_reload_keeps_breakers_by_name() {
+    let mut world = World::calm();
+    world.reports[IAD] = Some((500.0, 0.9));
+    world.run(25.0);
+    let mut fewer = fixture::policies();
+    fewer.pops.swap(0, IAD);
+    for member in &mut fewer.groups[0].members {
+        member.pop = member.pop.map(|p| crate::id::PopIdx([2, 1, 0, 3, 4][p.idx()]));
+    }
+    fewer.groups[0].members.remove(1);
+    fewer.groups[0].routes.clear();
+    world.policies = Arc::new(fewer);
+    world.tick(&[]);
+    assert_eq!(world.breaker(0), BreakerState::Open, "iad stands first now");
+    assert_eq!(world.last.plan.groups[0].members.len(), 5);
+    assert_eq!(world.shares(US)[1], 0.0);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(f64),
+    Report { pop: usize, rate: f64, errors: f64, lag: f64, full: bool, shadow: u8 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let report = (0..5usize, 0.0..9000.0f64, 0.0..=1.0f64, 0.0..90.0f64, any::<bool>(), 0..5u8);
+    prop_oneof![
+        1 => (0.0..100.0f64).prop_map(Step::Wait),
+        6 => report.prop_map(|(pop, rate, errors, lag, full, shadow)| Step::Report { pop, rate, errors, lag, full, shadow }),
+    ]
+}
+
+fn play(steps: &[Step], steer: SteerBy, mut see: impl FnMut(&Ticked, &Policies, &CellMap)) -> Plan {
+    let mut policies = fixture::policies();
+    policies.groups[0].steer = steer;
+    let mut world = World::new(policies);
+    for step in steps {
+        match step {
+            Step::Wait(secs) => {
+                world.now += secs;
+                world.tick(&[]);
+            }
+            Step::Report { pop, rate, errors, lag, full, shadow } => {
+                world.now += 1.0;
+                let mut sample =
+                    sample(LABELS[*pop], world.now - lag, 10.0, 10.0 * rate, 10.0 * rate * errors * errors);
+                sample.utilisation.cpu = full.then_some(1.0);
+                if *pop == DUB {
+                    use ShadowState::*;
+                    sample.member = Some(fixture::name("dub.web.example.com."));
+                    sample.shadow = Some([Cold, Warming, Ready, Active, Draining][usize::from(*shadow)]);
+                }
+                world.tick(&[sample.clone(), sample]);
+            }
+        }
+        see(&world.last, &world.policies, &world.cells);
+    }
+    world.last.plan
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is reported, in any order and however late: shares sum to 1, fences hold, what is Open gets
+    /// nothing unless all else cannot carry the demand, no plan is refused as broken, and the same inputs
+    /// give the same plan.
+    #[test]
+    fn every_plan_keeps_the_laws(
+        steps in prop::collection::vec(step(), 1..60),
+        steer in prop_oneof![Just(SteerBy::Priced), Just(SteerBy::Weighted), Just(SteerBy::Nearest), Just(SteerBy::Static)],
+    ) {
+        let mut wrong = None;
+        let plan = play(&steps, steer, |ticked, policies, cells| {
+            let geography = crate::control::allocate::Geography::new(policies, cells);
+            let mut complain = |what: String| { wrong.get_or_insert(what); };
+            if let Err(why) = guard::check(&ticked.plan, policies, cells, &geography) {
+                complain(why);
+            }
+            for note in &ticked.notes {
+                if matches!(note, Note::Refused { reason } if !reason.contains("with no reason")) {
+                    complain(note.to_string());
+                }
+            }
+            for (p, pop) in ticked.plan.pops.iter().enumerate() {
+                let panic = pop.reason.contains("serves although Open");
+                let given = ticked.plan.groups[0].rows.iter().any(|r| r.shares[p] > 0.0);
+                if pop.breaker == BreakerState::Open && given && !panic {
+                    complain(format!("{} is Open and gets answers", LABELS[p]));
+                }
+            }
+            let empty = |r: &crate::steering::Row| r.shares.iter().all(|s| *s == 0.0);
+            if empty(ticked.plan.row(GroupIdx(0), CellIdx::from(US))) {
+                complain("nobody may be given although there is overflow".into());
+            }
+        });
+        prop_assert_eq!(wrong, None);
+        prop_assert_eq!(play(&steps, steer, |_, _, _| {}), plan);
+    }
+}

@@ -1,0 +1,223 @@
+//! From windows to breakers: who is judged by what.
+//!
+//! A member trips alone only while another of its POP is healthy; when all that is heard of a POP is bad,
+//! the POP trips. What a member with a breaker of its own reports is no evidence about the POP.
+
+use crate::clock::Now;
+use crate::control::breaker::{Evidence, Moved, Terms, Verdict};
+use crate::control::candidates::{declared_capacity, members_at};
+use crate::control::capacity::exhausted;
+use crate::control::limits::panic_readmits;
+use crate::control::notes::Note;
+use crate::control::outlook::Expected;
+use crate::control::standing::member_standing;
+use crate::control::state::{Layout, Reporter, State};
+use crate::control::window::Outcomes;
+use crate::id::{GroupIdx, MemberIdx, PopIdx};
+use crate::steering::BreakerState;
+use crate::wire::Name;
+use siphasher::sip::SipHasher24;
+use std::hash::{Hash, Hasher};
+
+/// Seconds of outcomes that are judged.
+const JUDGED_SECS: f64 = 30.0;
+/// Stretches over both of which p95 must be too high: an excursion is short, a trend is both.
+const SLOW_SECS: [f64; 2] = [10.0, 120.0];
+/// A POP that serves this part of what it can well is overloaded, not failing.
+const SERVING: f64 = 0.7;
+/// What a reporter says of its resources holds for so many seconds.
+const FULL_SECS: f64 = 30.0;
+/// Seconds that connections outlast an answer, twice: added to the TTL when a ramp is held.
+const CONNECTIONS_SECS: f64 = 20.0;
+/// Fewest POPs among which one can be an outlier, and from how many standard deviations on.
+const PEERS: usize = 5;
+/// See [`PEERS`].
+const OUTLIER: f64 = 1.9;
+
+type Key = (GroupIdx, Option<MemberIdx>);
+
+/// Steps every breaker. A trip is in the plan of this very tick.
+pub fn step(state: &mut State, layout: &Layout, now: Now, notes: &mut Vec<Note>) {
+    let outliers = outliers(state, layout);
+    for (p, outlier) in outliers.into_iter().enumerate() {
+        step_pop(state, layout, PopIdx::from(p), outlier, now, notes);
+    }
+}
+
+fn step_pop(state: &mut State, layout: &Layout, pop: PopIdx, outlier: bool, now: Now, notes: &mut Vec<Note>) {
+    let spec = &layout.policies.pops[pop.idx()];
+    let closed = state.pops[pop.idx()].breaker.state() == BreakerState::Closed;
+    let since = state.pops[pop.idx()].breaker.since();
+    let base = state.pops[pop.idx()].base;
+    let seen: Vec<(Key, Evidence)> =
+        reporters_at(state, pop).map(|(key, reporter)| (key, evidence_of(reporter, spec, since, now))).collect();
+    let verdicts: Vec<Verdict> =
+        seen.iter().map(|(_, e)| e.verdict(&spec.breaker, spec.breaker.min_requests)).collect();
+    let is_bad = |v: &Verdict| matches!(v, Verdict::Unclear | Verdict::Failing);
+    let alone = closed && verdicts.iter().any(is_bad) && verdicts.contains(&Verdict::Healthy);
+
+    let (mut pooled, mut full) = (Evidence { silent_secs: f64::INFINITY, ..Evidence::default() }, false);
+    for ((key, evidence), verdict) in seen.iter().zip(&verdicts) {
+        let on_its_own = members_of(layout, pop, *key)
+            .any(|(g, m)| state.groups[g.idx()].members[m.idx()].breaker.state() != BreakerState::Closed);
+        let isolated = alone && is_bad(verdict);
+        if isolated || on_its_own {
+            step_members(state, layout, pop, *key, isolated, now, notes);
+        } else {
+            pooled.outcomes = pooled.outcomes.beside(evidence.outcomes);
+            pooled.slow |= evidence.slow;
+            full |= evidence.overloaded;
+            pooled.silent_secs = pooled.silent_secs.min(evidence.silent_secs);
+        }
+    }
+    let serving = pooled.outcomes.goodput().is_some_and(|g| g >= SERVING * base);
+    pooled.overloaded = full || serving;
+    pooled.outlier = outlier;
+    let verdict = pooled.verdict(&spec.breaker, spec.breaker.min_requests);
+    let terms = terms(state, layout, pop, &spec.name, spec.capacity, now);
+    let state_of = &mut state.pops[pop.idx()];
+    state_of.overloaded = full || verdict == Verdict::Overloaded;
+    if let Some(moved) = state_of.breaker.step(&pooled, &terms, now) {
+        if moved.to == BreakerState::Open {
+            state_of.tripped_errors = pooled.outcomes.error_share();
+        }
+        note_trip(state, &moved, spec.capacity, now);
+        notes.push(Note::Breaker { pop: spec.name.clone(), member: None, moved });
+    }
+}
+
+/// Steps the breakers of a reporter's members on what it says of them.
+fn step_members(
+    state: &mut State,
+    layout: &Layout,
+    pop: PopIdx,
+    key: Key,
+    isolated: bool,
+    now: Now,
+    notes: &mut Vec<Note>,
+) {
+    let spec = &layout.policies.pops[pop.idx()];
+    for (g, m) in members_of(layout, pop, key).collect::<Vec<_>>() {
+        let member = &layout.policies.groups[g.idx()].members[m.idx()];
+        let breaker = &state.groups[g.idx()].members[m.idx()].breaker;
+        if breaker.state() == BreakerState::Closed && !isolated {
+            continue;
+        }
+        let since = breaker.since();
+        let Some(reporter) = state.groups[g.idx()].reporters.get(&(pop, key.1)) else { continue };
+        let evidence = evidence_of(reporter, spec, since, now);
+        let capacity = declared_capacity(&layout.policies, member);
+        let terms = terms(state, layout, pop, &member.name, capacity, now);
+        let breaker = &mut state.groups[g.idx()].members[m.idx()].breaker;
+        if let Some(moved) = breaker.step(&evidence, &terms, now) {
+            note_trip(state, &moved, capacity, now);
+            notes.push(Note::Breaker { pop: spec.name.clone(), member: Some(member.name.clone()), moved });
+        }
+    }
+}
+
+fn note_trip(state: &mut State, moved: &Moved, capacity: f64, now: Now) {
+    if moved.to == BreakerState::Open && matches!(moved.from, BreakerState::Closed | BreakerState::Suspect) {
+        state.removed.note(capacity, now.mono);
+    }
+}
+
+fn terms(state: &State, layout: &Layout, pop: PopIdx, name: &Name, capacity: f64, now: Now) -> Terms {
+    let total: f64 = layout.policies.pops.iter().map(|p| p.capacity).sum();
+    let groups = layout.policies.groups.iter().zip(&state.plan.groups);
+    let ttl = groups.filter(|(g, _)| members_at(g, pop).next().is_some()).map(|(_, plan)| plan.ttl).max().unwrap_or(0);
+    Terms {
+        config: layout.policies.pops[pop.idx()].breaker,
+        hold_secs: f64::from(ttl) + CONNECTIONS_SECS,
+        may_open: state.removed.allows(capacity, total, now.mono),
+        draw: draw(state.seed, name, now),
+    }
+}
+
+/// Uniform in `[0, 1)`, the same for the same seed, name and moment.
+fn draw(seed: u64, name: &Name, now: Now) -> f64 {
+    let mut hasher = SipHasher24::new_with_keys(seed, now.mono.to_bits());
+    name.hash(&mut hasher);
+    (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+fn reporters_at(state: &State, pop: PopIdx) -> impl Iterator<Item = (Key, &Reporter)> {
+    state.groups.iter().enumerate().flat_map(move |(g, group)| {
+        let at = group.reporters.range((pop, None)..).take_while(move |((p, _), _)| *p == pop);
+        at.map(move |((_, member), reporter)| ((GroupIdx::from(g), *member), reporter))
+    })
+}
+
+fn members_of(layout: &Layout, pop: PopIdx, (group, member): Key) -> impl Iterator<Item = (GroupIdx, MemberIdx)> {
+    let at = members_at(&layout.policies.groups[group.idx()], pop);
+    at.filter(move |m| member.is_none_or(|named| named == *m)).map(move |m| (group, m))
+}
+
+fn evidence_of(reporter: &Reporter, spec: &crate::policy::Pop, since: f64, now: Now) -> Evidence {
+    let over = |secs: f64| match (spec.breaker.latency_ms, reporter.window.recent(secs, since).p95_ms()) {
+        (Some(bound), Some(p95)) => p95 > bound,
+        _ => false,
+    };
+    let silent_secs = reporter.window.silent_secs(now);
+    Evidence {
+        outcomes: reporter.window.recent(JUDGED_SECS, since),
+        slow: SLOW_SECS.into_iter().all(over),
+        overloaded: silent_secs < FULL_SECS && exhausted(&reporter.utilisation).is_some(),
+        outlier: false,
+        silent_secs,
+    }
+}
+
+/// What all reporters of a POP saw in the last [`JUDGED_SECS`].
+pub fn outcomes_at(state: &State, pop: PopIdx) -> Outcomes {
+    let since = state.pops[pop.idx()].breaker.since();
+    reporters_at(state, pop)
+        .map(|(_, r)| r.window.recent(JUDGED_SECS, since))
+        .fold(Outcomes::default(), Outcomes::beside)
+}
+
+/// Which POPs fail more than their peers: success below the mean by more than [`OUTLIER`] deviations.
+fn outliers(state: &State, layout: &Layout) -> Vec<bool> {
+    let success = |p: usize| {
+        let outcomes = outcomes_at(state, PopIdx::from(p));
+        let enough = outcomes.requests >= layout.policies.pops[p].breaker.min_requests.max(1.0);
+        enough.then(|| 1.0 - outcomes.error_share())
+    };
+    let rates: Vec<Option<f64>> = (0..state.pops.len()).map(success).collect();
+    let known: Vec<f64> = rates.iter().flatten().copied().collect();
+    if known.len() < PEERS {
+        return vec![false; rates.len()];
+    }
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
+    let deviation = (known.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / known.len() as f64).sqrt();
+    rates.iter().map(|r| r.is_some_and(|r| r < mean - OUTLIER * deviation - 1e-9)).collect()
+}
+
+/// Takes Open POPs back while the others cannot carry the demand, and lets them go when they can.
+pub fn readmit(state: &mut State, layout: &Layout, expected: &[Expected], notes: &mut Vec<Note>) {
+    let demand: f64 = expected.iter().map(|e| e.demand.now).sum();
+    let (mut healthy, mut open) = (0.0, Vec::new());
+    for (p, pop) in state.pops.iter().enumerate() {
+        let pop_idx = PopIdx::from(p);
+        let serves = |(g, group): (usize, &crate::policy::Group)| {
+            members_at(group, pop_idx).any(|m| member_standing(state, layout, GroupIdx::from(g), m).serves())
+        };
+        match pop.breaker.state() {
+            BreakerState::Open => open.push((pop_idx, pop.base, pop.tripped_errors)),
+            _ if layout.policies.groups.iter().enumerate().any(serves) => healthy += pop.base * pop.breaker.factor(),
+            _ => {}
+        }
+    }
+    let readmitted = panic_readmits(healthy, demand, &open).unwrap_or_default();
+    for (p, pop) in state.pops.iter_mut().enumerate() {
+        pop.readmitted = readmitted.contains(&PopIdx::from(p));
+    }
+    if readmitted.is_empty() == state.panicking {
+        state.panicking = !readmitted.is_empty();
+        let names = readmitted.iter().map(|p| layout.policies.pops[p.idx()].name.clone());
+        notes.push(match state.panicking {
+            true => Note::Panic { readmitted: names.collect(), demand },
+            false => Note::PanicOver,
+        });
+    }
+}
