@@ -1,13 +1,70 @@
 //! Arguments, files on disk, wiring, exit status.
+//!
+//! One file per command. All commands that need zones and policies go through [`load`], so that what
+//! checks is what loads. Exit statuses: 0 done, 1 the thing asked about is wrong or did not work,
+//! 2 the command line was not understood (clap's own).
 
+pub mod check;
 pub mod client;
+pub mod config;
+pub mod demo;
+pub mod explain;
+pub mod geoip;
+pub mod load;
 pub mod pops;
 pub mod report;
+pub mod serve;
 pub mod table;
 
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+//----------- The command line -----------------------------------------------
+
+/// Authoritative GeoDNS that opens the spillways before the flood.
+///
+/// Without a command it serves: zones and policies of `zones/` on 127.0.0.1:5300, unless a
+/// floodway.toml says otherwise.
+#[derive(Debug, Parser)]
+#[command(name = "floodway", version, max_term_width = 110)]
+struct Cli {
+    /// Configuration file [default: floodway.toml where it exists].
+    #[arg(long, short, global = true, value_name = "FILE", env = "FLOODWAY_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves DNS, takes telemetry, steers (also what no command does).
+    Serve(serve::Args),
+    /// Loads zones, policies and databases as the server would, and says what is wrong with them.
+    Check(check::Args),
+    /// Tells step by step why a client gets the answer it gets.
+    Explain(explain::Args),
+    /// Shows POPs, groups and shadows of a running server.
+    Pops(pops::Args),
+    /// Reports telemetry to a running server, as a POP would.
+    Report(report::Args),
+    /// Says where an address is, or builds a database from a table.
+    Geoip(geoip::Args),
+    /// Plays a day with a surge in two minutes: synthetic POPs against a server, and a live view of it.
+    Demo(demo::Args),
+}
 
 /// Runs the command line and says how it ended.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let config = cli.config.as_deref();
+    match cli.command.unwrap_or_else(|| Command::Serve(serve::Args::default())) {
+        Command::Serve(args) => serve::run(args, config),
+        Command::Check(args) => check::run(args, config),
+        Command::Explain(args) => explain::run(args, config),
+        Command::Pops(args) => pops::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Geoip(args) => geoip::run(args, config),
+        Command::Demo(args) => demo::run(args),
+    }
 }

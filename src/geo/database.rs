@@ -234,8 +234,13 @@ pub enum Reason {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.name)?;
-        match &self.reason {
+        write!(f, "{}: {}", self.name, self.reason)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Reason::Empty => f.write_str("the file is empty; expected a MaxMind DB (.mmdb) file"),
             Reason::Broken(what) => write!(f, "not a sound MaxMind DB file: {what}"),
             Reason::NoNetworks => f.write_str("the file holds no networks"),

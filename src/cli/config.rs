@@ -1,0 +1,234 @@
+//! `floodway.toml`: where this process listens and where its files are.
+//!
+//! Every key is optional and unknown keys are refused. Policies decide what is answered; this file
+//! only places the process. Relative paths are relative to the file they stand in, or to the working
+//! directory when there is no file.
+
+use crate::geo;
+use crate::telemetry;
+use crate::transport;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+//----------- Config ---------------------------------------------------------
+
+/// The file that is read when `--config` is not given and it exists in the working directory.
+pub const DEFAULT_FILE: &str = "floodway.toml";
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[listen]`.
+    pub listen: Listen,
+    /// `[zones]`.
+    pub zones: Zones,
+    /// `[geoip]`.
+    pub geoip: GeoIp,
+    /// `[state]`.
+    pub state: StateDir,
+    /// `[grpc]`.
+    pub grpc: telemetry::listen::Config,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[tcp]`.
+    pub tcp: Tcp,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// Sockets.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// UDP and TCP addresses for DNS; port 0 takes a free one. Default `127.0.0.1:5300`: unprivileged
+    /// and loopback, so that a first run neither needs rights nor shows itself to anyone.
+    pub dns: Vec<SocketAddr>,
+    /// UDP threads; 0 (default) is one per core.
+    pub threads: usize,
+    /// gRPC for telemetry and steering; default `127.0.0.1:5301`.
+    pub grpc: SocketAddr,
+    /// HTTP for metrics and state; default `127.0.0.1:5302`.
+    pub admin: SocketAddr,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Listen { dns: vec![loopback(5300)], threads: 0, grpc: loopback(5301), admin: loopback(5302) }
+    }
+}
+
+/// Where zones and policies are.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Zones {
+    /// Folder of `*.zone` and `*.policy`; default `zones`.
+    pub dir: PathBuf,
+    /// Whether a change in the folder reloads by itself; default yes.
+    pub watch: bool,
+}
+
+impl Default for Zones {
+    fn default() -> Zones {
+        Zones { dir: "zones".into(), watch: true }
+    }
+}
+
+/// GeoIP databases.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GeoIp {
+    /// MMDB files, the first that knows a thing decides it; none (default): the small one built in.
+    pub files: Vec<PathBuf>,
+    /// Where the databases keep each field, for layouts that are not known: `country = ["geo.cc"]`, …
+    pub paths: geo::Paths,
+}
+
+/// Where the process keeps what survives a restart.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateDir {
+    /// Folder, made when needed; default `state`.
+    pub dir: PathBuf,
+}
+
+impl Default for StateDir {
+    fn default() -> StateDir {
+        StateDir { dir: "state".into() }
+    }
+}
+
+/// The admin listener beyond its address.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Admin {
+    /// Allows an address that is not loopback; the listener has no authentication of its own.
+    pub allow_remote: bool,
+}
+
+/// Limits of DNS over streams; `transport` has the reasons of the defaults.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Tcp {
+    /// Connections in all.
+    pub connections: usize,
+    /// Connections of one client (IPv4 address or IPv6 /56).
+    pub per_client: usize,
+}
+
+impl Default for Tcp {
+    fn default() -> Tcp {
+        let limits = transport::Config::default();
+        Tcp { connections: limits.max_connections, per_client: limits.max_per_client }
+    }
+}
+
+/// What goes to standard error.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `tracing` filter such as `info` or `floodway=debug`; the environment's `FLOODWAY_LOG` wins. Default `info`.
+    pub filter: String,
+    /// `text` (default) or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log { filter: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+impl Config {
+    /// Reads `file`, or [`DEFAULT_FILE`] where it exists, or takes the defaults.
+    ///
+    /// # Errors
+    /// A text for people, with file, line and column where the fault has them.
+    pub fn read(file: Option<&Path>) -> Result<Config, String> {
+        let path = match file {
+            Some(path) => path,
+            None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+            None => return Ok(Config::default()),
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let mut config = Config::parse(&text, &path.display().to_string())?;
+        config.place(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Reads the text of a file called `name`.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(text: &str, name: &str) -> Result<Config, String> {
+        toml::from_str(text).map_err(|e| {
+            let before = &text[..e.span().map_or(0, |s| s.start)];
+            let line = before.matches('\n').count() + 1;
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            let quoted = text.lines().nth(line - 1).unwrap_or("");
+            format!("{name}:{line}:{column}: error: {}\n  {quoted}", e.message())
+        })
+    }
+
+    /// Makes relative paths relative to `base`.
+    fn place(&mut self, base: &Path) {
+        let mut all = vec![&mut self.zones.dir, &mut self.state.dir];
+        all.extend(&mut self.geoip.files);
+        if let Some(tls) = &mut self.grpc.tls {
+            all.extend([&mut tls.cert, &mut tls.key, &mut tls.client_ca]);
+        }
+        for path in all {
+            *path = base.join(&path);
+        }
+    }
+
+    /// Number of UDP threads: as configured, or one per core.
+    pub fn n_threads(&self) -> usize {
+        match self.listen.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_optional() {
+        assert_eq!(Config::parse("", "x"), Ok(Config::default()));
+        let c = Config::parse("[listen]\nthreads = 3\n[geoip]\nfiles = [\"a.mmdb\"]\n", "x").unwrap();
+        assert_eq!((c.n_threads(), c.listen.grpc.port(), c.geoip.files.len()), (3, 5301, 1));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name_and_place() {
+        let e = Config::parse("[listen]\n\nthread = 3\n", "floodway.toml").unwrap_err();
+        assert!(e.starts_with("floodway.toml:3:1: error: unknown field `thread`"), "{e}");
+        let e = Config::parse("[listen]\ndns = [\"nowhere\"]\n", "f").unwrap_err();
+        assert!(e.starts_with("f:2:"), "{e}");
+    }
+
+    #[test]
+    fn relative_paths_belong_to_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.toml");
+        std::fs::write(&file, "[zones]\ndir = \"z\"\n[state]\ndir = \"/s\"\n").unwrap();
+        let c = Config::read(Some(&file)).unwrap();
+        assert_eq!(c.zones.dir, dir.path().join("z"));
+        assert_eq!(c.state.dir, Path::new("/s"));
+    }
+}

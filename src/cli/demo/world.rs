@@ -1,0 +1,183 @@
+//! The world of the demo: resolvers that cache answers, clients behind them, POPs that bear load.
+//!
+//! Pure and seeded by position: no clock, no sockets. Each resolver stands for clients in one prefix
+//! and carries its part of the demand to the POP of the answer it holds, until that answer expires:
+//! so the demo shows the lag that caches put between a changed share and a changed load.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+//----------- The script -----------------------------------------------------
+
+/// What happens when; seconds from the start of the demo.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Script {
+    /// Length of one day of the rhythm.
+    pub day_secs: f64,
+    /// Mean demand as a share of all declared capacity.
+    pub mean: f64,
+    /// Start of the surge.
+    pub surge_at: f64,
+    /// Seconds that it takes to rise.
+    pub surge_rise: f64,
+    /// Seconds that it stays.
+    pub surge_stay: f64,
+    /// Factor on the demand of the surging place.
+    pub surge_factor: f64,
+    /// Start of a failure of one POP.
+    pub fail_at: f64,
+    /// How long it fails.
+    pub fail_secs: f64,
+}
+
+impl Default for Script {
+    /// A day of two minutes, a surge after 40 seconds, a failure after 80: a newcomer sees the shift,
+    /// the trip and the return within two and a half minutes.
+    fn default() -> Script {
+        Script {
+            day_secs: 120.0,
+            mean: 0.42,
+            surge_at: 40.0,
+            surge_rise: 10.0,
+            surge_stay: 30.0,
+            surge_factor: 6.0,
+            fail_at: 85.0,
+            fail_secs: 20.0,
+        }
+    }
+}
+
+impl Script {
+    /// Factor on a place's demand at `t`: the daily rhythm, shifted by longitude, and the surge if it is there.
+    pub fn factor(&self, t: f64, longitude: f64, surging: bool) -> f64 {
+        let phase = std::f64::consts::TAU * (t / self.day_secs + longitude / 360.0);
+        let rhythm = 1.0 + 0.35 * phase.sin();
+        let u = t - self.surge_at;
+        let surge = if !surging || u < 0.0 {
+            0.0
+        } else if u < self.surge_rise {
+            u / self.surge_rise
+        } else if u < self.surge_rise + self.surge_stay {
+            1.0
+        } else {
+            (-(u - self.surge_rise - self.surge_stay) / (self.surge_rise)).exp()
+        };
+        rhythm * (1.0 + (self.surge_factor - 1.0) * surge)
+    }
+
+    /// Whether the failing POP fails at `t`.
+    pub fn fails(&self, t: f64) -> bool {
+        (self.fail_at..self.fail_at + self.fail_secs).contains(&t)
+    }
+}
+
+//----------- World ----------------------------------------------------------
+
+/// One resolver and the clients behind it.
+#[derive(Clone, Debug)]
+pub struct Resolver {
+    /// The client prefix (a /24) that it sends along.
+    pub prefix: Ipv4Addr,
+    /// Degrees east, for the rhythm.
+    pub longitude: f64,
+    /// The cell its clients lie in, as the server names it.
+    pub cell: String,
+    /// Its part of all demand; the weights of all resolvers sum to 1.
+    pub weight: f64,
+    /// Whether its clients take part in the surge.
+    pub surging: bool,
+    /// The answer it holds, and when that expires.
+    pub held: Option<(IpAddr, f64)>,
+}
+
+impl Resolver {
+    /// Whether it has to ask at `t`.
+    pub fn must_ask(&self, t: f64) -> bool {
+        self.held.is_none_or(|(_, expires)| expires <= t)
+    }
+}
+
+/// What one POP went through in a step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// Requests per second that arrived.
+    pub rate: f64,
+    /// Of those, how many failed.
+    pub error_rate: f64,
+    /// Median latency, milliseconds.
+    pub p50_ms: f64,
+    /// Share of capacity in use, capped at 1.
+    pub cpu: f64,
+    /// Requests per second by cell.
+    pub cells: BTreeMap<String, f64>,
+}
+
+/// Splits the demand at `t` over POPs by the answers that resolvers hold.
+///
+/// `total`: mean demand in requests per second. `pop_of`: which POP an address belongs to; addresses of
+/// none (external members) carry their load away. Returns one step per POP.
+pub fn loads(
+    script: &Script,
+    t: f64,
+    total: f64,
+    resolvers: &[Resolver],
+    pop_of: &BTreeMap<IpAddr, usize>,
+    capacities: &[f64],
+    failing: usize,
+) -> Vec<Step> {
+    let mut steps = vec![Step::default(); capacities.len()];
+    for r in resolvers {
+        let Some(pop) = r.held.and_then(|(addr, _)| pop_of.get(&addr)) else { continue };
+        let rate = total * r.weight * script.factor(t, r.longitude, r.surging);
+        steps[*pop].rate += rate;
+        *steps[*pop].cells.entry(r.cell.clone()).or_default() += rate;
+    }
+    for (pop, step) in steps.iter_mut().enumerate() {
+        let utilisation = step.rate / capacities[pop].max(1.0);
+        let over = (step.rate - capacities[pop] * 1.05).max(0.0);
+        step.error_rate = if pop == failing && script.fails(t) { 0.6 * step.rate } else { over };
+        step.p50_ms = 12.0 / (1.0 - utilisation.min(0.95));
+        step.cpu = utilisation.min(1.0);
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolver(weight: f64, held: Option<IpAddr>) -> Resolver {
+        Resolver {
+            prefix: Ipv4Addr::new(192, 0, 2, 0),
+            longitude: 0.0,
+            cell: "JP".into(),
+            weight,
+            surging: true,
+            held: held.map(|a| (a, 30.0)),
+        }
+    }
+
+    #[test]
+    fn a_surge_rises_stays_and_fades() {
+        let s = Script::default();
+        let base = |t| s.factor(t, 0.0, false);
+        assert_eq!(s.factor(s.surge_at - 1.0, 0.0, true), base(s.surge_at - 1.0));
+        let top = s.surge_at + s.surge_rise + 1.0;
+        assert!((s.factor(top, 0.0, true) / base(top) - s.surge_factor).abs() < 1e-9);
+        let late = s.surge_at + s.surge_rise * 8.0 + s.surge_stay;
+        assert!(s.factor(late, 0.0, true) / base(late) < 1.01);
+    }
+
+    #[test]
+    fn load_follows_held_answers() {
+        let (a, b): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        let pops = BTreeMap::from([(a, 0), (b, 1)]);
+        let rs = [resolver(0.75, Some(a)), resolver(0.25, Some(b)), resolver(0.5, None)];
+        let s = Script { surge_at: 1e9, fail_at: 1e9, ..Script::default() };
+        let steps = loads(&s, 0.0, 100.0, &rs, &pops, &[50.0, 50.0], 0);
+        assert_eq!((steps[0].rate, steps[1].rate), (75.0, 25.0));
+        assert_eq!(steps[0].error_rate, 22.5);
+        assert_eq!(steps[1].error_rate, 0.0);
+        assert!(rs[2].must_ask(0.0) && rs[0].must_ask(30.0) && !rs[0].must_ask(29.0));
+    }
+}

@@ -1,0 +1,362 @@
+//! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
+
+use crate::admin::loads::Reloaded;
+use crate::admin::{self, Loads, Source};
+use crate::answer::Limits;
+use crate::cli::config::{Config, LogFormat};
+use crate::cli::load::{self, Loaded};
+use crate::clock::Clock;
+use crate::control::{self, Live, Saved, Wiring, live};
+use crate::exchange::{Books, Exchange, Snapshot};
+use crate::masterfile::Report;
+use crate::steering::Table;
+use crate::telemetry::{self, Board, Inbox, listen};
+use crate::transport::{self, Answering};
+use notify::Watcher;
+use serde::Serialize;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tonic::service::Routes;
+
+/// Samples that wait for the next tick before more are refused. Our choice: some seconds of a thousand POPs.
+const INBOX_ROOM: usize = 100_000;
+/// Quiet time in the zones folder before a change reloads: editors write in several steps.
+const SETTLE: Duration = Duration::from_millis(300);
+/// Longest time that the listeners of gRPC and HTTP get to end their calls.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Serves DNS on UDP and TCP, takes telemetry over gRPC, and steers.
+///
+/// Prints one line of JSON on standard output once it answers; everything else goes to standard error.
+/// SIGHUP and a change in the zones folder reload; SIGTERM and SIGINT drain and end.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// Say what to try once the server is ready [default: when standard output is a terminal].
+    #[arg(long)]
+    hints: bool,
+}
+
+/// Runs the command.
+pub fn run(args: Args, file: Option<&Path>) -> ExitCode {
+    match Config::read(file).and_then(|config| serve(&args, config, file)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{}", e.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String> {
+    log_to_stderr(&config);
+    let runtime = runtime()?;
+    let mut server = Server::start(&runtime, config)?;
+    let ready = serde_json::to_string(&server.ready).map_err(|e| e.to_string())?;
+    writeln!(std::io::stdout(), "{ready}").map_err(|e| format!("standard output: {e}"))?;
+    if args.hints || std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        eprint!("{}", hints(&server.ready, file));
+    }
+    runtime.block_on(until_told(&server.reloader))?;
+    server.stop();
+    Ok(())
+}
+
+/// A runtime for what is not the query path: gRPC, HTTP, signals.
+///
+/// # Errors
+/// What the system says.
+pub fn runtime() -> Result<Runtime, String> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("edge").enable_all().build().map_err(|e| format!("no runtime: {e}"))
+}
+
+//----------- Ready ----------------------------------------------------------
+
+/// The line that says the server answers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ready {
+    ready: bool,
+    /// DNS over UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+    /// Telemetry and steering.
+    pub grpc: SocketAddr,
+    /// Metrics and state.
+    pub admin: SocketAddr,
+    zones: usize,
+    generation: u64,
+}
+
+fn hints(ready: &Ready, file: Option<&Path>) -> String {
+    let port = ready.dns.first().map_or(53, SocketAddr::port);
+    let config = file.map(|f| format!(" --config {}", f.display())).unwrap_or_default();
+    format!(
+        "\nAnswering. In another terminal:\n\
+         \x20 dig @127.0.0.1 -p {port} www.example.com +subnet=203.0.113.0/27     # a client in Tokyo\n\
+         \x20 dig @127.0.0.1 -p {port} www.example.com +subnet=198.51.100.0/27    # a client in Frankfurt\n\
+         \x20 floodway explain www.example.com 203.0.113.0/27 --server {grpc}\n\
+         \x20 floodway pops --server {grpc}\n\
+         \x20 floodway check{config}\n\n",
+        grpc = ready.grpc,
+    )
+}
+
+//----------- Server ---------------------------------------------------------
+
+/// A running server.
+pub struct Server {
+    /// Where it answers.
+    pub ready: Ready,
+    /// Loads anew.
+    pub reloader: Arc<Reloader>,
+    dns: Option<transport::Server>,
+    control: Option<Live>,
+    stop: watch::Sender<bool>,
+    edges: Vec<tokio::task::JoinHandle<()>>,
+    runtime: tokio::runtime::Handle,
+    _watcher: Option<notify::RecommendedWatcher>,
+}
+
+impl Server {
+    /// Loads, binds and starts everything. Ports are taken before the load, so that a taken port is known
+    /// at once; nothing answers before the load is good.
+    ///
+    /// # Errors
+    /// A text for people: the report of a refused load, an address that cannot be had, a file that cannot be read.
+    pub fn start(runtime: &Runtime, config: Config) -> Result<Server, String> {
+        let clock = Clock::start();
+        let sockets = transport::Bound::new(transport::Config {
+            dns: config.listen.dns.clone(),
+            threads: config.n_threads(),
+            max_connections: config.tcp.connections,
+            max_per_client: config.tcp.per_client,
+            ..transport::Config::default()
+        });
+        let sockets = sockets.map_err(|e| e.to_string())?;
+        let grpc =
+            runtime.block_on(listen::Bound::bind(config.listen.grpc, &config.grpc)).map_err(|e| e.to_string())?;
+        let grpc_addr = grpc.local_addr().map_err(|e| e.to_string())?;
+        let http = admin::http::Bound::bind(config.listen.admin, config.admin.allow_remote);
+        let http = runtime.block_on(http).map_err(|e| e.to_string())?;
+
+        let (loaded, report) = load::load(&config);
+        let (errors, warnings) = report.counts();
+        let loaded = loaded.ok_or_else(|| format!("{report}not started: {errors} errors, {warnings} warnings"))?;
+        say(&report);
+        let loads = Arc::new(Loads::default());
+        loads.note(true, clock.now().mono, clock.now().unix);
+        let n_zones = loaded.zones.n_zones();
+        let saved = live::read_saved(&config.state.dir, clock.now());
+        let first = first_snapshot(loaded, sockets.n_threads(), saved.as_ref());
+        let exchange = Arc::new(Exchange::new(first));
+        let books = Arc::new(Books::new(sockets.n_threads()));
+        let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
+
+        let seed = clock.now().unix.to_bits();
+        let answering = |thread| Answering::new(exchange.clone(), Limits::default(), thread, seed);
+        let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
+        let wiring = Wiring {
+            exchange: exchange.clone(),
+            inbox: inbox.clone(),
+            board: board.clone(),
+            clock,
+            state_dir: Some(config.state.dir.clone()),
+            seed,
+        };
+        let control = Live::start(wiring, saved).map_err(|e| format!("the control loop cannot start: {e}"))?;
+
+        let (stop, stopping) = watch::channel(false);
+        let (_, ready_flag) = watch::channel(true);
+        let source = Source { exchange: exchange.clone(), inbox: inbox.clone(), books, loads: loads.clone(), clock };
+        let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
+        let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
+            .add_service(admin::steering::service(source.clone(), stopping.clone()));
+        let ready = Ready {
+            ready: true,
+            dns: dns.addrs().to_vec(),
+            grpc: grpc_addr,
+            admin: http.local_addr(),
+            zones: n_zones,
+            generation: exchange.load().generation,
+        };
+        let reloader = Arc::new(Reloader { config, exchange, loads, clock, one_at_a_time: Mutex::new(()) });
+        let reload = {
+            let reloader = reloader.clone();
+            Arc::new(move || reloader.reload("asked over HTTP"))
+        };
+        let served = admin::http::Admin { source, ready: ready_flag, reload };
+        let edges = vec![
+            runtime.spawn(logged("gRPC", grpc.serve(routes, stopping.clone()))),
+            runtime.spawn(logged("admin HTTP", http.serve(served, stopping))),
+        ];
+        let watcher = if reloader.config.zones.watch { watch_folder(runtime, &reloader) } else { None };
+        Ok(Server {
+            ready,
+            reloader,
+            dns: Some(dns),
+            control: Some(control),
+            stop,
+            edges,
+            runtime: runtime.handle().clone(),
+            _watcher: watcher,
+        })
+    }
+
+    /// Answers what has arrived, ends the calls that are open, saves the plan, and returns.
+    pub fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(dns) = self.dns.take() {
+            dns.stop();
+        }
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
+        let edges = std::mem::take(&mut self.edges);
+        self.runtime.block_on(async {
+            for edge in edges {
+                if tokio::time::timeout(DRAIN, edge).await.is_err() {
+                    tracing::warn!("a call was still open after {} s and is cut", DRAIN.as_secs());
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.dns.is_some() {
+            self.stop();
+        }
+    }
+}
+
+async fn logged<E: std::fmt::Display>(what: &'static str, serving: impl Future<Output = Result<(), E>>) {
+    if let Err(e) = serving.await {
+        tracing::error!("{what} has stopped: {e}; queries are answered as before");
+    }
+}
+
+/// The first snapshot: the plan of the last run where one was saved, else the declared one.
+fn first_snapshot(loaded: Loaded, n_threads: usize, saved: Option<&Saved>) -> Snapshot {
+    let Loaded { zones, policies, cells, answers, .. } = loaded;
+    let plan = Arc::new(live::first_plan(saved, &policies, &cells));
+    let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, None));
+    Snapshot::first(n_threads, zones, policies, cells, answers, plan, table)
+}
+
+//----------- Reload ---------------------------------------------------------
+
+/// Loads everything anew and swaps it in at once, or keeps what there is.
+pub struct Reloader {
+    config: Config,
+    exchange: Arc<Exchange>,
+    loads: Arc<Loads>,
+    clock: Clock,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Reloader {
+    /// Reloads; `why` is for the log. Shares go on as they were for everything that keeps its name.
+    pub fn reload(&self, why: &str) -> Reloaded {
+        let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = self.clock.now();
+        let (loaded, report) = load::load(&self.config);
+        let taken = loaded.is_some();
+        // Kept until the end of this function: whoever drops the last reference frees a million names.
+        let _before = loaded.map(|loaded| self.exchange.publish(self.next(loaded)));
+        let now = self.clock.now();
+        self.loads.note(taken, now.since(begun), now.unix);
+        say(&report);
+        let (errors, warnings) = report.counts();
+        let generation = self.exchange.load().generation;
+        match taken {
+            true => tracing::info!(generation, warnings, "reloaded ({why})"),
+            false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
+        }
+        Reloaded::new(taken, generation, now.since(begun), report)
+    }
+
+    fn next(&self, loaded: Loaded) -> Snapshot {
+        let before = self.exchange.load_full();
+        let Loaded { zones, policies, cells, answers, .. } = loaded;
+        let plan = control::carry(&before.plan, (&before.policies, &before.cells), (&policies, &cells));
+        let table = Table::compile(&plan, &policies, &cells.cells, Some(&before.table));
+        before.reloaded(zones, policies, cells, answers, Arc::new(plan), Arc::new(table))
+    }
+}
+
+/// Writes every problem of a load to the log.
+fn say(report: &Report) {
+    for diagnostic in &report.diagnostics {
+        tracing::warn!("{diagnostic}");
+    }
+}
+
+/// Reloads a while after the last change of a zone or policy in the folder.
+fn watch_folder(runtime: &Runtime, reloader: &Arc<Reloader>) -> Option<notify::RecommendedWatcher> {
+    let (changed, mut changes) = mpsc::unbounded_channel();
+    let matters = |path: &PathBuf| path.extension().is_some_and(|e| e == "zone" || e == "policy");
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let reads_only = |e: &notify::Event| matches!(e.kind, notify::EventKind::Access(_));
+        if event.is_ok_and(|e| !reads_only(&e) && e.paths.iter().any(matters)) {
+            let _ = changed.send(()); // the receiver is gone only when the server stops
+        }
+    });
+    let dir = &reloader.config.zones.dir;
+    let watching = watcher.and_then(|mut w| w.watch(dir, notify::RecursiveMode::NonRecursive).map(|()| w));
+    let watcher = match watching {
+        Ok(watcher) => watcher,
+        Err(e) => {
+            tracing::warn!("{}: cannot be watched ({e}); SIGHUP reloads", dir.display());
+            return None;
+        }
+    };
+    let reloader = reloader.clone();
+    runtime.spawn(async move {
+        while changes.recv().await.is_some() {
+            while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {}
+            let reloader = reloader.clone();
+            let _ = tokio::task::spawn_blocking(move || reloader.reload("a file changed")).await;
+        }
+    });
+    Some(watcher)
+}
+
+//----------- Signals and log ------------------------------------------------
+
+/// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
+async fn until_told(reloader: &Arc<Reloader>) -> Result<(), String> {
+    let on = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
+    let (mut hup, mut term, mut int) =
+        (on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    loop {
+        tokio::select! {
+            _ = hup.recv() => {
+                let reloader = reloader.clone();
+                let _ = tokio::task::spawn_blocking(move || reloader.reload("SIGHUP")).await;
+            }
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+        }
+    }
+    tracing::info!("draining");
+    Ok(())
+}
+
+fn log_to_stderr(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FLOODWAY_LOG")
+        .or_else(|_| tracing_subscriber::EnvFilter::try_new(&config.log.filter))
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call in one process changes nothing: the first log stays.
+    let _ = match config.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
