@@ -47,7 +47,7 @@ enum Command {
     /// Shows POPs, groups and shadows of a running server.
     Pops(pops::Args),
     /// Reports telemetry to a running server, as a POP would.
-    Report(report::Args),
+    Report(Box<report::Args>),
     /// Says where an address is, or builds a database from a table.
     Geoip(geoip::Args),
     /// Plays a day with a surge in two minutes: synthetic POPs against a server, and a live view of it.
@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),
         Command::Pops(args) => pops::run(args),
-        Command::Report(args) => report::run(args),
+        Command::Report(args) => report::run(*args),
         Command::Geoip(args) => geoip::run(args, config),
         Command::Demo(args) => demo::run(args),
     }
