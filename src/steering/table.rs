@@ -5,7 +5,7 @@
 //! leaves as they were are shared with the table before.
 //!
 //! Sizes: a row has 2^10 slots, 2^12 in a cell that holds 1/64 or more of the map, and down to 2^8 where
-//! groups × cells are so many that the table would pass [`BUDGET_SLOTS`]. They depend on the policies and
+//! groups × cells are so many that the table would pass 2^27 slots. They depend on the policies and
 //! the map alone, so that no plan changes them.
 
 use crate::geo::Cell;
@@ -213,10 +213,13 @@ fn rename(old: &[u64], new: &[u64]) -> Vec<u16> {
 }
 
 fn counts(row: &Row, bits: u32, had: &[(u16, u32)]) -> Counts {
-    let mut prev = vec![0; if had.is_empty() { 0 } else { row.shares.len() }];
-    had.iter().for_each(|&(m, n)| prev[m as usize] = n);
-    let counts = apportion(&row.shares, 1 << bits, &prev);
-    counts.into_iter().zip(0..).filter(|(n, _)| *n > 0).map(|(n, m)| (m, n)).collect()
+    // Few of many members: those without a share have no part in it.
+    let some = || row.shares.iter().zip(0u16..).filter(|(share, _)| **share > 0.0);
+    let shares: Vec<f32> = some().map(|(share, _)| *share).collect();
+    let before = |m: u16| had.binary_search_by_key(&m, |(m, _)| *m).map_or(0, |at| had[at].1);
+    let prev: Vec<u32> = if had.is_empty() { Vec::new() } else { some().map(|(_, m)| before(m)).collect() };
+    let counts = apportion(&shares, 1 << bits, &prev);
+    some().zip(counts).filter(|(_, n)| *n > 0).map(|((_, m), n)| (m, n)).collect()
 }
 
 #[cfg(test)]

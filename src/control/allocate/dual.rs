@@ -32,8 +32,9 @@ const GIVE_MS: f64 = 8000.0;
 const MAX_GIVE: f64 = 200.0;
 /// Resources with a place in the dense Hessian; more get their diagonal only.
 const MAX_DENSE: usize = 768;
-/// Exponents below this are 0: e^−34 is below the rounding of 1.
-const LEAST_EXPONENT: f64 = -34.0;
+/// Candidates that cost this many temperatures more than the least have no share: e^−34 is below the
+/// rounding of 1.
+const FAR: f64 = 34.0;
 
 //----------- Rows -----------------------------------------------------------
 
@@ -63,32 +64,43 @@ impl Rows {
         self.demand.len()
     }
 
-    /// Shares of one row at prices `lambda` (with the 0 of "none" at its end), into `x`; returns the
-    /// least `v_k` and `−T ln Σ exp(−v_k/T)`. All 0 and infinite where no candidate is left.
+    /// The candidates of a row that count at prices `lambda` (with the 0 of "none" at its end), with
+    /// their shares, into `near`; returns `−T ln Σ exp(−v_k/T)`, infinite where no candidate is left.
+    ///
+    /// `v` is a buffer.
     #[inline]
-    pub(crate) fn shares(&self, row: usize, lambda: &[f64], t: f64, x: &mut Vec<f64>) -> (f64, f64) {
-        x.clear();
-        let mut least = f64::INFINITY;
-        for k in self.of(row) {
-            let v = f64::from(self.cost[k]) + lambda[self.pop[k] as usize] + lambda[self.own[k] as usize];
-            least = least.min(v);
-            x.push(v);
-        }
+    pub(crate) fn shares(
+        &self,
+        row: usize,
+        lambda: &[f64],
+        t: f64,
+        v: &mut Vec<f64>,
+        near: &mut Vec<(usize, f64)>,
+    ) -> f64 {
+        let range = self.of(row);
+        v.clear();
+        near.clear();
+        let (cost, pop, own) = (&self.cost[range.clone()], &self.pop[range.clone()], &self.own[range.clone()]);
+        v.extend(
+            cost.iter().zip(pop).zip(own).map(|((c, p), o)| f64::from(*c) + lambda[*p as usize] + lambda[*o as usize]),
+        );
+        let least = v.iter().copied().fold(f64::INFINITY, f64::min);
         if least == f64::INFINITY {
-            x.fill(0.0);
-            return (least, least);
+            return least;
+        }
+        let far = least + FAR * t;
+        near.extend(range.zip(v.iter()).filter(|(_, v)| **v < far).map(|(k, v)| (k, *v)));
+        if let [(_, only)] = &mut near[..] {
+            *only = 1.0;
+            return least;
         }
         let mut sum = 0.0;
-        for x in x.iter_mut() {
-            let e = (least - *x) / t;
-            *x = if e > LEAST_EXPONENT { e.exp() } else { 0.0 };
-            sum += *x;
+        for (_, v) in near.iter_mut() {
+            *v = ((least - *v) / t).exp();
+            sum += *v;
         }
-        if sum == 1.0 {
-            return (least, least);
-        }
-        x.iter_mut().for_each(|x| *x /= sum);
-        (least, least - t * sum.ln())
+        near.iter_mut().for_each(|(_, x)| *x /= sum);
+        least - t * sum.ln()
     }
 }
 
@@ -214,24 +226,22 @@ impl<'a> Dual<'a> {
         placed.iter().zip(0..).for_each(|(&i, at)| place[i as usize] = at);
         let side = placed.len();
         let (mut load, mut diagonal, mut dense) = (vec![0.0; n + 1], vec![0.0; n + 1], vec![0.0; side * side]);
-        let (mut value, mut x, mut parts) = (0.0, Vec::new(), Vec::<(u32, f64)>::new());
+        let (mut value, mut v, mut near, mut parts) = (0.0, Vec::new(), Vec::new(), Vec::<(u32, f64)>::new());
         for row in 0..self.rows.len() {
             let demand = self.rows.demand[row];
             if demand == 0.0 {
                 continue;
             }
-            let (_, soft) = self.rows.shares(row, &lambda, t, &mut x);
-            if soft == f64::INFINITY {
-                continue;
-            }
+            let soft = self.rows.shares(row, &lambda, t, &mut v, &mut near);
+            let mixed = match near[..] {
+                [] => continue,
+                [_] => false,
+                _ => true,
+            };
             value += demand * soft;
             parts.clear();
             let per_t = demand / t;
-            let mixed = !x.contains(&1.0);
-            for (k, &x) in self.rows.of(row).zip(&x) {
-                if x == 0.0 {
-                    continue;
-                }
+            for &(k, x) in &near {
                 let (pop, own) = (self.rows.pop[k], self.rows.own[k]);
                 load[pop as usize] += demand * x;
                 load[own as usize] += demand * x;

@@ -193,6 +193,7 @@ impl Lists {
             };
             self.rows.of(row).map(v).fold(f64::INFINITY, f64::min)
         };
+        let geography = problem.geography;
         let mut sides: Vec<Option<Side>> = problem.groups.iter().map(|_| None).collect();
         let mut depth = self.depth.clone();
         let mut any = false;
@@ -202,14 +203,15 @@ impl Lists {
                 continue;
             }
             let side = sides[group.idx()].get_or_insert_with(|| Side::new(problem, group, resources));
-            let effect = side.effect(problem.geography, cell);
+            let effect = side.effect(geography, cell);
             let listed = &self.member[self.rows.of(row)];
             let cheaper = |m: &MemberIdx| {
                 let pop = side.spec.members[m.idx()].pop.map_or(resources.none(), |p| u32::from(p.0));
                 let price = lambda[pop as usize] + lambda[side.own[m.idx()] as usize];
-                !listed.contains(m) && side.cost(problem.geography, cell, *m, effect).is_some_and(|c| c + price < paid)
+                !listed.contains(m) && side.cost(geography, cell, *m, effect).is_some_and(|c| c + price < paid)
             };
-            if side.at.iter().any(cheaper) {
+            let within = |p: &&PopIdx| f64::from(geography.ms(cell, **p)) + side.least_money < paid;
+            if geography.order_of(cell).iter().take_while(within).any(|p| side.at_pop(*p).iter().any(cheaper)) {
                 depth[row] *= WIDEN;
                 any = true;
             }
@@ -242,11 +244,10 @@ impl Lists {
 
     fn push_row(&mut self, side: &Side, geography: &Geography, cell: CellIdx, depth: u32, none: u32) {
         let effect = side.effect(geography, cell);
-        let order = &geography.order[cell.idx() * geography.n_pops..][..geography.n_pops];
         let mut beyond = f32::INFINITY;
         let mut seen = 0;
         let mut truncated = false;
-        for &pop in order {
+        for &pop in geography.order_of(cell) {
             let here = side.at_pop(pop);
             if here.is_empty() {
                 continue;

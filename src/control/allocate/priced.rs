@@ -14,7 +14,7 @@ const COOLING: f64 = 0.35;
 /// Part of a limit by which it may be missed while the temperature falls.
 const LOOSE: f64 = 0.02;
 /// Part of a limit by which it may be missed in the end.
-const TIGHT: f64 = 1e-5;
+const TIGHT: f64 = 1e-4;
 /// Passes for one temperature before it is thought to be too cold to start from.
 const FEW_PASSES: u32 = 12;
 /// Passes for the final temperature.
@@ -63,6 +63,11 @@ pub(crate) fn solve(problem: &Problem, options: &Options, warm: &Warm, taken: &[
     };
     if !is_warm && options.start_ms > t {
         lambda = cool(&lists, lambda, options.start_ms, t, &mut run);
+    }
+    // The prices to start from already tell which rows need to look farther.
+    for _ in 0..MAX_ROUNDS {
+        let Some(wider) = lists.widened(problem, &resources, scale, &lambda) else { break };
+        lists = wider;
     }
     let mut rest = settle_at(&lists, lambda, t, &mut run);
     for _ in 0..MAX_ROUNDS {
@@ -161,18 +166,16 @@ fn leave_out_small(
     run: &mut impl FnMut(&Lists, Vec<f64>, f64, f64, u32) -> Rest,
 ) -> Vec<(usize, f32)> {
     let mut out = Vec::new();
-    let mut x = Vec::new();
-    for _ in 0..3 {
+    let (mut v, mut near) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
         let mut n_carrying = 0;
         for row in 0..lists.rows.len() {
-            lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut x);
-            let most = x.iter().copied().fold(0.0, f64::max);
-            for (k, &x) in lists.rows.of(row).zip(&x) {
-                if x > 0.0 && x < options.least_share && x < most {
-                    out.push((k, lists.rows.cost[k]));
-                    lists.rows.cost[k] = f32::INFINITY;
-                    n_carrying += usize::from(lists.rows.demand[row] > 0.0);
-                }
+            lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut v, &mut near);
+            let most = near.iter().map(|(_, x)| *x).fold(0.0, f64::max);
+            for &(k, _) in near.iter().filter(|(_, x)| *x < options.least_share && *x < most) {
+                out.push((k, lists.rows.cost[k]));
+                lists.rows.cost[k] = f32::INFINITY;
+                n_carrying += usize::from(lists.rows.demand[row] > 0.0);
             }
         }
         if n_carrying == 0 {
@@ -187,28 +190,26 @@ fn leave_out_small(
 /// that are still below the least share become 0 or the least, whichever is nearer.
 fn shares(lists: &Lists, rest: &Rest, options: &Options) -> Vec<f32> {
     let mut all = vec![0.0; lists.rows.cost.len()];
-    let (mut x, mut order) = (Vec::new(), Vec::new());
+    let (mut v, mut near, mut order) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..lists.rows.len() {
-        lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut x);
-        let most = x.iter().copied().fold(0.0, f64::max);
-        if most == 0.0 {
-            continue;
-        }
-        let least = options.least_share;
-        for x in x.iter_mut().filter(|x| **x < least && **x < most) {
+        lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut v, &mut near);
+        let (most, least) = (near.iter().map(|(_, x)| *x).fold(0.0, f64::max), options.least_share);
+        for (_, x) in near.iter_mut().filter(|(_, x)| *x < least && *x < most) {
             *x = if *x < 0.5 * least { 0.0 } else { least };
         }
-        let sum: f64 = x.iter().sum();
-        x.iter_mut().for_each(|x| *x *= SEATS / sum);
-        let left = SEATS - x.iter().map(|x| x.floor()).sum::<f64>();
-        order.clear();
-        order.extend((0..x.len()).filter(|&k| x[k].fract() > 0.0));
-        order.sort_by(|&a, &b| x[b].fract().total_cmp(&x[a].fract()).then(a.cmp(&b)));
-        x.iter_mut().for_each(|x| *x = x.floor());
-        order.iter().take(left as usize).for_each(|&k| x[k] += 1.0);
-        for (k, &x) in lists.rows.of(row).zip(&x) {
-            all[k] = (x / SEATS) as f32;
+        if let [(k, _)] = near[..] {
+            all[k] = 1.0;
+            continue;
         }
+        let sum: f64 = near.iter().map(|(_, x)| x).sum();
+        near.iter_mut().for_each(|(_, x)| *x *= SEATS / sum);
+        let left = SEATS - near.iter().map(|(_, x)| x.trunc()).sum::<f64>();
+        order.clear();
+        order.extend((0..near.len()).filter(|&at| near[at].1.fract() > 0.0));
+        order.sort_by(|&a, &b| near[b].1.fract().total_cmp(&near[a].1.fract()).then(a.cmp(&b)));
+        near.iter_mut().for_each(|(_, x)| *x = x.trunc());
+        order.iter().take(left as usize).for_each(|&at| near[at].1 += 1.0);
+        near.iter().for_each(|&(k, x)| all[k] = (x / SEATS) as f32);
     }
     all
 }

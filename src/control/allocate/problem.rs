@@ -64,6 +64,11 @@ impl Geography {
         self.ms[cell.idx() * self.n_pops + pop.idx()]
     }
 
+    /// The POPs from the nearest to a cell to the farthest.
+    pub fn order_of(&self, cell: CellIdx) -> &[PopIdx] {
+        &self.order[cell.idx() * self.n_pops..][..self.n_pops]
+    }
+
     /// What the routes of a group do to a cell.
     pub fn effect<'a>(&self, group: GroupIdx, spec: &'a Group, cell: CellIdx) -> Option<&'a Effect> {
         self.route[group.idx()][cell.idx()].map(|r| &spec.routes[usize::from(r)].effect)
