@@ -52,8 +52,11 @@ const Z: f64 = 1.96;
 /// What was seen of the target, in the stretch that [`Breaker::since`] allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence {
-    /// Requests and errors of the last seconds.
+    /// Requests and errors of the last half minute.
     pub outcomes: Outcomes,
+    /// Those of the newest seconds alone: a failure that is clear there need not wait until it has filled the
+    /// half minute.
+    pub sudden: Outcomes,
     /// p95 was over its bound in the last ten seconds and in the last two minutes.
     pub slow: bool,
     /// It serves at least 0.7 of what it can, or says it is full: what goes wrong is overload.
@@ -87,14 +90,23 @@ impl Evidence {
             return Verdict::NoEvidence;
         }
         let low = wilson_low(self.outcomes.errors, n);
-        let failing = low > config.error_rate;
+        let bar = CLEAR_SHARE.max(CLEAR_FACTOR * config.error_rate).min(0.9);
+        let sudden = self.sudden.requests >= min_requests.max(1.0)
+            && wilson_low(self.sudden.errors, self.sudden.requests) >= bar;
+        let failing = low > config.error_rate || sudden;
         match () {
             () if (failing || self.slow) && self.overloaded => Verdict::Overloaded,
-            () if low >= CLEAR_SHARE.max(CLEAR_FACTOR * config.error_rate).min(0.9) => Verdict::Failing,
+            () if low >= bar || sudden => Verdict::Failing,
             () if failing || self.slow => Verdict::Unclear,
             () if self.outlier && low > config.error_rate / 2.0 => Verdict::Unclear,
             () => Verdict::Healthy,
         }
+    }
+
+    /// The stretch that tells more against the target: what a trip acts on, and what its reason says.
+    pub fn telling(&self) -> Outcomes {
+        let newest = self.sudden.requests >= PROBE_REQUESTS && self.sudden.error_share() > self.outcomes.error_share();
+        if newest { self.sudden } else { self.outcomes }
     }
 }
 
@@ -293,7 +305,7 @@ fn ramp_words(step: usize) -> String {
 }
 
 fn words(evidence: &Evidence) -> String {
-    let seen = &evidence.outcomes;
+    let seen = &evidence.telling();
     let errors = format!("{:.1} % of {:.0} requests failed", 100.0 * seen.error_share(), seen.requests);
     match (evidence.slow, seen.p95_ms()) {
         (true, Some(p95)) => format!("{errors}, p95 {p95:.0} ms"),

@@ -1,14 +1,15 @@
 //! Plans that need no measurement: what is served before the first sample, and what silence blends to.
 //!
-//! Both respect fences. The declared plan sends everyone to the nearest members; the blind rows spread
-//! in proportion to declared capacity, wherever the clients are, because a surge that nobody sees can
+//! Both respect fences. The declared plan sends the clients of priced groups to the nearest members, and
+//! those of other groups by their `steer=`, which asks for no load; the blind rows spread in proportion to declared capacity, wherever the clients are, because a surge that nobody sees can
 //! come from anywhere and spreading costs milliseconds where holding costs service.
 
+use crate::control::allocate::{Geography, GroupProblem, Problem, Room, classic};
 use crate::control::candidates::{candidates, declared_capacity, distance_ms, route_idx};
 use crate::control::rows::{RowSet, proportional};
 use crate::geo::{Cell, CellMap};
 use crate::id::{GroupIdx, MemberIdx};
-use crate::policy::{Effect, Policies, Role, Route};
+use crate::policy::{Effect, Group, Policies, Role, Route, SteerBy};
 use crate::steering::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState};
 
 /// Members that are at most this much farther than the nearest share its clients by capacity, while
@@ -30,18 +31,38 @@ pub fn declared_plan(policies: &Policies, cells: &CellMap) -> Plan {
             silent_secs: f64::INFINITY,
         }
     });
-    let groups = (0..policies.groups.len()).map(|g| declared_group(policies, cells, GroupIdx::from(g)));
+    let geography = Geography::new(policies, cells);
+    let problem = declared_problem(policies, &geography);
+    let groups = (0..policies.groups.len()).map(|g| declared_group(&problem, cells, GroupIdx::from(g)));
     Plan { decided_at: 0.0, mode: Mode::Declared, pops: pops.collect(), groups: groups.collect() }
 }
 
-fn declared_group(policies: &Policies, cells: &CellMap, group: GroupIdx) -> GroupPlan {
-    let spec = &policies.groups[group.idx()];
-    let usable: Vec<bool> = spec.members.iter().map(|m| !matches!(m.role, Role::Shadow { .. })).collect();
-    let mut near = RowSet::with_cells(cells.cells.len());
-    for cell in &cells.cells {
-        let route = route_idx(policies, group, cell).map(|r| &spec.routes[r]);
-        near.push(near_row(policies, group, cell, route, &usable));
+/// The problem of a moment without load: every POP whole, every shadow Cold.
+fn declared_problem<'a>(policies: &'a Policies, geography: &'a Geography) -> Problem<'a> {
+    let room = |capacity: f64| Room { target: capacity, max: capacity };
+    let group = |g: &Group| GroupProblem {
+        demand: vec![0.0; geography.n_cells],
+        usable: g.members.iter().map(|m| !matches!(m.role, Role::Shadow { .. })).collect(),
+        shadow_active: vec![false; g.members.len()],
+        room: g.members.iter().map(|m| m.capacity.map(room)).collect(),
+        prev: None,
+    };
+    Problem {
+        policies,
+        geography,
+        pops: policies.pops.iter().map(|p| room(p.capacity)).collect(),
+        groups: policies.groups.iter().map(group).collect(),
     }
+}
+
+fn declared_group(problem: &Problem, cells: &CellMap, group: GroupIdx) -> GroupPlan {
+    let policies = problem.policies;
+    let spec = &policies.groups[group.idx()];
+    let usable = problem.groups[group.idx()].usable.clone();
+    let near = match spec.steer {
+        SteerBy::Priced => near_rows(policies, cells, group, &usable),
+        SteerBy::Weighted | SteerBy::Nearest | SteerBy::Static => classic::rows(problem, group),
+    };
     let blind = blind_rows(policies, cells, group, &usable);
     let share = mean_shares(&near, cells, spec.members.len());
     let members = spec.members.iter().zip(share).map(|(member, share)| {
@@ -63,6 +84,16 @@ fn declared_group(policies: &Policies, cells: &CellMap, group: GroupIdx) -> Grou
         blind_row_of_cell: blind.row_of_cell,
         short: 0.0,
     }
+}
+
+fn near_rows(policies: &Policies, cells: &CellMap, group: GroupIdx, usable: &[bool]) -> RowSet {
+    let routes = &policies.groups[group.idx()].routes;
+    let mut near = RowSet::with_cells(cells.cells.len());
+    for cell in &cells.cells {
+        let route = route_idx(policies, group, cell).map(|r| &routes[r]);
+        near.push(near_row(policies, group, cell, route, usable));
+    }
+    near
 }
 
 fn near_row(policies: &Policies, group: GroupIdx, cell: &Cell, route: Option<&Route>, usable: &[bool]) -> Row {
@@ -130,6 +161,22 @@ mod tests {
 
     fn shares(plan: &Plan, cell: usize) -> Vec<f32> {
         plan.row(GroupIdx(0), CellIdx::from(cell)).shares.clone()
+    }
+
+    #[test]
+    fn groups_that_ask_for_no_load_are_steered_from_the_start() {
+        let (mut policies, cells) = (fixture::policies(), fixture::cells());
+        policies.groups[0].steer = SteerBy::Static;
+        policies.groups[0].routes.clear();
+        let n = policies.groups[0].members.len();
+        policies.groups[0].members.iter_mut().enumerate().for_each(|(m, x)| x.weight = Some((m + 1) as f64));
+        let plan = declared_plan(&policies, &cells);
+        let row = plan.row(GroupIdx(0), CellIdx(1));
+        let given: Vec<usize> = (0..n).filter(|m| policies.groups[0].members[*m].role == Role::Active).collect();
+        let total: usize = given.iter().map(|m| m + 1).sum();
+        for m in given {
+            assert!((f64::from(row.shares[m]) - (m + 1) as f64 / total as f64).abs() < 1e-6, "{row:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,8 @@ use std::hash::{Hash, Hasher};
 
 /// Seconds of outcomes that are judged.
 const JUDGED_SECS: f64 = 30.0;
+/// Seconds in which a clear failure is enough.
+const SUDDEN_SECS: f64 = 2.0;
 /// Stretches over both of which p95 must be too high: an excursion is short, a trend is both.
 const SLOW_SECS: [f64; 2] = [10.0, 120.0];
 /// A POP that serves this part of what it can well is overloaded, not failing.
@@ -65,6 +67,7 @@ fn step_pop(state: &mut State, layout: &Layout, pop: PopIdx, outlier: bool, now:
             step_members(state, layout, pop, *key, isolated, now, notes);
         } else {
             pooled.outcomes = pooled.outcomes.beside(evidence.outcomes);
+            pooled.sudden = pooled.sudden.beside(evidence.sudden);
             pooled.slow |= evidence.slow;
             full |= evidence.overloaded;
             pooled.silent_secs = pooled.silent_secs.min(evidence.silent_secs);
@@ -79,7 +82,7 @@ fn step_pop(state: &mut State, layout: &Layout, pop: PopIdx, outlier: bool, now:
     state_of.overloaded = full || verdict == Verdict::Overloaded;
     if let Some(moved) = state_of.breaker.step(&pooled, &terms, now) {
         if moved.to == BreakerState::Open {
-            state_of.tripped_errors = pooled.outcomes.error_share();
+            state_of.tripped_errors = pooled.telling().error_share();
         }
         note_trip(state, &moved, spec.capacity, now);
         notes.push(Note::Breaker { pop: spec.name.clone(), member: None, moved });
@@ -161,6 +164,7 @@ fn evidence_of(reporter: &Reporter, spec: &crate::policy::Pop, since: f64, now: 
     let silent_secs = reporter.window.silent_secs(now);
     Evidence {
         outcomes: reporter.window.recent(JUDGED_SECS, since),
+        sudden: reporter.window.recent(SUDDEN_SECS, since),
         slow: SLOW_SECS.into_iter().all(over),
         overloaded: silent_secs < FULL_SECS && exhausted(&reporter.utilisation).is_some(),
         outlier: false,

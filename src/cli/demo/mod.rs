@@ -21,7 +21,7 @@ use world::Script;
 /// Plays a day with a surge in two minutes: synthetic clients and POPs, and a live view.
 ///
 /// Without --server it starts a server of its own on free loopback ports with the zones of --zones.
-/// At 0:40 demand in Asia grows sixfold, as announced; at 1:25 the most loaded POP fails for 20 s.
+/// At 0:40 demand in Asia triples, as announced; at 1:25 the most loaded POP fails for 20 s.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// gRPC address of a running server to play against.

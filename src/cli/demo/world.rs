@@ -36,11 +36,11 @@ impl Default for Script {
     fn default() -> Script {
         Script {
             day_secs: 120.0,
-            mean: 0.42,
+            mean: 0.4,
             surge_at: 40.0,
             surge_rise: 10.0,
             surge_stay: 30.0,
-            surge_factor: 6.0,
+            surge_factor: 3.0,
             fail_at: 85.0,
             fail_secs: 20.0,
         }

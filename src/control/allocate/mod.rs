@@ -9,7 +9,7 @@
 //! overflow ([`EXTERNAL_MS`]) < more than the target ([`OVER_TARGET_MS`]) < more than the most a POP
 //! bears ([`OVER_MAX_MS`]). So each is touched only when the one before cannot serve.
 
-mod classic;
+pub(crate) mod classic;
 mod dual;
 mod limit;
 mod lists;
