@@ -4,6 +4,7 @@ mod fixture;
 
 use fixture::{Steered, query, steered};
 use floodway::answer::{Client, Limits, Scratch, Transport, answer};
+use floodway::policy::Pick;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
@@ -32,10 +33,12 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn answers_allocate_nothing() {
-    let snapshot = steered(Steered { shares: [0.4, 0.4, 0.0, 0.1, 0.1], ..Steered::default() });
+    let snapshots = [Pick::Sticky, Pick::Spread]
+        .map(|pick| steered(Steered { shares: [0.4, 0.4, 0.0, 0.1, 0.1], pick, ..Steered::default() }));
     let packets: Vec<Vec<u8>> = [
         "www.example.com. A",
         "api.example.com. AAAA",
+        "api.example.com. A",
         "x.any.example.com. A",
         "www.example.com. TXT",
         "alias.example.com. A",
@@ -56,8 +59,8 @@ fn answers_allocate_nothing() {
     let before = ALLOCATIONS.with(Cell::get);
     let mut octets = 0;
     for _ in 0..10 {
-        for packet in &packets {
-            octets += answer(packet, client, &snapshot, &limits, &mut scratch, &mut out).len;
+        for (packet, snapshot) in packets.iter().flat_map(|p| snapshots.iter().map(move |s| (p, s))) {
+            octets += answer(packet, client, snapshot, &limits, &mut scratch, &mut out).len;
         }
     }
     assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0);

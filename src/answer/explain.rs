@@ -224,7 +224,7 @@ fn steering(snapshot: &Snapshot, group_idx: GroupIdx, client: IpAddr, names: &[N
     let (policies, plan, table) = (&snapshot.policies, &snapshot.plan, &snapshot.table);
     let group = &policies.groups[group_idx.idx()];
     let subject = Subject { addr: client, from_ecs: true };
-    let decision = Decision::make(snapshot, group_idx, subject, &mut 0);
+    let decision = Decision::make(snapshot, group_idx, subject, &mut 0, None);
     let cell = &snapshot.cells.cells[decision.located.cell.idx()];
     let chosen = decision.picked.map(|p| p.member);
     let (slots, n_slots) = table.slots(group_idx, decision.located.cell);

@@ -53,7 +53,7 @@ impl Default for Limits {
 pub struct Scratch {
     /// The name at hand: the question's, then the target of each alias.
     pub(crate) name: NameBuf,
-    /// The thread's number, for the tally; `None` counts nothing.
+    /// The thread's number, for the tally; `None` counts nothing and leaves nothing for other queries to find.
     pub(crate) thread: Option<usize>,
     /// Where the low-discrepancy sequence of `pick=spread` stands.
     pub(crate) spread: u64,

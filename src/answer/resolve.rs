@@ -2,7 +2,7 @@
 
 use crate::answer::steer::{Decision, Subject, rotation};
 use crate::answer::{Client, Scratch};
-use crate::exchange::{MemberAnswer, Snapshot};
+use crate::exchange::{Family, MemberAnswer, Snapshot};
 use crate::id::GroupIdx;
 use crate::policy::AllDown;
 use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot};
@@ -166,7 +166,9 @@ impl<'q> Way<'q> {
         let snapshot = self.snapshot;
         let policy = snapshot.policies.groups.get(group.idx())?;
         let subject = Subject::of(self.request.edns.and_then(|e| e.ecs), self.client.addr);
-        let decision = Decision::make(snapshot, group, subject, &mut self.scratch.spread);
+        let family = if self.request.qtype == rtype::A { Family::A } else { Family::Aaaa };
+        let pair = self.scratch.thread.map(|_| family);
+        let decision = Decision::make(snapshot, group, subject, &mut self.scratch.spread, pair);
         let member = decision.picked.map(|p| p.member);
         self.steered = Some(group);
         self.scope = self.scope.max(decision.scope(subject));

@@ -1,10 +1,10 @@
 //! Steered names: whom we decide for, and which member it is.
 
-use crate::exchange::Snapshot;
+use crate::exchange::{Family, Snapshot};
 use crate::geo::Located;
 use crate::id::GroupIdx;
 use crate::policy::Pick;
-use crate::steering::Picked;
+use crate::steering::{Picked, mix};
 use crate::wire::Name;
 use crate::wire::edns::Ecs;
 use siphasher::sip::SipHasher24;
@@ -54,16 +54,31 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Locates the subject and picks a member of the group. `spread`: where the sequence of `pick=spread`
-    /// stands; steps on if it is used.
+    /// Locates the subject and picks a member of the group.
+    ///
+    /// For `pick=spread`: `spread` is where this thread's sequence stands; it steps on if a value is taken. `pair`
+    /// is what the query asks for, so that the one for the other family has the same key; `None` neither finds nor
+    /// leaves anything there.
     #[inline]
-    pub fn make(snapshot: &Snapshot, group: GroupIdx, subject: Subject, spread: &mut u64) -> Decision {
+    pub fn make(
+        snapshot: &Snapshot,
+        group: GroupIdx,
+        subject: Subject,
+        spread: &mut u64,
+        pair: Option<Family>,
+    ) -> Decision {
         let located = snapshot.cells.locate(subject.addr);
         let key = match snapshot.table.pick_mode(group) {
             Pick::Sticky => sticky_key(subject.addr, &snapshot.policies.groups[group.idx()].name),
             Pick::Spread => {
-                *spread = spread.wrapping_add(GOLDEN);
-                *spread
+                let mut next = || {
+                    *spread = spread.wrapping_add(GOLDEN);
+                    (*spread >> 32) as u32
+                };
+                spread_key(match pair {
+                    Some(family) => snapshot.pairs.value(visitor(subject.addr, group), family, next),
+                    None => next(),
+                })
             }
         };
         Decision { located, key, picked: snapshot.table.pick(group, located.cell, key) }
@@ -92,6 +107,24 @@ pub fn sticky_key(client: IpAddr, group: &Name) -> u64 {
     hasher.write(&prefix.to_le_bytes());
     hasher.write(group.as_wire());
     hasher.finish()
+}
+
+/// The key of a value of the sequence: its high bits choose the slot, its low bits, turned round, the first
+/// address. It has 32 bits because that is what [`crate::exchange::Pairs`] keeps.
+#[inline]
+fn spread_key(value: u32) -> u64 {
+    u64::from(value) << 32 | u64::from(value.reverse_bits())
+}
+
+/// Tells the visitors of spread groups apart. No prefix is cut: whoever sends both queries of a pair sends the same
+/// address in both.
+#[inline]
+fn visitor(client: IpAddr, group: GroupIdx) -> u64 {
+    let bits = match client {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    mix(mix(u64::from(group.0), (bits >> 64) as u64), bits as u64)
 }
 
 /// `n` records of `len` octets each are stored; at most `answers` of them go into a reply. Returns the first

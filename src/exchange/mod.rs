@@ -2,15 +2,18 @@
 //!
 //! Down: one immutable [`Snapshot`] behind one pointer, so no query sees half an update. It is built
 //! outside and swapped whole. Up: a [`Tally`] of steered answers and the [`Books`] of all queries, both
-//! per-thread counters, summed when read.
+//! per-thread counters, summed when read. Between threads of the data plane: [`Pairs`], which keeps the two
+//! queries of a client together where answers are dealt out.
 
 mod block;
 pub mod books;
 mod compose;
+pub mod pairs;
 pub mod snapshot;
 pub mod tally;
 
 pub use books::{Books, Connection, Silence, Transport};
 pub use compose::compose_answers;
+pub use pairs::{Family, Pairs};
 pub use snapshot::{Exchange, MemberAnswer, Snapshot};
 pub use tally::{Tally, TallySum};

@@ -1,8 +1,8 @@
 //! All that queries may see.
 
-use crate::exchange::Tally;
+use crate::exchange::{Pairs, Tally};
 use crate::geo::CellMap;
-use crate::policy::Policies;
+use crate::policy::{Pick, Policies};
 use crate::steering::{Plan, Table};
 use crate::zone::ZoneSet;
 use arc_swap::ArcSwap;
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub table: Arc<Table>,
     /// Counters of this layout of groups, members and cells.
     pub tally: Arc<Tally>,
+    /// The pairing memory of `pick=spread`, of this layout of groups; without entries if no group spreads.
+    pub pairs: Arc<Pairs>,
 }
 
 impl Snapshot {
@@ -48,11 +50,13 @@ impl Snapshot {
     ) -> Snapshot {
         let n_members: Vec<usize> = policies.groups.iter().map(|g| g.members.len()).collect();
         let tally = Arc::new(Tally::new(n_threads, &n_members, cells.cells.len()));
-        Snapshot { generation: 1, zones, policies, cells, answers, plan, table, tally }
+        let spreads = policies.groups.iter().any(|g| g.pick == Pick::Spread);
+        let pairs = Arc::new(if spreads { Pairs::new() } else { Pairs::default() });
+        Snapshot { generation: 1, zones, policies, cells, answers, plan, table, tally, pairs }
     }
 
     /// The snapshot after this one when everything was loaded anew: the next generation, an empty
-    /// tally, all else as [`Snapshot::first`].
+    /// tally and pairing memory, all else as [`Snapshot::first`].
     pub fn reloaded(
         &self,
         zones: Arc<ZoneSet>,
@@ -67,7 +71,7 @@ impl Snapshot {
     }
 
     /// The snapshot after this one when only the plan changed: the next generation; zones, policies,
-    /// cells, answers and tally are shared with this one.
+    /// cells, answers, tally and pairing memory are shared with this one.
     pub fn with_plan(&self, plan: Arc<Plan>, table: Arc<Table>) -> Snapshot {
         Snapshot {
             generation: self.generation + 1,
@@ -78,6 +82,7 @@ impl Snapshot {
             plan,
             table,
             tally: self.tally.clone(),
+            pairs: self.pairs.clone(),
         }
     }
 

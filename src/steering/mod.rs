@@ -11,6 +11,7 @@ mod slots;
 pub mod table;
 
 pub use apportion::apportion;
+pub(crate) use hash::mix;
 pub use hash::name_hash;
 pub use plan::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState};
 pub use table::{Picked, Table};

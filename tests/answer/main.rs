@@ -6,4 +6,5 @@ mod fixture;
 mod oracle;
 mod rules;
 mod scope;
+mod shares;
 mod steered;
