@@ -107,7 +107,15 @@ impl<'q> Way<'q> {
         let (zones, name) = (&self.snapshot.zones, &self.scratch.name);
         let found = zones.find(name);
         match found {
-            Some((_, 0)) if self.request.qtype == rtype::DS => zones.find_above(name, 0).or(found),
+            Some((_, 0)) if self.request.qtype == rtype::DS => {
+                // A parent that lacks the delegation would deny the very name that the child proves (RFC 8020
+                // section 2), or hand out what its wildcard has.
+                let knows_cut = |(zone, apex): &(&Zone, usize)| {
+                    let found = zone.lookup(name, *apex, rtype::DS);
+                    matches!(found, Found::Name { from_wildcard: false, .. } | Found::Cut { .. })
+                };
+                zones.find_above(name, 0).filter(knows_cut).or(found)
+            }
             _ => found,
         }
     }
@@ -121,7 +129,7 @@ impl<'q> Way<'q> {
             }
             Found::NxDomain => {
                 self.authoritative = true;
-                negative(reply, here);
+                negative(reply, here, u32::MAX);
                 Step::Done(Rcode::NxDomain)
             }
             Found::Cut { node, label } => {
@@ -140,11 +148,15 @@ impl<'q> Way<'q> {
     #[inline]
     fn at_name(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>) -> Step {
         let qtype = self.request.qtype;
+        // How long it may be denied that there is data, at most.
+        let mut denial_secs = u32::MAX;
         if let Some(group) = node.group()
             && matches!(qtype, rtype::A | rtype::AAAA)
-            && let Some(step) = self.steer(reply, here, group)
         {
-            return step;
+            if let Some(step) = self.steer(reply, here, group) {
+                return step;
+            }
+            denial_secs = self.snapshot.table.ttl(group);
         }
         if let Some(rrset) = node.rrset(qtype) {
             put(reply, Section::Answer, rrset, here.owner, here.apex_at);
@@ -156,7 +168,7 @@ impl<'q> Way<'q> {
         if let Some(rrset) = node.rrset(rtype::CNAME) {
             return self.alias(reply, here, rrset);
         }
-        negative(reply, here);
+        negative(reply, here, denial_secs);
         Step::Done(Rcode::NoError)
     }
 
@@ -175,6 +187,7 @@ impl<'q> Way<'q> {
         if let Some(thread) = self.scratch.thread {
             snapshot.tally.count(thread, group, decision.located.cell, member);
         }
+        let ttl = snapshot.table.ttl(group);
         let answer = member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx()));
         let Some(answer) = answer else {
             return match policy.all_down {
@@ -186,12 +199,11 @@ impl<'q> Way<'q> {
                     Some(Step::Done(Rcode::ServFail))
                 }
                 AllDown::NoData => {
-                    negative(reply, here);
+                    negative(reply, here, ttl);
                     Some(Step::Done(Rcode::NoError))
                 }
             };
         };
-        let ttl = snapshot.table.ttl(group);
         if !answer.cname.is_empty() {
             return Some(self.external(reply, here, answer, ttl));
         }
@@ -200,7 +212,7 @@ impl<'q> Way<'q> {
             _ => (&answer.aaaa, AAAA_LEN),
         };
         if records.is_empty() {
-            negative(reply, here);
+            negative(reply, here, ttl);
             return Some(Step::Done(Rcode::NoError));
         }
         let n = records.len() / len;
@@ -284,23 +296,31 @@ fn put(reply: &mut Reply, section: Section, rrset: RRset, owner: usize, apex_at:
     reply.put(section, rrset.n, rrset.records(), owner, rrset.apex_pointers(), apex_at)
 }
 
-/// No such name or no such data: the SOA says for how long (RFC 2308 sections 2 and 3).
+/// No such name or no such data: the SOA says for how long (RFC 2308 sections 2, 3 and 5).
+///
+/// `most_secs` bounds that where a pick, not the zone, has nothing to give: the next pick may have, and a resolver
+/// that goes by RFC 7871 section 7.4 takes the denial as one for all its clients, whatever the scope says.
 #[inline]
-fn negative(reply: &mut Reply, here: Here) {
-    if let Some(soa) = here.zone.negative_soa() {
-        put(reply, Section::Authority, soa, here.apex_at, here.apex_at);
+fn negative(reply: &mut Reply, here: Here, most_secs: u32) {
+    let Some(soa) = here.zone.negative_soa() else { return };
+    if let Some(start) = put(reply, Section::Authority, soa, here.apex_at, here.apex_at)
+        && most_secs < soa.ttl
+    {
+        reply.set_ttls(start, 1, 0, most_secs);
     }
 }
 
-/// QTYPE ANY: one RRset of those there are (RFC 8482 section 4.1), or where the policy alone has addresses, a
-/// HINFO that says so (section 4.2).
+/// QTYPE ANY: one RRset of those there are (RFC 8482 section 4.1). At a steered name none of the zone's addresses: a
+/// resolver may keep what it gets here (RFC 2181 section 5.4.1) and give it out in place of a pick. Where that leaves
+/// nothing, a HINFO that says so (RFC 8482 section 4.2).
 fn any(reply: &mut Reply, here: Here, node: Node) -> Step {
-    if let Some(rrset) = node.rrsets().next() {
+    let is_fallback = |rrset: &RRset| node.group().is_some() && matches!(rrset.rtype, rtype::A | rtype::AAAA);
+    if let Some(rrset) = node.rrsets().find(|rrset| !is_fallback(rrset)) {
         put(reply, Section::Answer, rrset, here.owner, here.apex_at);
     } else if node.group().is_some() {
         reply.put_record(Section::Answer, here.owner, rtype::HINFO, HINFO_TTL, [b"\x07RFC8482", b"\x00"]);
     } else {
-        negative(reply, here);
+        negative(reply, here, u32::MAX);
     }
     Step::Done(Rcode::NoError)
 }

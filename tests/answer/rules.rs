@@ -141,6 +141,23 @@ fn parent_and_child_both_served() {
     assert_eq!(ask("tosub.example.com. A"), "NOERROR aa | tosub~ 300 CNAME www.sub~, www.sub~ 300 A 192.0.2.98");
 }
 
+/// RFC 4035 section 3.1.4.1 and RFC 8020 section 2: a parent that never heard of the child cannot speak for it, not
+/// even by a wildcard; one that delegates what lies between refers to there.
+#[test]
+fn ds_of_a_child_that_the_parent_lacks() {
+    let child = "@ SOA ns host 1 1 1 1 1\n@ NS ns\nns A 192.0.2.61";
+    let ask = |parent: &str, child_apex: &str, question: &str| {
+        let parent = format!("@ SOA ns1 host 7 3600 600 86400 60\n@ NS ns1\n{parent}");
+        let zones = vec![zone("example.com.", &parent), zone(child_apex, child)];
+        print(&send(&snapshot(zones), &query(question).wire()).1)
+    };
+    let nodata = "NOERROR aa |  | sub~ 1 SOA ns.sub~ host.sub~ 1 1 1 1 1";
+    assert_eq!(ask("", "sub.example.com.", "sub.example.com. DS"), nodata);
+    assert_eq!(ask("* CNAME www", "sub.example.com.", "sub.example.com. DS"), nodata);
+    let referral = ask("mid NS ns.other.test.", "sub.mid.example.com.", "sub.mid.example.com. DS");
+    assert_eq!(referral, "NOERROR |  | mid~ 300 NS ns.other.test.");
+}
+
 /// RFC 6672 sections 2.2, 2.3 and 3.1: substitution below the owner, not at it; what lies below is hidden; too long a
 /// name is YXDOMAIN.
 #[test]

@@ -35,7 +35,7 @@ fn the_subnet_decides() {
     let world = world();
     let ask = |subnet| ask(&world, "api.example.com. A", subnet);
     let ams = "NOERROR aa | api~ 33 A 192.0.2.11".to_string();
-    let nobody = "NOERROR aa |  | ~ 60 SOA ns1~ host~ 7 3600 600 86400 60".to_string();
+    let nobody = "NOERROR aa |  | ~ 33 SOA ns1~ host~ 7 3600 600 86400 60".to_string();
     assert_eq!(ask("203.0.113.0/24"), (nobody, 24));
     assert_eq!(ask("10.1.2.0/24"), (ams.clone(), 31), "longer than the source: more bits would be of use");
     assert_eq!(ask("10.9.0.0/16").0, ams);
