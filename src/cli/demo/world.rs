@@ -36,7 +36,7 @@ impl Default for Script {
     fn default() -> Script {
         Script {
             day_secs: 120.0,
-            mean: 0.4,
+            mean: 0.3,
             surge_at: 40.0,
             surge_rise: 10.0,
             surge_stay: 30.0,
