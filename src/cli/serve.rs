@@ -29,6 +29,8 @@ use tonic::service::Routes;
 const INBOX_ROOM: usize = 100_000;
 /// Quiet time in the zones folder before a change reloads: editors write in several steps.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Time in which every thread has ended the batch of queries it was in.
+const A_BATCH: Duration = Duration::from_millis(50);
 /// Longest time that the listeners of gRPC and HTTP get to end their calls.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -159,6 +161,7 @@ impl Server {
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
 
         let seed = clock.now().unix.to_bits();
+        transport::sys::trim_heap();
         let answering = |thread| Answering::new(exchange.clone(), Limits::default(), thread, seed);
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
         let wiring = Wiring {
@@ -268,8 +271,12 @@ impl Reloader {
         let begun = self.clock.now();
         let (loaded, report) = load::load(&self.config);
         let taken = loaded.is_some();
-        // Kept until the end of this function: whoever drops the last reference frees a million names.
-        let _before = loaded.map(|loaded| self.exchange.publish(self.next(loaded)));
+        // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
+        // holds it for one batch, so that it is this one after a moment.
+        let before = loaded.map(|loaded| self.exchange.publish(self.next(loaded)));
+        std::thread::sleep(A_BATCH);
+        drop(before);
+        transport::sys::trim_heap();
         let now = self.clock.now();
         self.loads.note(taken, now.since(begun), now.unix);
         say(&report);

@@ -70,6 +70,19 @@ pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
     Ok(next)
 }
 
+//----------- Memory ---------------------------------------------------------
+
+/// Gives freed memory back to the system. Loading a million names frees more than it keeps, and the
+/// allocator would hold on to it: 124 octets a name instead of 46.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) takes a plain number, may be called from any thread at any time, and moves no
+    // live allocation.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
