@@ -1,8 +1,10 @@
 //! `floodway check`: the server's own loader, and its report.
 
+use crate::cli;
 use crate::cli::config::Config;
 use crate::cli::load::{self, Loaded};
 use crate::masterfile::Report;
+use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,45 +23,57 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args, config: Option<&Path>) -> ExitCode {
+    cli::end(check(&args, config))
+}
+
+fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
     let config = match Config::read(config) {
         Ok(config) => config,
-        Err(e) => {
-            eprintln!("{e}");
-            return ExitCode::FAILURE;
-        }
+        Err(e) if args.json => return cli::print(&json!({ "ok": false, "config": e }).to_string()).and(Err("".into())),
+        Err(e) => return Err(e),
     };
     let (loaded, report) = load::load(&config);
     let (errors, warnings) = report.counts();
     let good = loaded.is_some() && !(args.strict && warnings > 0);
     if args.json {
-        println!("{}", json(loaded.as_ref(), &report, good));
+        cli::print(&json(loaded.as_ref(), &report, good).to_string())?;
     } else {
-        print!("{report}");
-        match &loaded {
-            Some(loaded) => println!("{}", summary(loaded)),
-            None => println!("refused: {errors} errors, {warnings} warnings; a running server keeps what it has"),
-        }
+        let end = match &loaded {
+            Some(loaded) => summary(loaded),
+            None => format!(
+                "refused: {}, {}; a running server keeps what it has",
+                count(errors, "error"),
+                count(warnings, "warning")
+            ),
+        };
+        cli::print(&format!("{report}{end}"))?;
     }
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good { Ok(()) } else { Err("".into()) }
+}
+
+/// `1 zone`, `2 zones`.
+pub fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// What a load holds, in one line.
 pub fn summary(loaded: &Loaded) -> String {
     let names: usize = loaded.zones.iter().map(|z| z.n_names()).sum();
     format!(
-        "{} zones with {names} names, {} POPs, {} groups, {} steered names, {} cells",
-        loaded.zones.n_zones(),
-        loaded.policies.pops.len(),
-        loaded.policies.groups.len(),
-        loaded.policies.steers.len(),
-        loaded.cells.cells.len(),
+        "{} with {}, {}, {}, {}, {}",
+        count(loaded.zones.n_zones(), "zone"),
+        count(names, "name"),
+        count(loaded.policies.pops.len(), "POP"),
+        count(loaded.policies.groups.len(), "group"),
+        count(loaded.policies.steers.len(), "steered name"),
+        count(loaded.cells.cells.len(), "cell"),
     )
 }
 
 /// The report as one object: `ok`, counts, and every diagnostic. Also what a reload answers.
 pub fn json(loaded: Option<&Loaded>, report: &Report, ok: bool) -> serde_json::Value {
     let (errors, warnings) = report.counts();
-    serde_json::json!({
+    json!({
         "ok": ok,
         "errors": errors,
         "warnings": warnings,

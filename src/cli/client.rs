@@ -1,5 +1,6 @@
 //! Talking to a running server: where it is, how to trust it, and what to say when it does not answer.
 
+use crate::cli::config::Config;
 use crate::telemetry::listen::chain;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,9 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Which server to talk to.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Server {
-    /// gRPC address of the server; `https://` or --tls-ca talk TLS.
-    #[arg(long = "server", value_name = "ADDR", default_value = "127.0.0.1:5301", env = "FLOODWAY_SERVER")]
-    pub addr: String,
+    /// gRPC address of a running server; alone: that of the configuration. `https://` or --tls-ca talk TLS.
+    #[arg(long = "server", value_name = "ADDR", num_args = 0..=1, default_missing_value = "", env = "FLOODWAY_SERVER")]
+    pub addr: Option<String>,
     /// Authority that signed the server's certificate (PEM).
     #[arg(long, value_name = "FILE", env = "FLOODWAY_TLS_CA")]
     pub tls_ca: Option<PathBuf>,
@@ -28,12 +29,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Connects.
+    /// Whether a running server was asked for.
+    pub fn is_asked(&self) -> bool {
+        self.addr.is_some()
+    }
+
+    /// Connects to the server that was named, else to the one of the configuration.
     ///
     /// # Errors
     /// A text for people that says what would do.
-    pub async fn connect(&self) -> Result<Channel, String> {
-        let addr = self.addr.trim_end_matches('/');
+    pub async fn connect(&self, config: Option<&Path>) -> Result<Channel, String> {
+        let addr = match self.addr.as_deref() {
+            Some(addr) if !addr.is_empty() => addr.to_string(),
+            _ => Config::read(config)?.listen.grpc.to_string(),
+        };
+        let addr = addr.trim_end_matches('/');
         let (addr, https) = match addr.split_once("://") {
             Some(("http", addr)) => (addr, false),
             Some(("https", addr)) => (addr, true),
@@ -75,12 +85,15 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 pub fn failed(status: &tonic::Status) -> String {
     use tonic::Code;
     match status.code() {
-        Code::Unimplemented => "the server does not know this call: is it a Floodway of another version?".to_owned(),
+        Code::Unimplemented => {
+            "the server does not know this call: is that the gRPC port, and a Floodway of this version?".to_owned()
+        }
         // TLS 1.3 tells a client without a good certificate only here.
         Code::Cancelled | Code::Unknown | Code::Unavailable if status.message().contains("transport") => {
+            let why = std::error::Error::source(status).map(chain).unwrap_or_else(|| status.message().to_owned());
             format!(
-                "the connection broke ({}); if the server wants certificates, give --tls-cert and --tls-key",
-                chain(status)
+                "the connection broke ({why}); is that the gRPC port? If the server wants certificates, give \
+                 --tls-cert and --tls-key"
             )
         }
         _ => status.message().to_owned(),

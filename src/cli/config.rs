@@ -16,6 +16,9 @@ use std::path::{Path, PathBuf};
 /// The file that is read when `--config` is not given and it exists in the working directory.
 pub const DEFAULT_FILE: &str = "floodway.toml";
 
+/// Most UDP threads per address: each has a socket and a page of every counter.
+const MAX_THREADS: usize = 256;
+
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -160,11 +163,16 @@ impl Config {
         let path = match file {
             Some(path) => path,
             None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
-            None => return Ok(Config::default()),
+            None => {
+                let mut config = Config::default();
+                config.place(Path::new(""));
+                return Ok(config);
+            }
         };
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut config = Config::parse(&text, &path.display().to_string())?;
         config.place(path.parent().unwrap_or(Path::new("")));
+        config.check().map_err(|e| format!("{}: error: {e}", path.display()))?;
         Ok(config)
     }
 
@@ -182,9 +190,27 @@ impl Config {
         })
     }
 
+    /// What types cannot say.
+    fn check(&self) -> Result<(), String> {
+        if self.listen.dns.is_empty() {
+            return Err(
+                "[listen] dns is empty: nothing would be answered; `dns = [\"127.0.0.1:5300\"]` would do".into()
+            );
+        }
+        if self.listen.threads > MAX_THREADS {
+            return Err(format!("[listen] threads = {}: at most {MAX_THREADS}", self.listen.threads));
+        }
+        Ok(())
+    }
+
     /// Makes relative paths relative to `base`.
     fn place(&mut self, base: &Path) {
-        let mut all = vec![&mut self.zones.dir, &mut self.state.dir];
+        let mut all = vec![&mut self.zones.dir];
+        // systemd's folder, where the state has no other (`StateDirectory=` in a unit).
+        match (std::env::var_os("STATE_DIRECTORY"), self.state == StateDir::default()) {
+            (Some(dir), true) => self.state.dir = dir.into(),
+            _ => all.push(&mut self.state.dir),
+        }
         all.extend(&mut self.geoip.files);
         if let Some(tls) = &mut self.grpc.tls {
             all.extend([&mut tls.cert, &mut tls.key, &mut tls.client_ca]);

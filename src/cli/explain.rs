@@ -1,13 +1,14 @@
 //! `floodway explain`: why a client gets the answer it gets.
 
 use crate::answer;
-use crate::cli::client;
 use crate::cli::config::Config;
 use crate::cli::load::{self, Loaded};
+use crate::cli::{self, client};
 use crate::exchange::Snapshot;
 use crate::telemetry::proto::{ExplainRequest, steering_client::SteeringClient};
 use crate::wire::Name;
 use crate::zone::rdata;
+use ipnet::IpNet;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,15 +27,14 @@ pub struct Args {
     /// The type asked for.
     #[arg(long, short = 't', default_value = "A", value_name = "TYPE")]
     r#type: String,
-    /// Ask the running server at this gRPC address; alone: at 127.0.0.1:5301.
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:5301")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: client::Server,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-/// An address, or a prefix of which the first address counts.
+/// An address, or a prefix, whose first address stands for all of it.
 #[derive(Clone, Copy, Debug)]
 struct ClientText(IpAddr);
 
@@ -42,33 +42,27 @@ impl FromStr for ClientText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ClientText, String> {
-        let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
-        let address: IpAddr = address.parse().map_err(|_| "an address or a prefix such as 203.0.113.0/24 would do")?;
-        let longest = if address.is_ipv4() { 32 } else { 128 };
-        match length.map(str::parse::<u8>) {
-            None => Ok(ClientText(address)),
-            Some(Ok(length)) if length <= longest => Ok(ClientText(address)),
-            Some(_) => Err(format!("a prefix length of 0 to {longest} would do")),
+        if let Ok(address) = text.parse() {
+            return Ok(ClientText(address));
+        }
+        let net: IpNet = text.parse().map_err(|_| "an address or a prefix such as 203.0.113.0/24 would do")?;
+        match net.prefix_len() {
+            0 => {
+                Err("a prefix of length 0 says nothing of the client; the resolver's address then counts: give that"
+                    .into())
+            }
+            _ => Ok(ClientText(net.network())),
         }
     }
 }
 
 /// Runs the command.
 pub fn run(args: Args, config: Option<&Path>) -> ExitCode {
-    let said = match &args.server {
-        Some(server) => ask(&args, server),
-        None => Config::read(config).and_then(|config| work_out(&args, &config)),
+    let said = match args.server.is_asked() {
+        true => ask(&args, config),
+        false => Config::read(config).and_then(|config| work_out(&args, &config)),
     };
-    match said {
-        Ok(text) => {
-            println!("{}", text.trim_end());
-            ExitCode::SUCCESS
-        }
-        Err(e) => {
-            eprintln!("{}", e.trim_end());
-            ExitCode::FAILURE
-        }
-    }
+    cli::end(said.and_then(|text| cli::print(&text)))
 }
 
 fn work_out(args: &Args, config: &Config) -> Result<String, String> {
@@ -81,15 +75,14 @@ fn work_out(args: &Args, config: &Config) -> Result<String, String> {
     if args.json { serde_json::to_string(&said).map_err(|e| e.to_string()) } else { Ok(said.to_string()) }
 }
 
-fn ask(args: &Args, server: &str) -> Result<String, String> {
+fn ask(args: &Args, config: Option<&Path>) -> Result<String, String> {
     let request = ExplainRequest {
         name: args.name.clone(),
         client: args.client.0.to_string(),
         r#type: Some(args.r#type.clone()),
     };
-    let server = client::Server { addr: server.to_string(), tls_ca: None, tls_cert: None, tls_key: None };
     let said = client::block_on(async {
-        let mut steering = SteeringClient::new(server.connect().await?);
+        let mut steering = SteeringClient::new(args.server.connect(config).await?);
         steering.explain(request).await.map_err(|status| client::failed(&status))
     })?;
     let said = said.into_inner();

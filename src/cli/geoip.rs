@@ -1,8 +1,9 @@
 //! `floodway geoip`: where an address is, and building a database from a table.
 
+use crate::cli;
 use crate::cli::config::Config;
 use crate::cli::load;
-use crate::geo;
+use crate::geo::{self, CellMap};
 use crate::masterfile::Report;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -47,24 +48,24 @@ pub fn run(args: Args, config: Option<&Path>) -> ExitCode {
         Some(Command::Build { csv, out, epoch }) => build(&csv, &out, epoch),
         None => Config::read(config).and_then(|config| look_up(&config, &args.addresses, args.json)),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{e}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::end(done)
 }
 
 fn look_up(config: &Config, addresses: &[IpAddr], json: bool) -> Result<(), String> {
-    let (loaded, report) = load::load(config);
-    let loaded = loaded.ok_or_else(|| report.to_string())?;
+    let (databases, cells) = match load::load(config) {
+        (Some(loaded), _) => (loaded.databases, loaded.cells),
+        (None, _) => {
+            let databases = load::databases(config)?;
+            eprintln!("zones and policies do not load (see `floodway check`); cells are those without their rules");
+            let cells = CellMap::compile(&databases, &[], &[]);
+            (databases, cells.into())
+        }
+    };
     for address in addresses {
-        let said = geo::explain_address(&loaded.databases, &loaded.cells, *address);
-        if json {
-            println!("{}", serde_json::to_string(&said).map_err(|e| e.to_string())?);
-        } else {
-            println!("{said}");
+        let said = geo::explain_address(&databases, &cells, *address);
+        match json {
+            true => cli::print(&serde_json::to_string(&said).map_err(|e| e.to_string())?)?,
+            false => cli::print(&said.to_string())?,
         }
     }
     Ok(())
@@ -72,13 +73,12 @@ fn look_up(config: &Config, addresses: &[IpAddr], json: bool) -> Result<(), Stri
 
 fn build(csv: &Path, out: &Path, epoch: Option<u64>) -> Result<(), String> {
     let text = std::fs::read_to_string(csv).map_err(|e| format!("{}: {e}", csv.display()))?;
+    let text = text.trim_start_matches('\u{feff}'); // spreadsheets begin with a byte order mark
     let mut report = Report::default();
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let epoch = epoch.unwrap_or_else(now);
-    let built = geo::build::build_csv(&csv.display().to_string(), &text, epoch, &mut report);
+    let built = geo::build::build_csv(&csv.display().to_string(), text, epoch, &mut report);
     let bytes = built.ok_or_else(|| format!("{report}nothing written"))?;
     std::fs::write(out, &bytes).map_err(|e| format!("{}: {e}", out.display()))?;
-    print!("{report}");
-    println!("{}: {} octets", out.display(), bytes.len());
-    Ok(())
+    cli::print(&format!("{report}{}: {} octets", out.display(), bytes.len()))
 }

@@ -63,7 +63,17 @@ fn load_into(config: &Config, report: &mut Report) -> Option<Loaded> {
             about(&config.zones.dir, "no *.zone file here").help("a zone is one master file, such as example.com.zone"),
         );
     }
-    let zones = zone_files.iter().filter_map(|path| load_zone(path, report)).collect();
+    let mut zones: Vec<Zone> = Vec::new();
+    for path in &zone_files {
+        let Some(zone) = load_zone(path, report) else { continue };
+        match zones.iter().any(|z| z.apex() == zone.apex()) {
+            true => report.push(
+                about(path, format!("{} is in another file here, too", zone.apex()))
+                    .help("one zone is one file: remove the copy, or give it another ending than .zone"),
+            ),
+            false => zones.push(zone),
+        }
+    }
     let mut zones = ZoneSet::new(zones);
     let files = policy_files.iter().filter_map(|path| {
         let octets = read(path).map_err(|e| report.push(about(path, e))).ok()?;
@@ -96,6 +106,15 @@ fn load_zone(path: &Path, report: &mut Report) -> Option<Zone> {
     let octets = read(path).map_err(|e| report.push(about(path, e))).ok()?;
     let origin = zone::load::origin_of(&name).unwrap_or_else(Name::root);
     zone::load::load(&name, decode(octets), &origin, &mut |path| read(Path::new(path)), report)
+}
+
+/// The databases alone.
+///
+/// # Errors
+/// The report as text.
+pub fn databases(config: &Config) -> Result<Databases, String> {
+    let mut report = Report::default();
+    open_databases(config, &mut report).ok_or_else(|| report.to_string())
 }
 
 fn open_databases(config: &Config, report: &mut Report) -> Option<Databases> {

@@ -17,6 +17,7 @@ pub mod serve;
 pub mod table;
 
 use clap::{Parser, Subcommand};
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -50,7 +51,7 @@ enum Command {
     Report(Box<report::Args>),
     /// Says where an address is, or builds a database from a table.
     Geoip(geoip::Args),
-    /// Plays a day with a surge in two minutes: synthetic POPs against a server, and a live view of it.
+    /// Plays a day with a surge in two and a half minutes: synthetic POPs, and a live view.
     Demo(demo::Args),
 }
 
@@ -62,9 +63,32 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args, config),
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),
-        Command::Pops(args) => pops::run(args),
-        Command::Report(args) => report::run(*args),
+        Command::Pops(args) => pops::run(args, config),
+        Command::Report(args) => report::run(*args, config),
         Command::Geoip(args) => geoip::run(args, config),
         Command::Demo(args) => demo::run(args),
+    }
+}
+
+//----------- Ending well ----------------------------------------------------
+
+/// The exit status of a command that is done, its error said on standard error.
+pub(crate) fn end(done: Result<(), String>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.is_empty() => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("{}", e.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a text and a line end. A reader that has seen enough (`| head`) is no fault.
+pub(crate) fn print(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
+        _ => Ok(()),
     }
 }

@@ -3,10 +3,11 @@
 use crate::admin::State;
 use crate::admin::state::{GroupState, MemberState, PopState};
 use crate::admin::steering::from_proto;
-use crate::cli::{client, table};
+use crate::cli::{self, client, table};
 use crate::telemetry::proto::{self, steering_client::SteeringClient};
 use crate::units::print_quantity;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 //----------- Args -----------------------------------------------------------
@@ -25,19 +26,13 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> ExitCode {
-    match client::block_on(converse(&args)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("error: {text}");
-            ExitCode::FAILURE
-        }
-    }
+pub fn run(args: Args, config: Option<&Path>) -> ExitCode {
+    cli::end(client::block_on(converse(&args, config)))
 }
 
-async fn converse(args: &Args) -> Result<(), String> {
+async fn converse(args: &Args, config: Option<&Path>) -> Result<(), String> {
     // A thousand members take some 100 KiB; states are not bounded by what a peer made up.
-    let mut client = SteeringClient::new(args.server.connect().await?).max_decoding_message_size(64 << 20);
+    let mut client = SteeringClient::new(args.server.connect(config).await?).max_decoding_message_size(64 << 20);
     if !args.watch {
         let state = client.state(proto::StateRequest {}).await.map_err(|e| client::failed(&e))?;
         return show(args, &from_proto(state.into_inner()));

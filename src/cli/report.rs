@@ -1,6 +1,6 @@
 //! `floodway report`: telemetry from the command line, as a POP would send it.
 
-use crate::cli::client;
+use crate::cli::{self, client};
 use crate::telemetry::Utilisation;
 use crate::telemetry::check::{RawLatency, RawSample, shadow_from_word};
 use crate::telemetry::grpc::shadow_to_proto;
@@ -8,7 +8,8 @@ use crate::telemetry::proto::{self, directive::Say, telemetry_client::TelemetryC
 use crate::units::{parse_duration_secs, parse_quantity, parse_share};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
@@ -83,7 +84,7 @@ pub struct Args {
     #[arg(long = "cell", value_name = "CELL=N", value_parser = cell)]
     cells: Vec<(String, f64)>,
     /// Send a sample again and again, this far apart.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = beat)]
     every: Option<f64>,
     /// Samples to send in all [default: 1, or without end with --every].
     #[arg(long, value_name = "N")]
@@ -111,6 +112,11 @@ fn quantity(text: &str) -> Result<f64, String> {
 
 fn duration(text: &str) -> Result<f64, String> {
     parse_duration_secs(text).map_err(|e| format!("expected {e}"))
+}
+
+/// A duration of at least ten milliseconds: faster than that is a flood.
+fn beat(text: &str) -> Result<f64, String> {
+    duration(text).and_then(|secs| if secs >= 0.01 { Ok(secs) } else { Err("expected at least 10ms".into()) })
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -166,15 +172,11 @@ impl Args {
 //----------- run ------------------------------------------------------------
 
 /// Runs the command.
-pub fn run(args: Args) -> ExitCode {
-    match client::block_on(converse(args)) {
-        Ok(sums) if sums.refused == 0 && sums.unreadable == 0 => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(text) => {
-            eprintln!("error: {text}");
-            ExitCode::FAILURE
-        }
-    }
+pub fn run(args: Args, config: Option<&Path>) -> ExitCode {
+    cli::end(client::block_on(converse(args, config)).and_then(|sums| match sums.refused + sums.unreadable {
+        0 => Ok(()),
+        _ => Err(String::new()),
+    }))
 }
 
 /// What became of the samples.
@@ -185,8 +187,8 @@ struct Sums {
     unreadable: u64,
 }
 
-async fn converse(args: Args) -> Result<Sums, String> {
-    let channel = args.server.connect().await?;
+async fn converse(args: Args, config: Option<&Path>) -> Result<Sums, String> {
+    let channel = args.server.connect(config).await?;
     let (samples, outgoing) = mpsc::channel(64);
     let json = args.json;
     let several = args.stdin || args.every.is_some() || args.count.is_some_and(|n| n > 1);
@@ -208,12 +210,11 @@ async fn converse(args: Args) -> Result<Sums, String> {
             Say::Wanted(_) => {}
         }
         let text = if json { print_json(&say) } else { print(&say) };
-        let mut out = io::stdout().lock();
-        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| format!("standard output: {e}"))?;
+        cli::print(&text)?;
     }
     sums.unreadable = feeder.await.unwrap_or_default();
     if several && !json {
-        println!("{} taken, {} refused", sums.taken, sums.refused + sums.unreadable);
+        cli::print(&format!("{} taken, {} refused", sums.taken, sums.refused + sums.unreadable))?;
     }
     match sums {
         Sums { taken: 0, refused: 0, unreadable: 0 } => Err("nothing was sent".to_owned()),
@@ -224,7 +225,7 @@ async fn converse(args: Args) -> Result<Sums, String> {
 /// Sends what the arguments describe, once or on a beat. Returns 0: arguments were read before.
 async fn feed_args(args: Args, samples: mpsc::Sender<proto::Sample>) -> u64 {
     let n = args.count.unwrap_or(if args.every.is_some() { u64::MAX } else { 1 });
-    let every = Duration::from_secs_f64(args.every.unwrap_or(1.0).clamp(0.001, 1e6));
+    let every = Duration::from_secs_f64(args.every.unwrap_or(1.0).min(1e6));
     let mut beat = tokio::time::interval(every);
     for seq in 1..=n {
         beat.tick().await;

@@ -3,12 +3,13 @@
 use crate::admin::loads::Reloaded;
 use crate::admin::{self, Loads, Source};
 use crate::answer::Limits;
+use crate::cli::check;
 use crate::cli::config::{Config, LogFormat};
 use crate::cli::load::{self, Loaded};
 use crate::clock::Clock;
 use crate::control::{self, Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
-use crate::masterfile::Report;
+use crate::masterfile::{Report, Severity};
 use crate::steering::Table;
 use crate::telemetry::{self, Board, Inbox, listen};
 use crate::transport::{self, Answering};
@@ -16,13 +17,15 @@ use notify::Watcher;
 use serde::Serialize;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{self, mpsc};
+use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 /// Samples that wait for the next tick before more are refused. Our choice: some seconds of a thousand POPs.
@@ -31,6 +34,8 @@ const INBOX_ROOM: usize = 100_000;
 const SETTLE: Duration = Duration::from_millis(300);
 /// Time in which every thread has ended the batch of queries it was in.
 const A_BATCH: Duration = Duration::from_millis(50);
+/// How often it is looked whether the folder under the name is still the one that is watched.
+const FOLDER_BEAT: Duration = Duration::from_secs(2);
 /// Longest time that the listeners of gRPC and HTTP get to end their calls.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -57,7 +62,7 @@ pub fn run(args: Args, file: Option<&Path>) -> ExitCode {
 }
 
 fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String> {
-    log_to_stderr(&config);
+    log_to_stderr(&config)?;
     let runtime = runtime()?;
     let mut server = Server::start(&runtime, config)?;
     let ready = serde_json::to_string(&server.ready).map_err(|e| e.to_string())?;
@@ -119,10 +124,10 @@ pub struct Server {
     pub reloader: Arc<Reloader>,
     dns: Option<transport::Server>,
     control: Option<Live>,
-    stop: watch::Sender<bool>,
-    edges: Vec<tokio::task::JoinHandle<()>>,
+    stop: sync::watch::Sender<bool>,
+    edges: Vec<JoinHandle<()>>,
     runtime: tokio::runtime::Handle,
-    _watcher: Option<notify::RecommendedWatcher>,
+    watching: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -154,7 +159,12 @@ impl Server {
         let loads = Arc::new(Loads::default());
         loads.note(true, clock.now().mono, clock.now().unix);
         let n_zones = loaded.zones.n_zones();
+        tracing::info!("loaded {}", check::summary(&loaded));
         let saved = live::read_saved(&config.state.dir, clock.now());
+        if let Some(saved) = &saved {
+            let age = clock.now().unix - saved.decided_at;
+            tracing::info!("serving the plan of the last run, decided {age:.0} s ago, until telemetry comes");
+        }
         let first = first_snapshot(loaded, sockets.n_threads(), saved.as_ref());
         let exchange = Arc::new(Exchange::new(first));
         let books = Arc::new(Books::new(sockets.n_threads()));
@@ -174,8 +184,8 @@ impl Server {
         };
         let control = Live::start(wiring, saved).map_err(|e| format!("the control loop cannot start: {e}"))?;
 
-        let (stop, stopping) = watch::channel(false);
-        let (_, ready_flag) = watch::channel(true);
+        let (stop, stopping) = sync::watch::channel(false);
+        let (_, ready_flag) = sync::watch::channel(true);
         let source = Source { exchange: exchange.clone(), inbox: inbox.clone(), books, loads: loads.clone(), clock };
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
         let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
@@ -198,7 +208,7 @@ impl Server {
             runtime.spawn(logged("gRPC", grpc.serve(routes, stopping.clone()))),
             runtime.spawn(logged("admin HTTP", http.serve(served, stopping))),
         ];
-        let watcher = if reloader.config.zones.watch { watch_folder(runtime, &reloader) } else { None };
+        let watching = if reloader.config.zones.watch { watch_folder(runtime, &reloader) } else { None };
         Ok(Server {
             ready,
             reloader,
@@ -207,13 +217,16 @@ impl Server {
             stop,
             edges,
             runtime: runtime.handle().clone(),
-            _watcher: watcher,
+            watching,
         })
     }
 
     /// Answers what has arrived, ends the calls that are open, saves the plan, and returns.
     pub fn stop(&mut self) {
         self.stop.send_replace(true);
+        if let Some(watching) = self.watching.take() {
+            watching.abort();
+        }
         if let Some(dns) = self.dns.take() {
             dns.stop();
         }
@@ -301,38 +314,59 @@ impl Reloader {
 /// Writes every problem of a load to the log.
 fn say(report: &Report) {
     for diagnostic in &report.diagnostics {
-        tracing::warn!("{diagnostic}");
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("{diagnostic}"),
+            Severity::Warning => tracing::warn!("{diagnostic}"),
+        }
     }
 }
 
-/// Reloads a while after the last change of a zone or policy in the folder.
-fn watch_folder(runtime: &Runtime, reloader: &Arc<Reloader>) -> Option<notify::RecommendedWatcher> {
+/// Reloads a while after the last change of a zone or policy in the folder, or after the folder was replaced.
+fn watch_folder(runtime: &Runtime, reloader: &Arc<Reloader>) -> Option<JoinHandle<()>> {
+    let dir = reloader.config.zones.dir.clone();
     let (changed, mut changes) = mpsc::unbounded_channel();
-    let matters = |path: &PathBuf| path.extension().is_some_and(|e| e == "zone" || e == "policy");
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let reads_only = |e: &notify::Event| matches!(e.kind, notify::EventKind::Access(_));
-        if event.is_ok_and(|e| !reads_only(&e) && e.paths.iter().any(matters)) {
-            let _ = changed.send(()); // the receiver is gone only when the server stops
-        }
-    });
-    let dir = &reloader.config.zones.dir;
-    let watching = watcher.and_then(|mut w| w.watch(dir, notify::RecursiveMode::NonRecursive).map(|()| w));
-    let watcher = match watching {
-        Ok(watcher) => watcher,
+    let mut watching = match watch(&dir, changed.clone()) {
+        Ok(watcher) => (watcher, identity(&dir)),
         Err(e) => {
             tracing::warn!("{}: cannot be watched ({e}); SIGHUP reloads", dir.display());
             return None;
         }
     };
     let reloader = reloader.clone();
-    runtime.spawn(async move {
-        while changes.recv().await.is_some() {
-            while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {}
+    Some(runtime.spawn(async move {
+        loop {
+            match tokio::time::timeout(FOLDER_BEAT, changes.recv()).await {
+                Ok(_) => while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {},
+                // The kernel watches the folder itself, not its name: another folder under the name needs a new watch.
+                Err(_) if identity(&dir) == watching.1 || identity(&dir).is_none() => continue,
+                Err(_) => {}
+            }
+            if identity(&dir) != watching.1
+                && let Ok(watcher) = watch(&dir, changed.clone())
+            {
+                watching = (watcher, identity(&dir));
+            }
             let reloader = reloader.clone();
             let _ = tokio::task::spawn_blocking(move || reloader.reload("a file changed")).await;
         }
-    });
-    Some(watcher)
+    }))
+}
+
+/// Which folder stands under a name: device and inode.
+fn identity(dir: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(dir).ok().map(|m| (m.dev(), m.ino()))
+}
+
+fn watch(dir: &Path, changed: mpsc::UnboundedSender<()>) -> notify::Result<notify::RecommendedWatcher> {
+    let matters = |path: &PathBuf| path.extension().is_some_and(|e| e == "zone" || e == "policy");
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let reads_only = |e: &notify::Event| matches!(e.kind, notify::EventKind::Access(_));
+        if event.is_ok_and(|e| !reads_only(&e) && e.paths.iter().any(matters)) {
+            let _ = changed.send(()); // the receiver is gone only when the server stops
+        }
+    })?;
+    watcher.watch(dir, notify::RecursiveMode::NonRecursive)?;
+    Ok(watcher)
 }
 
 //----------- Signals and log ------------------------------------------------
@@ -356,14 +390,19 @@ async fn until_told(reloader: &Arc<Reloader>) -> Result<(), String> {
     Ok(())
 }
 
-fn log_to_stderr(config: &Config) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("FLOODWAY_LOG")
-        .or_else(|_| tracing_subscriber::EnvFilter::try_new(&config.log.filter))
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+fn log_to_stderr(config: &Config) -> Result<(), String> {
+    let (filter, from) = match std::env::var("FLOODWAY_LOG") {
+        Ok(filter) => (filter, "FLOODWAY_LOG"),
+        Err(_) => (config.log.filter.clone(), "[log] filter"),
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(&filter)
+        .map_err(|e| format!("{from} {filter:?}: {e}; `info` or `floodway=debug` would do"))?;
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second call in one process changes nothing: the first log stays.
     let _ = match config.log.format {
-        LogFormat::Text => log.try_init(),
+        LogFormat::Text => log.with_ansi(colour).try_init(),
         LogFormat::Json => log.json().try_init(),
     };
+    Ok(())
 }

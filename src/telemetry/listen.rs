@@ -321,5 +321,7 @@ impl std::error::Error for Error {}
 /// An error with its causes: tonic's own text alone says only "transport error".
 pub fn chain(e: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(e), |e| e.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut said: Vec<String> = causes.map(ToString::to_string).collect();
+    said.dedup();
+    said.join(": ")
 }

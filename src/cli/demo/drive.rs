@@ -80,16 +80,16 @@ impl Drive {
         let socket = UdpSocket::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
         socket.connect(dns).await.map_err(|e| format!("{dns}: {e}"))?;
         let state = state_of(&mut steering).await?;
-        let group = group.trim_end_matches('.').to_string() + ".";
-        let spec = state.groups.iter().find(|g| g.name == group).ok_or_else(|| {
+        let asked = group.trim_end_matches('.').to_string() + ".";
+        let spec = state.groups.iter().find(|g| g.name == asked || g.name.starts_with(&asked)).ok_or_else(|| {
             let known: Vec<&str> = state.groups.iter().map(|g| g.name.as_str()).collect();
-            format!("no group {group} on the server; it has {}", known.join(" "))
+            format!("no group {asked} on the server; it has {}", known.join(" "))
         })?;
         let mut drive = Drive {
             script,
             began: Instant::now(),
             name: name.parse().map_err(|e| format!("{name}: {e}"))?,
-            group: group.clone(),
+            group: spec.name.clone(),
             socket,
             steering: steering.clone(),
             samples: report_stream(channel),
@@ -234,6 +234,9 @@ async fn resolvers(steering: &mut SteeringClient<Channel>, name: &str) -> Result
         };
         let said = steering.explain(request).await.map_err(|s| s.message().to_string())?.into_inner();
         let said: serde_json::Value = serde_json::from_str(&said.json).map_err(|e| e.to_string())?;
+        if said["steering"].is_null() {
+            return Err(format!("{name} is not steered by the server; --name takes a name with a STEER record"));
+        }
         let place = &said["steering"]["place"];
         let longitude = place["at"][1].as_f64().unwrap_or(0.0);
         for rank in 1..=RESOLVERS {

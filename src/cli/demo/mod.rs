@@ -8,6 +8,7 @@ mod drive;
 mod view;
 mod world;
 
+use crate::cli;
 use crate::cli::config::{Config, Listen, StateDir, Zones};
 use crate::cli::serve::{self, Server};
 use drive::Drive;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use view::View;
 use world::Script;
 
-/// Plays a day with a surge in two minutes: synthetic clients and POPs, and a live view.
+/// Plays a day with a surge in two and a half minutes: synthetic clients and POPs, and a live view.
 ///
 /// Without --server it starts a server of its own on free loopback ports with the zones of --zones.
 /// At 0:40 demand in Asia triples, as announced; at 1:25 the most loaded POP fails for 20 s.
@@ -49,13 +50,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
-    match play(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{}", e.trim_end());
-            ExitCode::FAILURE
-        }
-    }
+    cli::end(play(args))
 }
 
 fn play(args: Args) -> Result<(), String> {

@@ -86,7 +86,7 @@ fn check(line: &str, sums: (u64, u64)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let live = start().await;
-        let got = converse(parse(&format!("{line} --server {}", live.addr)).unwrap()).await.unwrap();
+        let got = converse(parse(&format!("{line} --server {}", live.addr)).unwrap(), None).await.unwrap();
         assert_eq!((got.taken, got.refused), sums, "{line}");
         assert_eq!(live.inbox.len() as u64, sums.0);
     });
@@ -120,7 +120,7 @@ fn a_server_that_is_not_there_is_said_so() {
     // Bound and closed again: nobody listens there.
     let addr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let args = parse(&format!("--pop a --group b --requests 1 --server {addr}")).unwrap();
-    let error = client::block_on(converse(args)).unwrap_err();
+    let error = client::block_on(converse(args, None)).unwrap_err();
     assert!(error.contains("no Floodway server at") && error.contains("floodway serve"), "{error}");
 }
 
