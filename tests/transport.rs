@@ -284,6 +284,23 @@ fn odd_sizes_do_no_harm() {
     assert_eq!((tcp.silences(Silence::Short), tcp.connections(Connection::Failed)), (1, 1));
 }
 
+/// RFC 1122 section 4.2.2.13: closing with octets unread is a reset, which would take the replies to what came before
+/// with it. A client that sent nonsense, and a lot behind it, reads them all and then a clean end.
+#[test]
+fn nonsense_takes_no_reply_with_it() {
+    let fixture = start(Config::default());
+    let mut stream = fixture.tcp();
+    let mut all: Vec<u8> = (0..100).flat_map(|id| framed(&query(id, "a."))).collect();
+    all.extend(framed(b""));
+    all.resize(all.len() + 400_000, 0);
+    stream.write_all(&all).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    (0..100).for_each(|id| assert_eq!(read_reply(&mut stream).metadata.id, id));
+    assert_eq!(stream.read(&mut [0; 9]).unwrap(), 0, "an end, not a reset");
+    drop(stream);
+    assert_eq!(fixture.stop().1.connections(Connection::Failed), 1);
+}
+
 //----------- Start and stop -------------------------------------------------
 
 /// Whatever has reached the server when it is told to stop is answered.
@@ -307,6 +324,29 @@ fn stopping_loses_no_query() {
     }
     (0..100).for_each(|id| assert_eq!(read_reply(&mut stream).metadata.id, id));
     assert_eq!(read_to_close(&mut stream), b"");
+}
+
+/// RFC 1122 section 4.1.3.1: a datagram for nobody is refused by the system. That is what a query hears once its
+/// socket's thread has stopped, though a connection keeps the server from ending.
+#[test]
+fn stopped_sockets_are_closed() {
+    let fixture = start(Config::default());
+    let (udp, mut stream) = (fixture.udp(), fixture.tcp());
+    let message = framed(&query(1, "a."));
+    stream.write_all(&framed(&query(0, "a."))).unwrap();
+    read_reply(&mut stream);
+    stream.write_all(&message[..9]).unwrap();
+    let stopping = std::thread::spawn(|| fixture.stop());
+    // One that arrives between the last look and the close is lost, and no more than that.
+    udp.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut buffer = [0; 512];
+    let mut ask = || udp.send(&query(2, "a.")).and_then(|_| udp.recv(&mut buffer));
+    let is_refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
+    assert!((0..100_000).any(|_| ask().is_err_and(is_refused)));
+    stream.write_all(&message[9..]).unwrap();
+    assert_eq!(read_reply(&mut stream).metadata.id, 1, "the connection was still served");
+    drop(stream);
+    stopping.join().unwrap();
 }
 
 /// Two servers on one port would each get a part of the clients: the second is refused, with advice, though

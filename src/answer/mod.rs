@@ -157,8 +157,8 @@ fn refusal(request: &Request) -> Option<Rcode> {
         return Some(Rcode::Refused);
     }
     match request.qtype {
-        // Pseudo records are no data (RFC 6891 section 6.1.1, RFC 8945 section 4.2).
-        rtype::OPT | rtype::TSIG => Some(Rcode::FormErr),
+        // Pseudo records are no data (RFC 6891 section 6.1.1, RFC 8945 section 4.2, RFC 9824 section 3.5).
+        rtype::OPT | rtype::TSIG | rtype::NXNAME => Some(Rcode::FormErr),
         // Obsolete (RFC 1035 section 3.2.3), or in need of more than a question (RFC 2930).
         rtype::MAILA | rtype::MAILB | rtype::TKEY => Some(Rcode::NotImp),
         // No transfers are given.

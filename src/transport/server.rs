@@ -15,8 +15,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -157,7 +157,8 @@ impl Bound {
         for endpoint in endpoints {
             let with_address = endpoint.addr.ip().is_unspecified();
             for (nth, socket) in endpoint.datagrams.into_iter().enumerate() {
-                server.datagrams.push(socket.try_clone().map_err(Error::Start)?);
+                let socket = Arc::new(socket);
+                server.datagrams.push(Arc::downgrade(&socket));
                 let (handler, books, stop) = (make(thread), books.clone(), server.stop.clone());
                 let core = config.pin.then_some(nth);
                 server.spawn(format!("udp-{thread}"), move || {
@@ -166,7 +167,7 @@ impl Bound {
                     {
                         tracing::warn!("cannot tie a thread to processor {core}: {e}");
                     }
-                    udp::serve(&socket, with_address, handler, books.page(thread), &stop);
+                    udp::serve(socket, with_address, handler, books.page(thread), &stop);
                 })?;
                 thread += 1;
             }
@@ -278,8 +279,10 @@ pub struct Server {
     addrs: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
     stop_streams: watch::Sender<bool>,
-    /// A second handle of every datagram socket, to wake its thread with.
-    datagrams: Vec<UdpSocket>,
+    /// Every datagram socket, to wake its thread with. The thread owns it, so that it is closed when the thread
+    /// ends, however long others take: a query that comes later hears from the system that nobody is there (ICMP
+    /// port unreachable) and is not left without a word.
+    datagrams: Vec<Weak<UdpSocket>>,
     threads: Vec<JoinHandle<()>>,
     gate: Arc<Gate>,
 }
@@ -331,10 +334,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.stop_streams.send_replace(true);
-        for socket in &self.datagrams {
+        for socket in self.datagrams.iter().filter_map(Weak::upgrade) {
             // Says that an unconnected socket cannot be shut down, and wakes its readers all the same, now and
             // whenever they come to wait.
-            let _ = socket2::SockRef::from(socket).shutdown(std::net::Shutdown::Read);
+            let _ = socket2::SockRef::from(&*socket).shutdown(std::net::Shutdown::Read);
         }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

@@ -27,6 +27,10 @@ const CROWDED_IDLE: Duration = Duration::from_secs(1);
 /// Once stopping: how long connections that the kernel has already set up are waited for.
 const LAST_ACCEPT: Duration = Duration::from_millis(10);
 
+/// How long, and for how many octets, a client that sent nonsense is heard out after our end was closed. Our choice:
+/// some round trips across the world, and what such a client may have had under way.
+const HEAR_OUT: (Duration, usize) = (Duration::from_millis(500), 1 << 20);
+
 /// Accepts and serves connections until `stop` becomes true; then takes those that wait to be accepted,
 /// and returns when all have ended as [`stream::serve`] ends them, or after `drain` at the latest.
 ///
@@ -142,7 +146,27 @@ fn admit<H: Handler + 'static>(
             desk.page().connection(Transport::Tcp, end);
         }
         let _ = stream.shutdown().await;
+        if end == Connection::Failed {
+            let _ = timeout(HEAR_OUT.0, hear_out(&stream)).await;
+        }
         desk.page().connection(Transport::Tcp, Connection::Closed);
         drop(permit);
     });
+}
+
+/// Reads what the client still sends and drops it, until it closes or has sent as much as it may.
+///
+/// To close a socket with octets unread, or to get some after, is a reset (RFC 1122 section 4.2.2.13), which may
+/// overtake replies that were written before and take them from the client.
+async fn hear_out(stream: &TcpStream) {
+    let mut left = HEAR_OUT.1;
+    while left > 0 && stream.readable().await.is_ok() {
+        // On the stack only while it is used: no room is kept in the task of every connection.
+        match stream.try_read(&mut [0; 16 * 1024]) {
+            Ok(0) => return,
+            Ok(n) => left = left.saturating_sub(n),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::transport::mmsg::{Batch, Wait};
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -27,28 +28,30 @@ pub const BATCH: usize = 32;
 const DRAIN_ROUNDS: usize = 4096;
 
 /// Answers what arrives on `socket` until `stop` is set *and* the socket is shut down for reading, which
-/// wakes a waiting thread; then answers what had already arrived, and returns.
+/// wakes a waiting thread; then answers what had already arrived, closes the socket at once, and returns.
 ///
 /// `with_address`: see [`Batch::new`].
-pub fn serve<H: Handler>(socket: &UdpSocket, with_address: bool, mut handler: H, page: &Page, stop: &AtomicBool) {
+pub fn serve<H: Handler>(socket: Arc<UdpSocket>, with_address: bool, mut handler: H, page: &Page, stop: &AtomicBool) {
     let mut batch = Batch::<BATCH>::new(with_address);
     let mut troubles = 0;
     while !stop.load(Ordering::Acquire) {
         match batch.receive(socket.as_fd(), Wait::ForOne) {
             Ok(_) => {
                 troubles = 0;
-                round(&mut batch, socket, &mut handler, page);
+                round(&mut batch, &socket, &mut handler, page);
             }
             Err(e) => pause_after(&e, &mut troubles),
         }
     }
     for _ in 0..DRAIN_ROUNDS {
         match batch.receive(socket.as_fd(), Wait::No) {
-            Ok(_) => round(&mut batch, socket, &mut handler, page),
+            Ok(_) => round(&mut batch, &socket, &mut handler, page),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
+    // Before buffers and handler go, which takes a while: what comes from now on would wait for nobody.
+    drop(socket);
 }
 
 /// Answers one batch from one state of the handler.

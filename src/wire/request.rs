@@ -70,22 +70,27 @@ impl Request {
     #[inline]
     fn read(&mut self, message: &[u8], header: &[u8; HEADER], name: &mut NameBuf) -> Result<(), Rcode> {
         let count = |i: usize| u16::from_be_bytes([header[i], header[i + 1]]);
+        // A message that breaks a rule is read on for as long as its parts can be told apart: if it has an OPT,
+        // the reply must have one too (RFC 6891 sections 6.1.1 and 7).
+        let mut is_sound = true;
+        let mut at = HEADER;
         // RFC 9619 section 4: a QUERY has one question. None at all would be for cookies (RFC 7873 section 5.4).
-        if count(4) != 1 {
-            return Err(Rcode::FormErr);
+        if count(4) == 1 {
+            at += name.parse(&message[HEADER..]).ok_or(Rcode::FormErr)?;
+            let Some(&[t0, t1, c0, c1]) = message.get(at..at + 4) else { return Err(Rcode::FormErr) };
+            self.qtype = u16::from_be_bytes([t0, t1]);
+            self.qclass = u16::from_be_bytes([c0, c1]);
+            at += 4;
+            self.question_end = at;
+        } else {
+            is_sound = false;
+            for _ in 0..count(4) {
+                at = skip_name(message, at).ok_or(Rcode::FormErr)? + 4;
+            }
         }
-        let len = name.parse(&message[HEADER..]).ok_or(Rcode::FormErr)?;
-        let at = HEADER + len;
-        let Some(&[t0, t1, c0, c1]) = message.get(at..at + 4) else { return Err(Rcode::FormErr) };
-        self.qtype = u16::from_be_bytes([t0, t1]);
-        self.qclass = u16::from_be_bytes([c0, c1]);
-        self.question_end = at + 4;
         // Only a transfer's query has records before the additional section (RFC 1995 section 3).
-        if count(6) != 0 || (count(8) != 0 && self.qtype != rtype::IXFR) {
-            return Err(Rcode::FormErr);
-        }
-        let mut at = self.question_end;
-        for _ in 0..count(8) {
+        is_sound &= count(6) == 0 && (count(8) == 0 || self.qtype == rtype::IXFR);
+        for _ in 0..u32::from(count(6)) + u32::from(count(8)) {
             at = Record::parse(message, at).ok_or(Rcode::FormErr)?.end;
         }
         let n_additional = count(10);
@@ -93,18 +98,14 @@ impl Request {
             let record = Record::parse(message, at).ok_or(Rcode::FormErr)?;
             match record.rtype {
                 rtype::OPT => {
-                    // RFC 6891 section 6.1.1: one OPT, owned by the root.
-                    if self.edns.is_some() || message[at] != 0 {
-                        return Err(Rcode::FormErr);
-                    }
+                    // RFC 6891 section 6.1.1: one OPT; section 6.1.2: owned by the root.
+                    is_sound &= self.edns.is_none() && message[at] == 0;
                     let (edns, well_formed) = Edns::parse(record.class, record.ttl, &message[record.rdata..record.end]);
-                    self.edns = Some(edns);
-                    if !well_formed {
-                        return Err(Rcode::FormErr);
-                    }
+                    is_sound &= well_formed;
+                    self.edns = self.edns.or(Some(edns));
                 }
                 // RFC 8945 section 5.1: one TSIG, the last record of all.
-                rtype::TSIG if i + 1 < n_additional => return Err(Rcode::FormErr),
+                rtype::TSIG if i + 1 < n_additional => is_sound = false,
                 rtype::TSIG => {
                     let rdata = record.rdata..record.end;
                     let tsig = Tsig::parse(message, at, record.class, record.ttl, rdata).ok_or(Rcode::FormErr)?;
@@ -114,7 +115,7 @@ impl Request {
             }
             at = record.end;
         }
-        if at != message.len() {
+        if !is_sound || at != message.len() {
             // Octets after the last record: the counts are wrong or the sender is. RFCs are silent; our choice,
             // because a message that two readers could take for two things is not well-formed.
             return Err(Rcode::FormErr);

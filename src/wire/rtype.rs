@@ -30,6 +30,8 @@ pub const DS: u16 = 43;
 pub const SVCB: u16 = 64;
 /// Service binding for HTTPS (RFC 9460).
 pub const HTTPS: u16 = 65;
+/// "No such name" in the bitmap of an NSEC, a meta type (RFC 9824 section 3.5).
+pub const NXNAME: u16 = 128;
 /// Key exchange, a meta type (RFC 2930).
 pub const TKEY: u16 = 249;
 /// Transaction signature, a meta type (RFC 8945).

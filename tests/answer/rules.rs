@@ -126,6 +126,21 @@ fn delegations_refer() {
     check("x.nods.example.com. A", "NOERROR |  | nods~ 300 NS ns.other.test.");
 }
 
+/// RFC 9471 section 3.1: glue of the root's delegations, where every server's name is within the zone.
+#[test]
+fn the_root_refers_with_glue() {
+    let root = ". SOA a.nic.test. host.nic.test. 1 2 3 4 5\n. NS a.nic.test.\n\
+                net. NS other.org.\nnet. NS ns.net.\nns.net. A 192.0.2.1\nns.net. AAAA 2001:db8::1\n\
+                org. NS ns.net.\norg. NS ns.elsewhere.\nother.org. A 192.0.2.2";
+    let ask = |question| print(&send(&snapshot(vec![zone(".", root)]), &query(question).wire()).1);
+    let ns_net = "ns.net. 300 A 192.0.2.1, ns.net. 300 AAAA 2001:db8::1";
+    assert_eq!(
+        ask("www.net. A"),
+        format!("NOERROR |  | net. 300 NS other.org., net. 300 NS ns.net. | {ns_net}, other.org. 300 A 192.0.2.2")
+    );
+    assert_eq!(ask("org. A"), format!("NOERROR |  | org. 300 NS ns.net., org. 300 NS ns.elsewhere. | {ns_net}"));
+}
+
 /// RFC 4035 section 3.1.4.1: with both zones here, DS is answered from the parent, all else from the child.
 #[test]
 fn parent_and_child_both_served() {
@@ -203,6 +218,7 @@ fn refusals() {
     check("example.com. 251", "REFUSED");
     check("example.com. 41", "FORMERR");
     check("example.com. 250", "FORMERR");
+    check("example.com. 128", "FORMERR"); // RFC 9824 section 3.5
     check("example.com. 249", "NOTIMP");
     check("example.com. 253", "NOTIMP");
     let mut chaos = query("version.bind. TXT");
@@ -292,6 +308,40 @@ fn edns_is_answered() {
     assert_eq!(rcode_of(&owned), "FORMERR", "section 6.1.2: the owner is the root");
     let refused = query("www.elsewhere.test. A").edns(1232);
     assert_eq!(opt(&refused), ("REFUSED", 5, plain));
+}
+
+/// RFC 6891 sections 6.1.1 and 7: a FORMERR carries OPT if the query did, as long as the OPT can be found.
+#[test]
+fn format_errors_carry_opt() {
+    let check = |what: &str, change: &dyn Fn(&mut Vec<u8>), has_opt: bool| {
+        let mut wire = query("www.example.com. A").edns(1232).wire();
+        change(&mut wire);
+        let (outcome, reply) = send(&example(), &wire);
+        assert_eq!((outcome.rcode, reply[3] & 15, reply[11]), (Rcode::FormErr, 1, u8::from(has_opt)), "{what}");
+        assert_eq!(reply.ends_with(&[0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]), has_opt, "{what}");
+        print(&reply);
+    };
+    let question = query("www.example.com. A").question;
+    let end = 12 + question.len();
+    let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 1];
+    let with = |at: usize, what: &[u8], count: usize| {
+        let what = what.to_vec();
+        move |wire: &mut Vec<u8>| {
+            wire.splice(at..at, what.iter().copied());
+            wire[count] += 1;
+        }
+    };
+    check("two questions", &with(end, &question, 5), true);
+    check("a pointer for a question", &with(end, &[0xc0, 12, 0, 1, 0, 1], 5), true);
+    check("an answer", &with(end, &record, 7), true);
+    check("an authority", &with(end, &record, 9), true);
+    check("two OPT", &with(end, &[0, 0, 41, 2, 0, 0, 0, 0, 0, 0, 0], 11), true);
+    check("a TSIG in front of it", &with(end, &[0, 0, 250, 0, 255, 0, 0, 0, 0, 0, 0], 11), true);
+    check("an octet too many", &|wire| wire.push(0), true);
+    check("no question", &|wire| wire.splice(4..end, [0, 0, 0, 0, 0, 0, 0, 1]).for_each(drop), true);
+    check("an owner other than the root", &|wire| wire.splice(end..=end, [0xc0, 12]).for_each(drop), true);
+    check("a question that is not there", &|wire| wire[5] = 9, false);
+    check("an OPT cut short", &|wire| wire.truncate(wire.len() - 1), false);
 }
 
 /// RFC 7871 section 7.2.1: the option comes back as it was, scope 0 where the answer is the same for all; malformed

@@ -405,7 +405,9 @@ impl<'b> Packer<'b> {
             let rdata = at + RECORD_HEADER;
             let len = usize::from(u16::from_be_bytes([self.arena[rdata - 2], self.arena[rdata - 1]]));
             at = rdata + len;
-            let Some(relative) = self.arena[rdata..at].strip_suffix(&[0xc0, 0]) else { continue };
+            // In the root's zone all names are within and none is compressed, see `relative_len`.
+            let end_of_name: &[u8] = if from.apex.as_wire().len() == 1 { &[0] } else { &[0xc0, 0] };
+            let Some(relative) = self.arena[rdata..at].strip_suffix(end_of_name) else { continue };
             let wire = [relative, from.apex.as_wire()].concat();
             if buf.parse(&wire).is_none() {
                 continue;
