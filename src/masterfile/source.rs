@@ -145,8 +145,12 @@ fn floor_boundary(text: &str, mut at: usize) -> usize {
 //----------- Octets to text -------------------------------------------------
 
 /// Makes text out of a file's octets: what is not UTF-8 becomes `\DDD` escapes, which mean the same
-/// octets in names and strings and nothing in comments (RFC 1035 section 5.1).
-pub fn decode(octets: Vec<u8>) -> String {
+/// octets in names and strings and nothing in comments (RFC 1035 section 5.1). The mark that some editors
+/// put before UTF-8 is no part of the text.
+pub fn decode(mut octets: Vec<u8>) -> String {
+    if octets.starts_with(b"\xef\xbb\xbf") {
+        octets.drain(..3);
+    }
     let octets = match String::from_utf8(octets) {
         Ok(text) => return text,
         Err(e) => e.into_bytes(),
@@ -211,6 +215,8 @@ mod tests {
         check(b"gr\xf6\xdfe", "gr\\246\\223e");
         check(b"a\\\xf6", "a\\246");
         check(b"a\\\\\xf6", "a\\\\\\246");
+        check(b"\xef\xbb\xbf$TTL 300", "$TTL 300");
+        check(b"\xef\xbb\xbf\xf6", "\\246");
     }
 
     #[test]
