@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::masterfile::{Diagnostic, Report, Sources, Span};
 use crate::wire::{Name, rtype};
+use crate::zone::load::RRSIG;
 use crate::zone::load::index::{Index, Seen};
 use crate::zone::rdata::type_text;
 
@@ -12,6 +13,9 @@ use crate::zone::rdata::type_text;
 const BESIDE_CNAME: [u16; 4] = [24, 25, 46, 47];
 /// Types that the parent holds at a zone cut beside NS (RFC 4035 section 2).
 const AT_CUT: [u16; 4] = [rtype::NS, rtype::DS, 46, 47];
+
+/// The keys of a signed zone (RFC 4034 section 2).
+const DNSKEY: u16 = 48;
 
 /// A host within the zone that a record leads to.
 pub struct Target {
@@ -42,6 +46,7 @@ pub struct Whole<'w> {
 /// Tells all that is wrong with a zone as a whole.
 pub fn whole(whole: &Whole<'_>, report: &mut Report) {
     apex(whole, report);
+    signed(whole, report);
     let edges = Edges::of(whole);
     for owner in 0..whole.index.n_owners() {
         neighbours(whole, owner, report);
@@ -76,6 +81,18 @@ fn apex(whole: &Whole<'_>, report: &mut Report) {
     if let Some(ds) = whole.index.rrset(apex, rtype::DS) {
         let message = "a DS at the apex is never asked for";
         report.push(whole.sources.warning(ds.span, message).help("it belongs into the zone above"));
+    }
+}
+
+/// Keys and signatures do not make a signed zone of it.
+fn signed(whole: &Whole<'_>, report: &mut Report) {
+    let index = whole.index;
+    let key = index.find(whole.apex.as_wire()).and_then(|apex| index.rrset(apex, DNSKEY));
+    let signature = || (0..index.n_owners()).find_map(|owner| index.rrset(owner, RRSIG));
+    if let Some(seen) = key.or_else(signature) {
+        let message = format!("{} is served unsigned: signatures are not served yet", whole.apex);
+        let help = "remove the DS at the parent, or resolvers that validate refuse every answer";
+        report.push(whole.sources.warning(seen.span, message).help(help));
     }
 }
 
@@ -117,9 +134,15 @@ fn neighbours(whole: &Whole<'_>, owner: u32, report: &mut Report) {
     }
     for seen in [ns, dname].into_iter().flatten() {
         if index.name(owner).starts_with(b"\x01*") {
-            let message =
-                format!("what {} at a wildcard means is not defined (RFC 4592 section 4)", type_text(seen.rtype));
-            report.push(whole.sources.warning(seen.span, message));
+            let (section, help) = match seen.rtype {
+                rtype::NS => ("4.2", "delegate every name by NS records of its own"),
+                _ => ("4.4", "give every name a DNAME of its own, or the wildcard a CNAME"),
+            };
+            let message = format!(
+                "a wildcard cannot have {}: what it would mean is not defined (RFC 4592 section {section})",
+                type_text(seen.rtype)
+            );
+            report.push(whole.sources.error(seen.span, message).help(help));
         }
     }
 }
@@ -299,8 +322,9 @@ fn tell_once(problem: Diagnostic, report: &mut Report) {
 
 fn alias(whole: &Whole<'_>, edges: &Edges, target: &Target, report: &mut Report) {
     if let Has::Nothing = lookup(whole, edges, &target.name) {
-        let message = format!("the zone has no records for {}, which this CNAME leads to", target.name);
-        tell_once(whole.sources.warning(target.span, message), report);
+        let message = format!("there is no record in this zone for {}, which this CNAME leads to", target.name);
+        let help = "fine if a policy steers that name; add its records otherwise, or mend the name";
+        tell_once(whole.sources.warning(target.span, message).help(help), report);
     }
 }
 

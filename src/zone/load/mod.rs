@@ -325,7 +325,7 @@ fn record_type(entry: &Entry<'_>, report: &mut Report) -> Option<u16> {
         return None;
     }
     if rtype == 0 || rdata::formats::META.iter().any(|(code, _)| *code == rtype) {
-        let message = format!("{} is asked for, not stored: a zone cannot hold it", rdata::type_text(rtype));
+        let message = format!("{} is for messages, not for data: a zone cannot hold it", rdata::type_text(rtype));
         report.push(entry.error(token.span, message));
         return None;
     }

@@ -153,9 +153,11 @@ formats! {
     "CAA" 257: &[(U8, "flags"), (Tag, "tag"), (LongText, "value")];
 }
 
-/// Numbers that name questions or messages, not records (RFC 6895 section 3.1): no zone may hold them.
+/// Numbers that name questions or messages, not records (RFC 6895 section 3.1; NXNAME: RFC 9824): no zone
+/// may hold them.
 pub const META: &[(u16, &str)] = &[
     (41, "OPT"),
+    (128, "NXNAME"),
     (249, "TKEY"),
     (250, "TSIG"),
     (251, "IXFR"),
