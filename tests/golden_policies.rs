@@ -31,7 +31,7 @@ fn told(name: &str, zones: &ZoneSet) -> String {
     let mut report = Report::default();
     let file = PolicyFile { path: name.to_string(), text: read(name), origin: "example.com.".parse().unwrap() };
     let mut includes = |path: &str| fs::read(dir().join(path)).map_err(|e| e.kind().to_string());
-    let loaded = policy::load(vec![file], &mut includes, zones, &mut report);
+    let loaded = policy::load(vec![file], &mut includes, zones, &[], &mut report);
     report.sort();
     let (errors, warnings) = report.counts();
     assert_eq!(loaded.is_none(), errors > 0, "{name}: refused exactly with errors");
@@ -63,6 +63,25 @@ fn operators_are_told_what_is_wrong_and_what_would_do() {
     assert!(wrong.is_empty(), "{}\nrun with FLOODWAY_BLESS=1 if this is better", wrong.join("\n"));
 }
 
+/// A zone with a fault of its own is fault enough: what it may hold is not held against the policies.
+#[test]
+fn nothing_is_told_of_names_in_zones_that_are_missing() {
+    let zones = zones("zone", &read("zone"));
+    let check = |missing: &str, owner: &str, told: bool| {
+        let mut report = Report::default();
+        let text = format!("{}\n{owner} STEER web\nweb MEMBER m.{owner} pop=ams.pop\n", read("base"));
+        let file = PolicyFile::new("zones/example.com.policy", text);
+        policy::load(vec![file], &mut no_includes, &zones, &[missing.parse().unwrap()], &mut report);
+        assert_eq!(!report.diagnostics.is_empty(), told, "{missing} {owner}: {report}");
+    };
+    check("example.org.", "www.example.org.", false);
+    check("example.org.", "www.example.net.", false);
+    check(".", "www.example.net.", false);
+    check("lab.example.com.", "www.lab.example.com.", false);
+    check("lab.example.com.", "nowhere.example.com.", true);
+    check(".", "nowhere.example.com.", true);
+}
+
 /// What the README walks through has to be without blemish.
 #[test]
 fn the_example_policies_load_without_a_word() {
@@ -71,12 +90,12 @@ fn the_example_policies_load_without_a_word() {
     let zones = zones("zones/example.com.zone", &example("example.com.zone"));
     let file = PolicyFile::new("zones/example.com.policy", example("example.com.policy"));
     let mut report = Report::default();
-    let loaded = policy::load(vec![file], &mut no_includes, &zones, &mut report);
+    let loaded = policy::load(vec![file], &mut no_includes, &zones, &[], &mut report);
     assert!(report.diagnostics.is_empty(), "{report}");
     let loaded = loaded.expect("no errors");
     assert_eq!((loaded.pops.len(), loaded.groups.len(), loaded.steers.len()), (8, 4, 5));
     let again = vec![PolicyFile::new("printed.policy", policy::print(&loaded))];
-    let again = policy::load(again, &mut no_includes, &zones, &mut report).expect("printed policies load");
+    let again = policy::load(again, &mut no_includes, &zones, &[], &mut report).expect("printed policies load");
     assert_eq!(again.pops, loaded.pops);
     assert_eq!(again.steers, loaded.steers);
 }

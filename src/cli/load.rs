@@ -80,7 +80,8 @@ fn load_into(config: &Config, report: &mut Report) -> Option<Loaded> {
         Some(PolicyFile::new(path.display().to_string(), decode(octets)))
     });
     let files: Vec<_> = files.collect();
-    let policies = policy::load(files, &mut |path| read(Path::new(path)), &zones, report)?;
+    let policies =
+        policy::load(files, &mut |path| read(Path::new(path)), &zones, &missing(&zone_files, &zones), report)?;
     if report.has_errors() {
         return None;
     }
@@ -115,6 +116,19 @@ fn load_zone(path: &Path, report: &mut Report) -> Option<Zone> {
 pub fn databases(config: &Config) -> Result<Databases, String> {
     let mut report = Report::default();
     open_databases(config, &mut report).ok_or_else(|| report.to_string())
+}
+
+/// What the zones are called that could not be loaded.
+fn missing(files: &[PathBuf], zones: &ZoneSet) -> Vec<Name> {
+    if files.is_empty() {
+        return vec![Name::root()];
+    }
+    if zones.n_zones() == files.len() {
+        return Vec::new();
+    }
+    let origins =
+        files.iter().map(|path| zone::load::origin_of(&path.display().to_string()).unwrap_or_else(Name::root));
+    origins.filter(|origin| zones.zone(origin).is_none()).collect()
 }
 
 fn open_databases(config: &Config, report: &mut Report) -> Option<Databases> {

@@ -7,7 +7,8 @@
 
 use crate::id::{GroupIdx, PopIdx};
 use crate::masterfile::{Report, suggest};
-use crate::policy::ground::{self, Ground};
+use crate::policy::circle;
+use crate::policy::ground::{self, Ground, Land};
 use crate::policy::member;
 use crate::policy::route;
 use crate::policy::said::{SaidName, Spot};
@@ -15,7 +16,6 @@ use crate::policy::spec::{GroupSpec, PopSpec, Specs, SteerSpec};
 use crate::policy::value::{AllDown, BreakerConfig, ForecastUse, Group, Pick, Policies, Pop, Role, Steer, SteerBy};
 use crate::units::LatLon;
 use crate::wire::{Name, rtype};
-use crate::zone::ZoneSet;
 use std::collections::HashMap;
 
 /// Most POPs of a server. Our choice, twenty times what the largest networks have.
@@ -38,10 +38,20 @@ pub struct Book {
     pub pops: HashMap<Name, PopIdx>,
     /// The groups by name.
     pub groups: HashMap<Name, GroupIdx>,
-    /// Where each POP is defined, and whether a member stands there.
-    pub pop_places: Vec<(SaidName, bool)>,
+    /// What is known of each POP beside its value.
+    pub pop_places: Vec<PopPlace>,
     /// What is known of each group beside its value.
     pub group_places: Vec<GroupPlace>,
+}
+
+/// A POP's definition, for messages.
+pub struct PopPlace {
+    /// Where it is defined.
+    pub name: SaidName,
+    /// Whether a member stands there.
+    pub used: bool,
+    /// Whether what it bears is as it was said; a stand-in otherwise.
+    pub max_is_known: bool,
 }
 
 /// A group's definition and its members', for messages.
@@ -67,7 +77,7 @@ pub struct MemberPlace {
 }
 
 /// Checks everything said. Errors are in `report`; with any, the value is of no use.
-pub fn check(specs: Specs, zones: &ZoneSet, report: &mut Report) -> Policies {
+pub fn check(specs: Specs, land: &Land<'_>, report: &mut Report) -> Policies {
     let Specs { pops, groups, members, routes, steers, lost_members } = specs;
     let mut book = Book::default();
     for spec in pops {
@@ -77,12 +87,13 @@ pub fn check(specs: Specs, zones: &ZoneSet, report: &mut Report) -> Policies {
         group(spec, &mut book, report);
     }
     for spec in members {
-        member::member(spec, zones, &mut book, report);
+        member::member(spec, land, &mut book, report);
     }
     route::routes(routes, &mut book, report);
     for spec in steers {
-        steer(spec, zones, &mut book, report);
+        steer(spec, land, &mut book, report);
     }
+    circle::circles(&book, land, report);
     for (group, place) in book.policies.groups.iter().zip(&book.group_places) {
         whole_group(group, place, &lost_members, report);
     }
@@ -98,7 +109,7 @@ pub fn check(specs: Specs, zones: &ZoneSet, report: &mut Report) -> Policies {
 fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
     let PopSpec { name, record, at, capacity, max, price, error_rate, latency_ms, min_requests, cooldown_secs } = spec;
     if let Some(&first) = book.pops.get(&name.name) {
-        let first = &book.pop_places[first.idx()].0;
+        let first = &book.pop_places[first.idx()].name;
         return twice("POP", &name, first, report);
     }
     if !defines(&name, "POP", report) || full("POPs", book.policies.pops.len(), MAX_POPS, &name.spot, report) {
@@ -118,6 +129,7 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
         let help = "`max` is what it bears for a short time, at least `capacity`; leave it out if that is the same";
         max.spot.error(report, format!("`max` is below `capacity` of POP {}", name.short()), help);
     }
+    let max_is_known = max.given().is_some() || max.is_absent() && capacity.given().is_some();
     let defaults = BreakerConfig::default();
     let capacity = capacity.or(1.0);
     book.pops.insert(name.name.clone(), PopIdx::from(book.policies.pops.len()));
@@ -134,7 +146,7 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
             cooldown_secs: cooldown_secs.or(defaults.cooldown_secs),
         },
     });
-    book.pop_places.push((name, false));
+    book.pop_places.push(PopPlace { name, used: false, max_is_known });
 }
 
 //----------- GROUP ----------------------------------------------------------
@@ -190,12 +202,13 @@ fn whole_group(group: &Group, place: &GroupPlace, lost_members: &[Name], report:
             continue;
         }
         for (lacking, _) in local().filter(|(p, _)| !has(p) && (p.a || p.aaaa)) {
-            let message = format!("member {} has no {word}, but others of group {name} have", lacking.name.short());
+            let short = lacking.name.short();
+            let message = format!("member {short} has no {word}, but others of group {name} have");
             let help = format!(
-                "clients over {other} that are sent here get no address; add `{} {word}` to the zone",
-                lacking.name.short()
+                "clients over {other} that are sent here would get no address; add `{short} {word}` to the zone, or \
+                 take {word} from all members"
             );
-            lacking.name.spot.warn(report, message, help);
+            lacking.name.spot.error(report, message, help);
         }
     }
 }
@@ -203,10 +216,10 @@ fn whole_group(group: &Group, place: &GroupPlace, lost_members: &[Name], report:
 /// What nothing refers to. Told only when there is no error: what refers to it may stand in a record
 /// that was refused.
 fn unused(book: &Book, report: &mut Report) {
-    for (place, used) in &book.pop_places {
+    for PopPlace { name, used, .. } in &book.pop_places {
         if !used {
             let help = "give a MEMBER pop=, or take the POP out";
-            place.spot.warn(report, format!("no member stands at POP {}", place.short()), help);
+            name.spot.warn(report, format!("no member stands at POP {}", name.short()), help);
         }
     }
     for place in &book.group_places {
@@ -220,7 +233,7 @@ fn unused(book: &Book, report: &mut Report) {
 
 //----------- STEER ----------------------------------------------------------
 
-fn steer(spec: SteerSpec, zones: &ZoneSet, book: &mut Book, report: &mut Report) {
+fn steer(spec: SteerSpec, land: &Land<'_>, book: &mut Book, report: &mut Report) {
     let SteerSpec { name, group } = spec;
     let short = name.short();
     let known = find_group(&group, book, report);
@@ -232,14 +245,15 @@ fn steer(spec: SteerSpec, zones: &ZoneSet, book: &mut Book, report: &mut Report)
     let Some(group) = known else { return };
     book.group_places[group.idx()].steered.push(name.clone());
     book.policies.steers.push(Steer { name: name.name.clone(), group });
-    let spoken = match Ground::of(&name.name, zones) {
+    let spoken = match Ground::of(&name.name, land) {
         Ground::Within(spoken) => spoken,
+        Ground::Unknown => return,
         Ground::Outside => {
             let message = format!("{} lies in no zone of this server", name.name);
             return name.spot.error(
                 report,
                 message,
-                format!("add its zone file, or mend the name; {}", ground::served(zones)),
+                format!("add its zone file, or mend the name; {}", ground::served(land)),
             );
         }
         Ground::Handed { at, by } => {
@@ -254,6 +268,12 @@ fn steer(spec: SteerSpec, zones: &ZoneSet, book: &mut Book, report: &mut Report)
     if spoken.has(rtype::CNAME) {
         let help = "a name has a CNAME or is steered; put the static fallback in its place, as A and AAAA";
         return name.spot.error(report, format!("{short} has a CNAME in zone {}", spoken.apex()), help);
+    }
+    if let Some(word) = spoken.hinted() {
+        let message = format!("{short} has address hints in its {word} record in zone {}", spoken.apex());
+        let help =
+            "clients may go by the hints, past all steering (RFC 9460 section 7.3); remove ipv4hint and ipv6hint";
+        name.spot.error(report, message, help);
     }
     let value = &book.policies.groups[group.idx()];
     let place = &book.group_places[group.idx()];
@@ -271,8 +291,9 @@ fn steer(spec: SteerSpec, zones: &ZoneSet, book: &mut Book, report: &mut Report)
     for (lacks, word) in
         [(a && !place.members.iter().any(|m| m.a), "A"), (aaaa && !place.members.iter().any(|m| m.aaaa), "AAAA")]
     {
-        let local = value.members.iter().any(|m| m.role != Role::External);
-        if lacks && local {
+        // Members without any address have been told of, or lie in a zone that is missing.
+        let mut local = value.members.iter().zip(&place.members).filter(|(m, _)| m.role != Role::External).peekable();
+        if lacks && local.peek().is_some() && local.all(|(_, m)| m.a || m.aaaa) {
             let message = format!("{short} has {word} in the zone, but no member of group {} has", place.name.short());
             name.spot.warn(
                 report,
@@ -290,16 +311,6 @@ fn steer(spec: SteerSpec, zones: &ZoneSet, book: &mut Book, report: &mut Report)
             target.name.spot.file_line()
         );
         name.spot.error(report, message, help);
-    }
-    if let Some((_, target)) =
-        value.members.iter().zip(&place.members).find(|(m, _)| m.role == Role::External && m.name == name.name)
-    {
-        let help = "an external member's name has to be answered elsewhere";
-        name.spot.error(
-            report,
-            format!("{short} would be its own CNAME, by the member at {}", target.name.spot.file_line()),
-            help,
-        );
     }
 }
 

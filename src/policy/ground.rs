@@ -1,14 +1,25 @@
 //! What the zones say at a name: the ground on which members and steered names stand.
 
 use crate::wire::{Name, rtype};
+use crate::zone::rdata::hinted_target;
 use crate::zone::{Zone, ZoneSet};
 
 //----------- Ground ---------------------------------------------------------
+
+/// The zones that names can lie in.
+pub struct Land<'z> {
+    /// Those that are loaded.
+    pub zones: &'z ZoneSet,
+    /// The names of those that could not be.
+    pub missing: &'z [Name],
+}
 
 /// Where a name stands among the zones.
 pub enum Ground<'z> {
     /// In none of them.
     Outside,
+    /// In one that could not be loaded, or that may be so.
+    Unknown,
     /// In a zone, but at or below a name where it hands over to others.
     Handed {
         /// The name of the NS or DNAME record.
@@ -28,8 +39,14 @@ pub struct Spoken<'z> {
 
 impl<'z> Ground<'z> {
     /// Finds the ground of a name.
-    pub fn of(name: &Name, zones: &'z ZoneSet) -> Ground<'z> {
-        let Some(zone) = zones.zone_of(name) else { return Ground::Outside };
+    pub fn of(name: &Name, land: &Land<'z>) -> Ground<'z> {
+        let Some(zone) = land.zones.zone_of(name) else {
+            // A missing zone may turn out to have another name than its file.
+            return if land.missing.is_empty() { Ground::Outside } else { Ground::Unknown };
+        };
+        if land.missing.iter().any(|apex| name.is_within(apex) && apex.is_within(zone.apex())) {
+            return Ground::Unknown;
+        }
         let mut above = name.clone();
         while above != *zone.apex() {
             if zone.rrset(&above, rtype::NS).is_some() {
@@ -54,6 +71,29 @@ impl Spoken<'_> {
     /// Whether the zone holds records of a type at the name itself.
     pub fn has(&self, rtype: u16) -> bool {
         self.zone.rrset(&self.name, rtype).is_some()
+    }
+
+    /// Where the CNAME at the name itself leads to.
+    pub fn cname(&self) -> Option<Name> {
+        let mut target = self.zone.rrset(&self.name, rtype::CNAME)?.rdatas().next()?.into_owned();
+        target.make_ascii_lowercase();
+        Name::from_wire(&target).ok()
+    }
+
+    /// Whether the name itself exists, be it for names below it alone.
+    pub fn exists(&self) -> bool {
+        self.zone.node_of(&self.name).is_some()
+    }
+
+    /// The type of the records here that hand out addresses of this very name by themselves, as hints.
+    pub fn hinted(&self) -> Option<&'static str> {
+        let hints = |rdata: &[u8]| {
+            let target = hinted_target(rdata);
+            target.is_some_and(|t| t == [0] || t.eq_ignore_ascii_case(self.name.as_wire()))
+        };
+        let types = [(rtype::HTTPS, "HTTPS"), (rtype::SVCB, "SVCB")];
+        let has = |code| self.zone.rrset(&self.name, code).is_some_and(|set| set.rdatas().any(|rdata| hints(&rdata)));
+        types.into_iter().find(|(code, _)| has(*code)).map(|(_, word)| word)
     }
 
     /// Whether the zone holds anything at all for the name, by itself or by a wildcard above it.
@@ -99,8 +139,8 @@ impl Spoken<'_> {
 }
 
 /// The zones served, for a help text.
-pub fn served(zones: &ZoneSet) -> String {
-    let mut names: Vec<String> = zones.iter().map(|z| z.apex().to_string()).collect();
+pub fn served(land: &Land<'_>) -> String {
+    let mut names: Vec<String> = land.zones.iter().map(|z| z.apex().to_string()).collect();
     names.sort();
     match names.len() {
         0 => "no zone is loaded".to_string(),

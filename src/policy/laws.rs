@@ -32,7 +32,7 @@ fn ground() -> ZoneSet {
 fn load_text(text: &str) -> (Option<Policies>, Report) {
     let mut report = Report::default();
     let file = PolicyFile::new("zones/example.com.policy", text);
-    (load(vec![file], &mut no_includes, &ground(), &mut report), report)
+    (load(vec![file], &mut no_includes, &ground(), &[], &mut report), report)
 }
 
 //----------- Random policies ------------------------------------------------
@@ -311,9 +311,9 @@ fn routes_carry_what_was_written() {
 fn files_are_one_load() {
     let files = SMALL.split_inclusive('\n').map(|line| PolicyFile::new("zones/example.com.policy", line)).rev();
     let mut report = Report::default();
-    let loaded = load(files.collect(), &mut no_includes, &ground(), &mut report);
+    let loaded = load(files.collect(), &mut no_includes, &ground(), &[], &mut report);
     assert_eq!(loaded.map(|p| p.groups[0].members.len()), Some(3), "{report}");
-    assert_eq!(load(Vec::new(), &mut no_includes, &ground(), &mut report), Some(Policies::default()));
+    assert_eq!(load(Vec::new(), &mut no_includes, &ground(), &[], &mut report), Some(Policies::default()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::masterfile::{Entry, Includes, Report, Scanner, Severity, Sources, Span, suggest};
 use crate::policy::check::check;
+use crate::policy::ground::Land;
 use crate::policy::keys::Kind;
 use crate::policy::record::{Record, Token};
 use crate::policy::said::{SaidName, Spot};
@@ -37,11 +38,15 @@ impl PolicyFile {
 /// Reads and checks all policies of a load, against each other and against the zones that will serve
 /// beside them. No file at all is a load without policies.
 ///
+/// `missing`: what zones that could not be loaded are called. Of names that may lie in them nothing is told, so
+/// that the fault in the zone file is not buried under what follows from it.
+///
 /// Everything wrong goes to `report`, warnings included. `None` if any of it is an error.
 pub fn load(
     files: Vec<PolicyFile>,
     includes: &mut Includes<'_>,
     zones: &ZoneSet,
+    missing: &[Name],
     report: &mut Report,
 ) -> Option<Policies> {
     let before = report.diagnostics.len();
@@ -49,7 +54,7 @@ pub fn load(
     for file in files {
         scan(file, includes, &mut specs, report);
     }
-    let policies = check(specs, zones, report);
+    let policies = check(specs, &Land { zones, missing }, report);
     let refused = report.diagnostics[before..].iter().any(|d| d.severity == Severity::Error);
     (!refused).then_some(policies)
 }
@@ -58,11 +63,18 @@ fn scan(file: PolicyFile, includes: &mut Includes<'_>, specs: &mut Specs, report
     let mut sources = Sources::default();
     let mut includes = |path: &str| includes(path);
     let PolicyFile { path, text, origin } = file;
+    let (before, mut any) = (report.diagnostics.len(), false);
     let mut scanner = Scanner::new(&mut sources, &mut includes, &path, text, &origin, report);
     while let Some(entry) = scanner.next_entry(report) {
+        any = true;
         if let Some(record) = record(&entry, report) {
             specs.add(&record, report);
         }
+    }
+    if !any && report.diagnostics.len() == before {
+        let whole = Spot { file: path.into(), line: 0, column: 0, width: 0, text: "".into() };
+        let help = "delete the file if nothing is to be steered: one emptied by mistake would end all steering unseen";
+        whole.error(report, "the file holds no records", help);
     }
 }
 

@@ -3,19 +3,18 @@
 use crate::id::PopIdx;
 use crate::masterfile::Report;
 use crate::policy::check::{Book, MAX_MEMBERS, MemberPlace, find_group, full, near, some};
-use crate::policy::ground::{self, Ground};
+use crate::policy::ground::{self, Ground, Land};
 use crate::policy::said::{Field, SaidName, Spot};
 use crate::policy::spec::MemberSpec;
 use crate::policy::value::{Member, Role, SteerBy};
 use crate::wire::rtype;
-use crate::zone::ZoneSet;
 
 /// Seconds from wish to readiness of a shadow that does not say: a container with warm images takes
 /// one or two minutes, a virtual machine four or five. Our choice, on the safe side.
 const WARMUP_SECS: f64 = 300.0;
 
 /// Checks one member and puts it into its group.
-pub fn member(spec: MemberSpec, zones: &ZoneSet, book: &mut Book, report: &mut Report) {
+pub fn member(spec: MemberSpec, land: &Land<'_>, book: &mut Book, report: &mut Report) {
     let MemberSpec { group, record, name, pop, shadow, external, warmup_secs, capacity, weight, price } = spec;
     let known = find_group(&group, book, report);
     let role = role(&shadow, &external, &warmup_secs, report);
@@ -31,7 +30,9 @@ pub fn member(spec: MemberSpec, zones: &ZoneSet, book: &mut Book, report: &mut R
     if full(&what, n, MAX_MEMBERS, &name.spot, report) {
         return;
     }
-    if let (Some(pop), Some(capacity)) = (pop, capacity.given()) {
+    if let (Some(pop), Some(capacity)) = (pop, capacity.given())
+        && book.pop_places[pop.idx()].max_is_known
+    {
         let pop = &book.policies.pops[pop.idx()];
         if capacity.value > pop.max {
             let message =
@@ -46,8 +47,8 @@ pub fn member(spec: MemberSpec, zones: &ZoneSet, book: &mut Book, report: &mut R
         weight.spot.warn(report, "this weight changes nothing", help);
     }
     let (a, aaaa) = match role {
-        Role::External => external_target(&name, zones, report),
-        Role::Active | Role::Shadow { .. } => addresses(&name, zones, report),
+        Role::External => external_target(&name, land, report),
+        Role::Active | Role::Shadow { .. } => addresses(&name, land, report),
     };
     let value = Member {
         name: name.name.clone(),
@@ -104,7 +105,7 @@ fn site(
     };
     let found = book.pops.get(&said.name).copied();
     match found {
-        Some(pop) => book.pop_places[pop.idx()].1 = true,
+        Some(pop) => book.pop_places[pop.idx()].used = true,
         None => {
             let help = match book.groups.contains_key(&said.name) {
                 true => format!("{} is a group; a POP is a site", said.short()),
@@ -123,8 +124,8 @@ fn site(
 
 /// Refuses an external member that lies in a zone of ours which has nothing there: most often the dot at
 /// its end is missing. It has no addresses of its own either way.
-fn external_target(name: &SaidName, zones: &ZoneSet, report: &mut Report) -> (bool, bool) {
-    if let Ground::Within(spoken) = Ground::of(&name.name, zones)
+fn external_target(name: &SaidName, land: &Land<'_>, report: &mut Report) -> (bool, bool) {
+    if let Ground::Within(spoken) = Ground::of(&name.name, land)
         && !spoken.has_anything()
     {
         let message = format!("zone {} has nothing at {}", spoken.apex(), name.name);
@@ -138,7 +139,7 @@ fn external_target(name: &SaidName, zones: &ZoneSet, report: &mut Report) -> (bo
 }
 
 /// Whether the zone has A and AAAA for a member; neither is reported, with what stands there instead.
-fn addresses(name: &SaidName, zones: &ZoneSet, report: &mut Report) -> (bool, bool) {
+fn addresses(name: &SaidName, land: &Land<'_>, report: &mut Report) -> (bool, bool) {
     let short = name.short();
     let refuse = |report: &mut Report, message: String, help: String| {
         name.spot.error(report, message, help);
@@ -148,10 +149,11 @@ fn addresses(name: &SaidName, zones: &ZoneSet, report: &mut Report) -> (bool, bo
         let help = "a member is one name with addresses of its own".to_string();
         return refuse(report, format!("member {short} is a wildcard"), help);
     }
-    let spoken = match Ground::of(&name.name, zones) {
+    let spoken = match Ground::of(&name.name, land) {
         Ground::Within(spoken) => spoken,
+        Ground::Unknown => return (false, false),
         Ground::Outside => {
-            let help = format!("a member that others serve is `external`; {}", ground::served(zones));
+            let help = format!("a member that others serve is `external`; {}", ground::served(land));
             return refuse(report, format!("{} lies in no zone of this server", name.name), help);
         }
         Ground::Handed { at, by } => {

@@ -10,6 +10,7 @@
 //! by everything that refers to it.
 
 mod check;
+mod circle;
 mod countries;
 mod ground;
 mod keys;

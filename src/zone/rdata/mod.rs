@@ -17,6 +17,7 @@ mod svcb;
 pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
 pub use print::print;
 pub use scan::{lacks_dot, scan, unknown_type};
+pub use svcb::hinted_target;
 
 #[cfg(test)]
 mod tests;

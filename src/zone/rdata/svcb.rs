@@ -39,6 +39,26 @@ const KEYS: &[(u16, &str, Kind)] = &[
 /// The key that is kept invalid (RFC 9460 section 14.3.2).
 const INVALID_KEY: u16 = 65535;
 
+//----------- Wire -----------------------------------------------------------
+
+/// The target of a service that hands out addresses of it along with it, as `ipv4hint` or `ipv6hint` (RFC 9460
+/// section 7.3); `.` is the owner. Of an alias, whose parameters mean nothing, there is none.
+pub fn hinted_target(rdata: &[u8]) -> Option<&[u8]> {
+    let (priority, rest) = rdata.split_first_chunk::<2>()?;
+    let mut end = 0;
+    while *rest.get(end)? != 0 {
+        end += 1 + usize::from(rest[end]);
+    }
+    let (target, mut params) = rest.split_at(end + 1);
+    while let Some((&[k0, k1, l0, l1], value)) = params.split_first_chunk::<4>() {
+        if matches!(u16::from_be_bytes([k0, k1]), 4 | 6) {
+            return (*priority != [0, 0]).then_some(target);
+        }
+        params = value.get(usize::from(u16::from_be_bytes([l0, l1]))..)?;
+    }
+    None
+}
+
 //----------- Text to wire ---------------------------------------------------
 
 struct Param<'a> {
