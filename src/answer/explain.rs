@@ -4,7 +4,7 @@
 //! the answer calls ([`crate::zone::ZoneSet::find`], [`crate::zone::Zone::lookup`], [`Decision::make`]). Nothing
 //! is counted.
 
-use crate::answer::steer::{Decision, Subject};
+use crate::answer::steer::{Decision, Subject, is_picked};
 use crate::answer::{Client, Limits, Scratch, Transport, answer};
 use crate::exchange::Snapshot;
 use crate::geo::Cell;
@@ -159,14 +159,14 @@ pub fn explain(name: &Name, client: IpAddr, qtype: u16, snapshot: &Snapshot) -> 
         _ => None,
     });
     let names: Vec<Name> = std::iter::once(name.clone()).chain(aliases).collect();
-    let steering = outcome.steered.map(|group| steering(snapshot, group, client, &names));
+    let steering = outcome.steered.map(|group| steering(snapshot, group, client, &names, qtype, &message));
     let print = |records: &[Record]| records.iter().map(|r| r.to_string()).collect();
     Explanation {
         name: name.to_string(),
         qtype: RecordType::from(qtype).to_string(),
         client,
         steps: names.iter().map(|n| lookup(snapshot, n, qtype)).collect(),
-        scope: steering.as_ref().map_or(0, |s| s.place.scope),
+        scope: outcome.scope,
         steering,
         rcode: outcome.rcode.name().to_string(),
         answer: print(&message.answers),
@@ -204,7 +204,7 @@ fn lookup(snapshot: &Snapshot, name: &Name, qtype: u16) -> Lookup {
             let has = |t| node.rrset(t).is_some();
             let at = if from_wildcard { format!(", by the wildcard {}", node.name()) } else { String::new() };
             match node.group() {
-                Some(group) if matches!(qtype, rtype::A | rtype::AAAA) => {
+                Some(group) if is_picked(snapshot, group, qtype) => {
                     format!("steered by group {}{at}", snapshot.policies.groups[group.idx()].name)
                 }
                 _ if has(qtype) => format!("data{at}"),
@@ -220,10 +220,17 @@ fn lookup(snapshot: &Snapshot, name: &Name, qtype: u16) -> Lookup {
     Lookup { name: name.to_string(), zone: Some((zone.apex().to_string(), zone.serial())), found }
 }
 
-fn steering(snapshot: &Snapshot, group_idx: GroupIdx, client: IpAddr, names: &[Name]) -> Steering {
+fn steering(
+    snapshot: &Snapshot,
+    group_idx: GroupIdx,
+    client: IpAddr,
+    names: &[Name],
+    qtype: u16,
+    reply: &Message,
+) -> Steering {
     let (policies, plan, table) = (&snapshot.policies, &snapshot.plan, &snapshot.table);
     let group = &policies.groups[group_idx.idx()];
-    let subject = Subject { addr: client, from_ecs: true };
+    let subject = Subject { addr: client, source: None };
     let decision = Decision::make(snapshot, group_idx, subject, &mut 0, None);
     let cell = &snapshot.cells.cells[decision.located.cell.idx()];
     let chosen = decision.picked.map(|p| p.member);
@@ -242,7 +249,11 @@ fn steering(snapshot: &Snapshot, group_idx: GroupIdx, client: IpAddr, names: &[N
             }
         })
         .collect();
-    let ttl = table.ttl(group_idx);
+    let gives = chosen.and_then(|m| snapshot.answers.get(group_idx.idx())?.get(m.idx())).is_some_and(|answer| {
+        let of_family = |asked, records: &[u8]| qtype == asked && !records.is_empty();
+        !answer.cname.is_empty() || of_family(rtype::A, &answer.a) || of_family(rtype::AAAA, &answer.aaaa)
+    });
+    let (ttl, ttl_why) = ttl(table.ttl(group_idx), group, gives, reply);
     let at = cell.at.map(|p| (p.lat, p.lon));
     let country = cell.country.map(|c| c.iter().map(|b| *b as char).collect());
     Steering {
@@ -252,11 +263,11 @@ fn steering(snapshot: &Snapshot, group_idx: GroupIdx, client: IpAddr, names: &[N
         generation: snapshot.generation,
         mode: plan.mode,
         decided_at: plan.decided_at,
-        place: Place { cell: cell.name.clone(), country, at, scope: decision.scope(subject) },
+        place: Place { cell: cell.name.clone(), country, at, scope: decision.located.scope },
         route: route(policies.first_rule(group_idx), group, cell),
         candidates,
         ttl,
-        ttl_why: format!("chosen by the plan within ttl={}..{}", group.ttl_min, group.ttl_max),
+        ttl_why,
         key: format!(
             "{:016x}{}",
             decision.key,
@@ -266,6 +277,20 @@ fn steering(snapshot: &Snapshot, group_idx: GroupIdx, client: IpAddr, names: &[N
             .picked
             .map(|p| Picked { slot: p.slot, member: group.members[p.member.idx()].name.to_string() }),
         all_down: format!("{:?}", group.all_down).to_lowercase(),
+    }
+}
+
+/// The TTL of what a group made of the reply, and where it comes from. `gives`: whether the picked member gave records,
+/// which have the plan's; else it is the zone that spoke, and what it said last.
+fn ttl(of_plan: u32, group: &Group, gives: bool, reply: &Message) -> (u32, String) {
+    let within = format!("chosen by the plan within ttl={}..{}", group.ttl_min, group.ttl_max);
+    match reply.authorities.first().or(reply.answers.last()) {
+        _ if gives => (of_plan, within),
+        None => (0, "there is nothing to keep".into()),
+        Some(record) if record.ttl < of_plan => {
+            (record.ttl, format!("as in the zone, which is less than the {of_plan} s of the plan"))
+        }
+        Some(record) => (record.ttl, format!("for the zone's records as well: {within}")),
     }
 }
 

@@ -85,6 +85,8 @@ pub struct Outcome {
     pub truncated: bool,
     /// The group that answered, for steered answers; the last one, if a chain of aliases met several.
     pub steered: Option<GroupIdx>,
+    /// The scope prefix length of the reply's client subnet option; 0 if it has none.
+    pub scope: u8,
     /// Why there is no reply.
     pub silence: Option<Silence>,
 }
@@ -95,7 +97,7 @@ impl Outcome {
             NoReply::Short => Silence::Short,
             NoReply::Response => Silence::Response,
         };
-        Outcome { len: 0, rcode: Rcode::NoError, truncated: false, steered: None, silence: Some(silence) }
+        Outcome { len: 0, rcode: Rcode::NoError, truncated: false, steered: None, scope: 0, silence: Some(silence) }
     }
 }
 
@@ -133,7 +135,7 @@ pub fn answer(
     if let (Some(tsig), Rcode::NotAuth) = (&request.tsig, rcode) {
         len = tsig.append_bad_key(query, out, len, limit);
     }
-    Outcome { len, rcode, truncated, steered, silence: None }
+    Outcome { len, rcode, truncated, steered, scope, silence: None }
 }
 
 /// Longest reply that this client takes.

@@ -1,6 +1,6 @@
 //! From the question to the records (RFC 1034 section 4.3.2).
 
-use crate::answer::steer::{Decision, Subject, rotation};
+use crate::answer::steer::{Decision, Subject, is_picked, rotation};
 use crate::answer::{Client, Scratch};
 use crate::exchange::{Family, MemberAnswer, Snapshot};
 use crate::id::GroupIdx;
@@ -32,7 +32,8 @@ pub(super) struct Way<'q> {
     scratch: &'q mut Scratch,
     /// Whether the owner of the first answer, or the name denied, is in a zone of ours (RFC 1035 section 4.1.1).
     pub authoritative: bool,
-    /// The longest scope of the decisions that took part.
+    /// The longest scope of the decisions that gave something. A denial gives nothing: resolvers take it as one for
+    /// everybody, whatever scope it has, and should be told 0 (RFC 7871 section 7.4).
     pub scope: u8,
     pub steered: Option<GroupIdx>,
 }
@@ -57,6 +58,14 @@ enum Step {
     Done(Rcode),
     /// The name at hand is now an alias's target, which stands here in the message.
     Follow(Spot),
+}
+
+/// What a pick makes of a question.
+enum Steered {
+    /// It is answered.
+    Step(Step),
+    /// The zone's own records are the answer, within this scope.
+    Zone(u8),
 }
 
 impl<'q> Way<'q> {
@@ -148,18 +157,24 @@ impl<'q> Way<'q> {
     #[inline]
     fn at_name(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>) -> Step {
         let qtype = self.request.qtype;
-        // How long it may be denied that there is data, at most.
-        let mut denial_secs = u32::MAX;
+        // How long what the zone says holds, at most, and within which scope: where a pick left the answer to the
+        // zone, the next one may not.
+        let (mut most_secs, mut scope) = (u32::MAX, 0);
         if let Some(group) = node.group()
-            && matches!(qtype, rtype::A | rtype::AAAA)
+            && is_picked(self.snapshot, group, qtype)
         {
-            if let Some(step) = self.steer(reply, here, group) {
-                return step;
+            match self.steer(reply, here, group) {
+                Steered::Step(step) => return step,
+                Steered::Zone(of_decision) => (most_secs, scope) = (self.snapshot.table.ttl(group), of_decision),
             }
-            denial_secs = self.snapshot.table.ttl(group);
         }
         if let Some(rrset) = node.rrset(qtype) {
-            put(reply, Section::Answer, rrset, here.owner, here.apex_at);
+            self.scope = self.scope.max(scope);
+            if let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at)
+                && most_secs < rrset.ttl
+            {
+                reply.lower_ttls(start, most_secs);
+            }
             return Step::Done(Rcode::NoError);
         }
         if qtype == rtype::ANY {
@@ -168,44 +183,59 @@ impl<'q> Way<'q> {
         if let Some(rrset) = node.rrset(rtype::CNAME) {
             return self.alias(reply, here, rrset);
         }
-        negative(reply, here, denial_secs);
+        negative(reply, here, most_secs);
         Step::Done(Rcode::NoError)
     }
 
-    /// Answers for a group. `None`: the zone's own records are the answer.
+    /// Answers for a group.
     #[inline]
-    fn steer(&mut self, reply: &mut Reply, here: Here<'q>, group: GroupIdx) -> Option<Step> {
+    fn steer(&mut self, reply: &mut Reply, here: Here<'q>, group: GroupIdx) -> Steered {
         let snapshot = self.snapshot;
-        let policy = snapshot.policies.groups.get(group.idx())?;
+        let Some(policy) = snapshot.policies.groups.get(group.idx()) else { return Steered::Zone(0) };
         let subject = Subject::of(self.request.edns.and_then(|e| e.ecs), self.client.addr);
-        let family = if self.request.qtype == rtype::A { Family::A } else { Family::Aaaa };
-        let pair = self.scratch.thread.map(|_| family);
-        let decision = Decision::make(snapshot, group, subject, &mut self.scratch.spread, pair);
+        let family = match self.request.qtype {
+            rtype::A => Some(Family::A),
+            rtype::AAAA => Some(Family::Aaaa),
+            _ => None,
+        };
+        // Only addresses bring visitors: other types are not counted, and take no turn of `pick=spread`.
+        let thread = self.scratch.thread.filter(|_| family.is_some());
+        let mut spread = self.scratch.spread;
+        let decision = Decision::make(snapshot, group, subject, &mut spread, thread.and(family));
         let member = decision.picked.map(|p| p.member);
+        let scope = decision.scope(subject);
         self.steered = Some(group);
-        self.scope = self.scope.max(decision.scope(subject));
-        if let Some(thread) = self.scratch.thread {
+        if family.is_some() {
+            self.scratch.spread = spread;
+        }
+        if let Some(thread) = thread {
             snapshot.tally.count(thread, group, decision.located.cell, member);
         }
         let ttl = snapshot.table.ttl(group);
         let answer = member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx()));
         let Some(answer) = answer else {
             return match policy.all_down {
+                // Other types are the zone's, whoever may be given.
+                _ if family.is_none() => Steered::Zone(scope),
                 // `All` and `Last` are in the table; where even that has nobody, the zone's records stand in.
-                AllDown::Static | AllDown::All | AllDown::Last => None,
+                AllDown::Static | AllDown::All | AllDown::Last => Steered::Zone(scope),
                 AllDown::ServFail => {
                     reply.clear(self.request.question_end);
-                    self.authoritative = false;
-                    Some(Step::Done(Rcode::ServFail))
+                    (self.authoritative, self.scope) = (false, 0);
+                    Steered::Step(Step::Done(Rcode::ServFail))
                 }
                 AllDown::NoData => {
                     negative(reply, here, ttl);
-                    Some(Step::Done(Rcode::NoError))
+                    Steered::Step(Step::Done(Rcode::NoError))
                 }
             };
         };
         if !answer.cname.is_empty() {
-            return Some(self.external(reply, here, answer, ttl));
+            self.scope = self.scope.max(scope);
+            return Steered::Step(self.external(reply, here, answer, ttl));
+        }
+        if family.is_none() {
+            return Steered::Zone(scope);
         }
         let (records, len) = match self.request.qtype {
             rtype::A => (&answer.a, A_LEN),
@@ -213,8 +243,9 @@ impl<'q> Way<'q> {
         };
         if records.is_empty() {
             negative(reply, here, ttl);
-            return Some(Step::Done(Rcode::NoError));
+            return Steered::Step(Step::Done(Rcode::NoError));
         }
+        self.scope = self.scope.max(scope);
         let n = records.len() / len;
         let (first, take) = rotation(decision.key, n, policy.answers);
         let head = take.min(n - first);
@@ -228,15 +259,19 @@ impl<'q> Way<'q> {
                 reply.set_ttls(start, count, len, ttl);
             }
         }
-        Some(Step::Done(Rcode::NoError))
+        Steered::Step(Step::Done(Rcode::NoError))
     }
 
-    /// An external member: its CNAME, and on from there if the target is ours.
+    /// An external member: its CNAME, and on from there if the target is ours, unless the CNAME is what was asked for
+    /// (RFC 1034 section 3.6.2).
     fn external(&mut self, reply: &mut Reply, here: Here<'q>, answer: &MemberAnswer, ttl: u32) -> Step {
         let record = &answer.cname;
         let put = reply.put(Section::Answer, 1, record, here.owner, std::iter::empty(), here.apex_at);
         let Some(start) = put else { return Step::Done(Rcode::NoError) };
         reply.set_ttls(start, 1, record.len(), ttl);
+        if self.request.qtype == rtype::CNAME {
+            return Step::Done(Rcode::NoError);
+        }
         match record.get(RECORD_HEADER..).and_then(|target| self.scratch.name.parse(target)) {
             Some(_) => Step::Follow(Spot::whole(start + RECORD_HEADER)),
             None => Step::Done(Rcode::NoError),

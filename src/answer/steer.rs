@@ -5,8 +5,8 @@ use crate::geo::Located;
 use crate::id::GroupIdx;
 use crate::policy::Pick;
 use crate::steering::{Picked, mix};
-use crate::wire::Name;
 use crate::wire::edns::Ecs;
+use crate::wire::{Name, rtype};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -14,6 +14,9 @@ use std::net::IpAddr;
 /// SipHash-2-4 key of [`sticky_key`]: fixed for ever, so that every node, and the same node after a restart,
 /// gives a client the same slot. The first digits of π.
 const STICKY_KEY: (u64, u64) = (0x2432_3f6a_8885_a308, 0xd313_198a_2e03_7073);
+/// Bits of an IPv4 and of an IPv6 address that [`sticky_key`] takes: what resolvers commonly send (RFC 7871 section
+/// 11.1).
+const STICKY_BITS: (u8, u8) = (24, 56);
 /// 2^64 over the golden ratio: the step of the low-discrepancy sequence with the most even gaps (Knuth,
 /// The Art of Computer Programming, volume 3, section 6.4).
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -25,17 +28,17 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 pub struct Subject {
     /// The client's prefix where the query told it, else the resolver's address.
     pub addr: IpAddr,
-    /// Whether the query told it: only then does the reply carry a scope above 0.
-    pub from_ecs: bool,
+    /// Bits of the address that the query told; `None` if it told none, and then the reply's scope is 0.
+    pub source: Option<u8>,
 }
 
 impl Subject {
     /// The client subnet of the query if it has one and it is not empty, else the source address.
     #[inline]
     pub fn of(ecs: Option<Ecs>, source: IpAddr) -> Subject {
-        match ecs.and_then(|e| e.client()) {
-            Some(addr) => Subject { addr, from_ecs: true },
-            None => Subject { addr: source.to_canonical(), from_ecs: false },
+        match ecs.and_then(|e| Some((e.client()?, e.source))) {
+            Some((addr, bits)) => Subject { addr, source: Some(bits) },
+            None => Subject { addr: source.to_canonical(), source: None },
         }
     }
 }
@@ -51,6 +54,9 @@ pub struct Decision {
     pub key: u64,
     /// The member; `None` if none may be given there.
     pub picked: Option<Picked>,
+    /// Bits of the subject's address that `key` made count, if it told so many; 0 where any key picks the same, and
+    /// for `pick=spread`, which deals out to visitors, not to prefixes.
+    pub key_bits: u8,
 }
 
 impl Decision {
@@ -68,7 +74,8 @@ impl Decision {
         pair: Option<Family>,
     ) -> Decision {
         let located = snapshot.cells.locate(subject.addr);
-        let key = match snapshot.table.pick_mode(group) {
+        let mode = snapshot.table.pick_mode(group);
+        let key = match mode {
             Pick::Sticky => sticky_key(subject.addr, &snapshot.policies.groups[group.idx()].name),
             Pick::Spread => {
                 let mut next = || {
@@ -81,27 +88,42 @@ impl Decision {
                 })
             }
         };
-        Decision { located, key, picked: snapshot.table.pick(group, located.cell, key) }
+        let key_bits = match (mode, subject.addr) {
+            _ if mode == Pick::Spread || snapshot.table.is_sole(group, located.cell) => 0,
+            (_, IpAddr::V4(_)) => STICKY_BITS.0,
+            (_, IpAddr::V6(_)) => STICKY_BITS.1,
+        };
+        Decision { located, key, picked: snapshot.table.pick(group, located.cell, key), key_bits }
     }
 
-    /// Scope prefix length to reply with: the prefix within which the lookup ends alike, where the client was
-    /// told (RFC 7871 section 7.2.1); it may be longer than the source prefix, which then says that more
-    /// bits would have been of use.
+    /// Scope prefix length to reply with: the prefix within which the decision is the same, where the client was
+    /// told (RFC 7871 section 7.2.1). That is the lookup's, which may be longer than the source prefix and then says
+    /// that more bits would have been of use; where the pick is one of several, at least what the key was made of, or
+    /// one cached answer would bind all of a cell to one member, and A and AAAA, asked for by two clients, to two.
     #[inline]
     pub fn scope(&self, subject: Subject) -> u8 {
-        if subject.from_ecs { self.located.scope } else { 0 }
+        subject.source.map_or(0, |source| self.located.scope.max(source.min(self.key_bits)))
     }
+}
+
+/// Whether a question at a name steered by `group` is decided by a pick: addresses are. Where a member is external,
+/// so is every other type, because the alias that it gives is all there is at its name (RFC 1034 section 3.6.2, RFC
+/// 2181 section 10.1). ANY is not: it is answered minimally.
+#[inline]
+pub fn is_picked(snapshot: &Snapshot, group: GroupIdx, qtype: u16) -> bool {
+    let has_external =
+        || snapshot.answers.get(group.idx()).is_some_and(|members| members.iter().any(|m| !m.cname.is_empty()));
+    matches!(qtype, rtype::A | rtype::AAAA) || qtype != rtype::ANY && has_external()
 }
 
 /// The key that gives a client its slot: SipHash-2-4 of its prefix and the group's name.
 ///
-/// The prefix is cut to 24 bits of IPv4 or 56 of IPv6, what resolvers commonly send (RFC 7871 section 11.1), so
-/// that a client has one slot whether its resolver sends more bits or is itself the client.
+/// The prefix is cut to 24 bits of IPv4 or 56 of IPv6 ([`STICKY_BITS`]), so that a client has one slot whether its resolver sends more bits or is itself the client.
 #[inline]
 pub fn sticky_key(client: IpAddr, group: &Name) -> u64 {
     let prefix = match client {
-        IpAddr::V4(v4) => u64::from(u32::from(v4) & 0xffff_ff00) | 4 << 56,
-        IpAddr::V6(v6) => (u128::from(v6) >> 72) as u64 | 6 << 56,
+        IpAddr::V4(v4) => u64::from(u32::from(v4) & u32::MAX << (32 - STICKY_BITS.0)) | 4 << 56,
+        IpAddr::V6(v6) => (u128::from(v6) >> (128 - STICKY_BITS.1)) as u64 | 6 << 56,
     };
     let mut hasher = SipHasher24::new_with_keys(STICKY_KEY.0, STICKY_KEY.1);
     hasher.write(&prefix.to_le_bytes());

@@ -86,6 +86,13 @@ impl Table {
         Some(Picked { member: MemberIdx(member), slot })
     }
 
+    /// Whether every key picks alike in a cell: the row has one member, or none.
+    #[inline]
+    pub fn is_sole(&self, group: GroupIdx, cell: CellIdx) -> bool {
+        let row = self.groups.get(group.idx()).and_then(|g| Some(&g.rows[*g.row_of_cell.get(cell.idx())? as usize]));
+        row.is_none_or(|row| matches!(row, Slots::Empty | Slots::One(_)))
+    }
+
     /// What the row of a cell holds: members and their number of slots, by ascending member, and the
     /// number of slots in all. Empty and 0 when no member may be given there.
     pub fn slots(&self, group: GroupIdx, cell: CellIdx) -> (Vec<(MemberIdx, u32)>, u32) {
@@ -297,6 +304,7 @@ mod tests {
         assert_eq!((slots, n), (vec![(MemberIdx(0), 2048), (MemberIdx(1), 1024), (MemberIdx(2), 1024)], 4096));
         assert!((0..1000).all(|i| member_of(&t, 1, i) == Some(1)));
         assert_eq!(member_of(&t, 2, 0), None);
+        assert_eq!([0, 1, 2, 9].map(|cell| t.is_sole(WEB, CellIdx(cell))), [false, true, true, true]);
         assert_eq!(t.pick(WEB, CellIdx(9), 0), None);
         assert_eq!(Table::default().pick(WEB, CellIdx(0), 0), None);
     }

@@ -171,6 +171,17 @@ impl<'o> Reply<'o> {
         }
     }
 
+    /// Lowers the TTL of every record from the one at `start` on to `most`.
+    pub fn lower_ttls(&mut self, start: usize, most: u32) {
+        let mut records = &mut self.out[start..self.at];
+        while let Some((head, rest)) = std::mem::take(&mut records).split_first_chunk_mut::<12>() {
+            let [.., t0, t1, t2, t3, l0, l1] = head;
+            let ttl = u32::from_be_bytes([*t0, *t1, *t2, *t3]).min(most);
+            [*t0, *t1, *t2, *t3] = ttl.to_be_bytes();
+            records = &mut rest[usize::from(u16::from_be_bytes([*l0, *l1]))..];
+        }
+    }
+
     /// Takes back every record: the reply is to be an error after all.
     pub fn clear(&mut self, question_end: usize) {
         self.at = question_end;

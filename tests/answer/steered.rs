@@ -5,6 +5,7 @@ use floodway::answer::explain;
 use floodway::policy::AllDown;
 use floodway::wire::rtype;
 use floodway::zone::ZoneSet;
+use std::sync::Arc;
 
 const NEGATIVE: &str = "~ 60 SOA ns1~ host~ 7 3600 600 86400 60";
 /// As [`NEGATIVE`], where it was the policy that had no address to give: with the plan's TTL.
@@ -39,12 +40,18 @@ fn members_answer() {
 /// Types other than addresses come from the zone, and if it has none there is none: never NXDOMAIN.
 #[test]
 fn other_types_come_from_the_zone() {
-    check(AMS, "www.example.com. TXT", "NOERROR aa | www~ 300 TXT hello");
+    check(AMS, "www.example.com. TXT", "NOERROR aa | www~ 33 TXT hello");
     for question in
         ["www.example.com. HTTPS", "api.example.com. HTTPS", "x.any.example.com. SVCB", "api.example.com. MX"]
     {
-        check(AMS, question, &format!("NOERROR aa |  | {NEGATIVE}"));
+        check(AMS, question, &format!("NOERROR aa |  | {NO_ADDRESS}"));
     }
+    // Without external members no pick has a say in it, and the zone's TTLs hold.
+    let mut world = steered(Steered::default());
+    world.answers = Arc::new(vec![world.answers[0][..3].to_vec()]);
+    let ask = |question| print(&send(&world, &query(question).wire()).1);
+    assert_eq!(ask("www.example.com. TXT"), "NOERROR aa | www~ 300 TXT hello");
+    assert_eq!(ask("api.example.com. HTTPS"), format!("NOERROR aa |  | {NEGATIVE}"));
     check(AMS, "any.example.com. A", &format!("NOERROR aa |  | {NEGATIVE}"));
     check(AMS, "there.wild.example.com. A", "NOERROR aa | there.wild~ 300 A 192.0.2.43");
 }
@@ -87,10 +94,29 @@ fn external_members_are_aliases() {
     check(FAR, "x.any.example.com. A", "NOERROR aa | x.any~ 33 CNAME far.elsewhere.test.");
 }
 
-/// `all-down=`: what stands in when nobody may be given.
+/// RFC 1034 section 3.6.2 and RFC 2181 section 10.1: an alias stands alone, so it is the answer for every type, also
+/// where the zone has data; asked for itself it is not followed. ANY is minimal. None of it is counted as demand.
+#[test]
+fn external_members_are_aliases_for_every_type() {
+    let org = "example.org. 300 SOA ns1~ host.example.org. 3 3600 600 86400 3600";
+    for question in ["www.example.com. TXT", "www.example.com. HTTPS", "www.example.com. DS", "www.example.com. 65280"]
+    {
+        check(EDGE, question, &format!("NOERROR aa | www~ 33 CNAME www.example.org. | {org}"));
+        check(FAR, question, "NOERROR aa | www~ 33 CNAME far.elsewhere.test.");
+    }
+    check(EDGE, "x.any.example.com. CNAME", "NOERROR aa | x.any~ 33 CNAME www.example.org.");
+    check(AMS, "x.any.example.com. CNAME", &format!("NOERROR aa |  | {NO_ADDRESS}"));
+    check(EDGE, "www.example.com. ANY", "NOERROR aa | www~ 300 TXT hello");
+    let snapshot = steered(Steered { shares: EDGE, ..Steered::default() });
+    send(&snapshot, &query("www.example.com. TXT").wire());
+    assert_eq!(snapshot.tally.sum().total(), 0);
+}
+
+/// `all-down=`: what stands in when nobody may be given, no longer than the plan's TTL: the next plan may have
+/// somebody (RFC 1034 section 3.6, the TTL says how long a record may be used).
 #[test]
 fn nobody_left() {
-    let www = "www~ 300 A 192.0.2.80, www~ 300 A 192.0.2.81";
+    let www = "www~ 33 A 192.0.2.80, www~ 33 A 192.0.2.81";
     let check = |all_down, question: &str, expected: &str| {
         let world = Steered { shares: NOBODY, all_down, ..Steered::default() };
         assert_eq!(ask(world, question), expected, "{all_down:?}");
@@ -102,7 +128,24 @@ fn nobody_left() {
     check(AllDown::NoData, "www.example.com. A", &format!("NOERROR aa |  | {NO_ADDRESS}"));
     check(AllDown::ServFail, "www.example.com. A", "SERVFAIL");
     check(AllDown::ServFail, "alias.example.com. A", "SERVFAIL");
-    check(AllDown::ServFail, "www.example.com. TXT", "NOERROR aa | www~ 300 TXT hello");
+    check(AllDown::ServFail, "www.example.com. TXT", "NOERROR aa | www~ 33 TXT hello");
+    let explained = |all_down, question: &str| {
+        let world = steered(Steered { shares: NOBODY, all_down, ..Steered::default() });
+        let steering = explain(&question.parse().unwrap(), [10, 0, 0, 1].into(), rtype::A, &world).steering.unwrap();
+        format!("{} s, {}", steering.ttl, steering.ttl_why)
+    };
+    let bounded = "33 s, for the zone's records as well: chosen by the plan within ttl=20..60";
+    assert_eq!(explained(AllDown::Static, "www.example.com."), bounded);
+    assert_eq!(explained(AllDown::NoData, "www.example.com."), bounded);
+    assert_eq!(explained(AllDown::ServFail, "www.example.com."), "0 s, there is nothing to keep");
+    // A zone that says less is left as it is.
+    let mut short = steered(Steered { shares: NOBODY, ..Steered::default() });
+    let lines = "@ SOA ns1 host 7 3600 600 86400 5\n@ NS ns1";
+    let mut zones = ZoneSet::new(vec![zone("example.com.", lines)]);
+    zones.steer(short.policies.steers.iter().map(|s| (&s.name, s.group)));
+    short.zones = zones.into();
+    let explanation = explain(&"api.example.com.".parse().unwrap(), [10, 0, 0, 1].into(), rtype::A, &short);
+    assert!(explanation.to_string().contains("ttl      5 s, as in the zone, which is less than the 33 s of the plan"));
 }
 
 /// `answers=` bounds the addresses; which ones turns from client to client and is the same for A and AAAA.
