@@ -114,9 +114,9 @@ fn duration(text: &str) -> Result<f64, String> {
     parse_duration_secs(text).map_err(|e| format!("expected {e}"))
 }
 
-/// A duration of at least ten milliseconds: faster than that is a flood.
+/// A duration of at least a millisecond: faster than that is a flood.
 fn beat(text: &str) -> Result<f64, String> {
-    duration(text).and_then(|secs| if secs >= 0.01 { Ok(secs) } else { Err("expected at least 10ms".into()) })
+    duration(text).and_then(|secs| if secs >= 0.001 { Ok(secs) } else { Err("expected at least 1ms".into()) })
 }
 
 fn share(text: &str) -> Result<f64, String> {
