@@ -118,7 +118,7 @@ pub fn is_picked(snapshot: &Snapshot, group: GroupIdx, qtype: u16) -> bool {
 
 /// The key that gives a client its slot: SipHash-2-4 of its prefix and the group's name.
 ///
-/// The prefix is cut to 24 bits of IPv4 or 56 of IPv6 ([`STICKY_BITS`]), so that a client has one slot whether its resolver sends more bits or is itself the client.
+/// The prefix is cut to 24 bits of IPv4 or 56 of IPv6 (`STICKY_BITS`), so that a client has one slot whether its resolver sends more bits or is itself the client.
 #[inline]
 pub fn sticky_key(client: IpAddr, group: &Name) -> u64 {
     let prefix = match client {

@@ -1,7 +1,7 @@
 //! Demand per group and cell: a total that is measured, and shares that are learned.
 //!
 //! Shares are Dirichlet counts with exponential forgetting: what was seen of each cell, on top of the
-//! cell's weight in the map worth [`PRIOR_COUNTS`]. Reports by POPs count requests and say it best; the
+//! cell's weight in the map worth `PRIOR_COUNTS`. Reports by POPs count requests and say it best; the
 //! server's own queries are seen through caches, so they count for less where reports are made.
 
 use crate::geo::Cell;
