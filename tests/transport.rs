@@ -337,12 +337,12 @@ fn stopped_sockets_are_closed() {
     read_reply(&mut stream);
     stream.write_all(&message[..9]).unwrap();
     let stopping = std::thread::spawn(|| fixture.stop());
-    // One that arrives between the last look and the close is lost, and no more than that.
-    udp.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    // One that arrives between the last look and the close is lost on each thread, and no more than that.
+    udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let mut buffer = [0; 512];
     let mut ask = || udp.send(&query(2, "a.")).and_then(|_| udp.recv(&mut buffer));
-    let is_refused = |e: std::io::Error| e.kind() == std::io::ErrorKind::ConnectionRefused;
-    assert!((0..100_000).any(|_| ask().is_err_and(is_refused)));
+    let mut failures = std::iter::repeat_with(|| ask().err()).flatten().take(5);
+    assert!(failures.any(|e| e.kind() == std::io::ErrorKind::ConnectionRefused));
     stream.write_all(&message[9..]).unwrap();
     assert_eq!(read_reply(&mut stream).metadata.id, 1, "the connection was still served");
     drop(stream);
