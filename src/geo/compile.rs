@@ -246,7 +246,8 @@ impl Survey {
         let cells6 = sizes(v6).filter(|&(combo, _)| combo < ALIAS);
         cells6.for_each(|(combo, size)| w6[combo as usize] += size * 2f64.powi(-80));
         let placed: Vec<bool> = (0..n as u32).map(|c| self.spot_of(c).is_placed()).collect();
-        let any_placed = placed.contains(&true);
+        // A place may be known of no address at all, where all its prefixes are IPv4 in IPv6.
+        let any_placed = (0..n).any(|c| placed[c] && w4[c] + w6[c] > 0.0);
         let total = |w: &[f64]| w.iter().zip(&placed).filter(|&(_, &p)| p || !any_placed).map(|(w, _)| w).sum::<f64>();
         let (t4, t6) = (total(&w4), total(&w6));
         let (f4, f6) = match (t4 > 0.0, t6 > 0.0) {
@@ -260,9 +261,13 @@ impl Survey {
         if any_placed {
             let of = |unknown| (0..n).filter(|&c| is_unknown[c] == unknown).map(|c| shares[c]).sum::<f64>();
             let (known, unknown) = (of(false), of(true));
-            let f_known = if unknown > 0.0 { (1.0 - UNKNOWN_SHARE) / known } else { 1.0 / known };
+            // What is placed has a weight, so that `known` is above 0; `unknown` may be 0 times any number of spots.
+            let (f_known, f_unknown) = match unknown > 0.0 {
+                true => ((1.0 - UNKNOWN_SHARE) / known, UNKNOWN_SHARE / unknown),
+                false => (1.0 / known, 0.0),
+            };
             for c in 0..n {
-                shares[c] *= if is_unknown[c] { UNKNOWN_SHARE / unknown } else { f_known };
+                shares[c] *= if is_unknown[c] { f_unknown } else { f_known };
             }
         }
         shares

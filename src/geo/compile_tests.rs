@@ -96,7 +96,7 @@ fn check_whole(map: &CellMap) {
     assert!((total - 1.0).abs() < 1e-9, "weights sum to {total}");
     for (i, cell) in map.cells.iter().enumerate() {
         assert_eq!(map.find(&cell.name).map(|c| c.idx()), Some(i));
-        assert!((0.0..=1.0).contains(&cell.weight));
+        assert!((0.0..=1.0).contains(&cell.weight), "{} weighs {}", cell.name, cell.weight);
     }
     assert_eq!(map.find("nowhere"), None);
 }
@@ -155,6 +155,26 @@ fn nearest_sites_part_a_cell_by_the_places_own_coordinates() {
     let one = CellMap::compile(&databases, &[], &[vec![a]]);
     assert_eq!(names(&one), ["unknown", "DE"]);
     assert_eq!(one.places[1].iter().map(|p| (p.city.as_str(), p.share)).collect::<Vec<_>>(), [("A", 0.5), ("B", 0.5)]);
+}
+
+/// Whether files know all addresses, some, or none.
+#[test]
+fn weights_sum_to_one_whatever_is_known() {
+    let check = |table: &str, rules: &[Match], unknown: f64| {
+        let head = "prefix,country,subdivision,city,lat,lon,asn\n";
+        let map = CellMap::compile(&tables(&[&format!("{head}{table}")]), &rules.iter().collect::<Vec<_>>(), &[]);
+        check_whole(&map);
+        assert!((map.cells[0].weight - unknown).abs() < 1e-9, "{table:?}: {}", map.cells[0].weight);
+    };
+    let germany = || vec![rule("country", &["DE"])];
+    check("0.0.0.0/0,DE,,,51,10,\n::/0,DE,,,51,10,\n", &[], 0.0);
+    check("0.0.0.0/0,DE,,,51,10,\n::/0,DE,,,51,10,\n", &germany(), 0.0);
+    check("::/0,DE,,,51,10,\n", &[], 0.0);
+    check("2000::/3,DE,,,51,10,\n", &[], UNKNOWN_SHARE);
+    check("0.0.0.0/0,DE,,,51,10,\n", &[], 0.0);
+    check("2001:db8::/128,DE,,,51,10,\n", &germany(), UNKNOWN_SHARE);
+    check("192.0.2.0/24,,,,,,64500\n", &germany(), 1.0);
+    check("0.0.0.0/0,DE,,,51,10,\n", &[rule("net", &["0.0.0.0/0", "::/0"])], 0.0);
 }
 
 #[test]
