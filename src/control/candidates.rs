@@ -5,7 +5,7 @@
 
 use crate::geo::Cell;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
-use crate::policy::{Effect, Group, Member, Policies, Pop, Role, Route};
+use crate::policy::{Effect, Group, Member, Policies, Pop, Role, Route, SteerBy};
 use crate::units::rtt_ms;
 
 /// Milliseconds taken for a distance that nobody knows: the same for every POP, so that it decides nothing.
@@ -20,12 +20,18 @@ pub fn route_idx(policies: &Policies, group: GroupIdx, cell: &Cell) -> Option<us
     cell.rules.get(at).map(|r| r.idx() - first).filter(|r| *r < n)
 }
 
+/// Whether a member is never given: `weight=0` under `steer=static`.
+pub fn is_retired(group: &Group, m: MemberIdx) -> bool {
+    group.steer == SteerBy::Static && group.members[m.idx()].weight == Some(0.0)
+}
+
 /// The members that may be given under a route, in file order; empty where a fence leaves nothing.
 ///
 /// `usable[m]`: whether member `m` may be given at all.
 pub fn candidates(group: &Group, route: Option<&Route>, usable: &[bool]) -> Vec<MemberIdx> {
+    let may = |m: &MemberIdx| usable[m.idx()] && !is_retired(group, *m);
     let usable_of = |set: &[MemberIdx]| -> Vec<MemberIdx> {
-        let mut list: Vec<MemberIdx> = set.iter().copied().filter(|m| usable[m.idx()]).collect();
+        let mut list: Vec<MemberIdx> = set.iter().copied().filter(may).collect();
         list.sort_unstable();
         list.dedup();
         list
@@ -40,7 +46,7 @@ pub fn candidates(group: &Group, route: Option<&Route>, usable: &[bool]) -> Vec<
         }
         Some(Effect::Prefer(_)) | None => {}
     }
-    let all = (0..group.members.len()).map(MemberIdx::from).filter(|m| usable[m.idx()]);
+    let all = (0..group.members.len()).map(MemberIdx::from).filter(may);
     let (external, at_pops): (Vec<_>, Vec<_>) = all.partition(|m| group.members[m.idx()].role == Role::External);
     if at_pops.is_empty() { external } else { at_pops }
 }

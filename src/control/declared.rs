@@ -4,6 +4,7 @@
 //! those of other groups by their `steer=`, which asks for no load; the blind rows spread in proportion to declared capacity, wherever the clients are, because a surge that nobody sees can
 //! come from anywhere and spreading costs milliseconds where holding costs service.
 
+use crate::control::all_down::{self, Sources};
 use crate::control::allocate::{Geography, GroupProblem, Problem, Room, classic};
 use crate::control::candidates::{candidates, declared_capacity, distance_ms, route_idx};
 use crate::control::rows::{RowSet, proportional};
@@ -63,7 +64,9 @@ fn declared_group(problem: &Problem, cells: &CellMap, group: GroupIdx) -> GroupP
         SteerBy::Priced => near_rows(policies, cells, group, &usable),
         SteerBy::Weighted | SteerBy::Nearest | SteerBy::Static => classic::rows(problem, group),
     };
-    let blind = blind_rows(policies, cells, group, &usable);
+    let from = Sources { given: &usable, is_off: &vec![false; usable.len()], last: None, declared: None };
+    let filled = |set: RowSet| all_down::fill(policies, cells, group, from, set);
+    let (near, blind) = (filled(near), filled(blind_rows(policies, cells, group, &usable)));
     let share = mean_shares(&near, cells, spec.members.len());
     let members = spec.members.iter().zip(share).map(|(member, share)| {
         let shadow = matches!(member.role, Role::Shadow { .. });
@@ -111,6 +114,17 @@ fn near_row(policies: &Policies, group: GroupIdx, cell: &Cell, route: Option<&Ro
     by_capacity(policies, group, &list)
 }
 
+/// The row of a cell as if every member were up: the nearest by capacity, and shadows where there is no other.
+pub fn up_row(policies: &Policies, group: GroupIdx, cell: &Cell, route: Option<&Route>) -> Row {
+    let is_shadow = |m: &crate::policy::Member| matches!(m.role, Role::Shadow { .. });
+    let actives: Vec<bool> = policies.groups[group.idx()].members.iter().map(|m| !is_shadow(m)).collect();
+    let row = near_row(policies, group, cell, route, &actives);
+    match row.shares.iter().any(|s| *s > 0.0) {
+        true => row,
+        false => near_row(policies, group, cell, route, &vec![true; actives.len()]),
+    }
+}
+
 /// The rows to blend to when nothing is heard: fenced, usable members only, in proportion to declared
 /// capacity. Cells under one route have one row.
 pub fn blind_rows(policies: &Policies, cells: &CellMap, group: GroupIdx, usable: &[bool]) -> RowSet {
@@ -125,7 +139,8 @@ pub fn blind_rows(policies: &Policies, cells: &CellMap, group: GroupIdx, usable:
     set
 }
 
-fn by_capacity(policies: &Policies, group: GroupIdx, list: &[MemberIdx]) -> Row {
+/// In proportion to declared capacity among `list`.
+pub fn by_capacity(policies: &Policies, group: GroupIdx, list: &[MemberIdx]) -> Row {
     let spec = &policies.groups[group.idx()];
     let mut weights = vec![0.0; spec.members.len()];
     for m in list {
@@ -158,6 +173,7 @@ mod tests {
     use super::*;
     use crate::control::fixture;
     use crate::id::CellIdx;
+    use crate::policy::AllDown;
 
     fn shares(plan: &Plan, cell: usize) -> Vec<f32> {
         plan.row(GroupIdx(0), CellIdx::from(cell)).shares.clone()
@@ -176,6 +192,34 @@ mod tests {
         let total: usize = given.iter().map(|m| m + 1).sum();
         for m in given {
             assert!((f64::from(row.shares[m]) - (m + 1) as f64 / total as f64).abs() < 1e-6, "{row:?}");
+        }
+    }
+
+    /// `weight=0` takes a member out of service; overflow is somebody, before the first sample and in silence.
+    #[test]
+    fn without_weights_the_externals_serve() {
+        let (mut policies, cells) = (fixture::policies(), fixture::cells());
+        policies.groups[0].steer = SteerBy::Static;
+        policies.groups[0].routes.clear();
+        policies.groups[0].members[..4].iter_mut().for_each(|m| m.weight = Some(0.0));
+        let plan = declared_plan(&policies, &cells);
+        let group = &plan.groups[0];
+        let edge = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        assert!(group.rows.iter().chain(&group.blind_rows).all(|r| r.shares == edge), "{group:?}");
+        policies.groups[0].members[1].weight = Some(0.1);
+        assert_eq!(declared_plan(&policies, &cells).row(GroupIdx(0), CellIdx(3)).shares[1], 1.0);
+    }
+
+    /// A fence around a shadow: nobody else may serve there, so under `all-down=all` the shadow is named.
+    #[test]
+    fn a_shadow_stands_in_where_there_is_no_other() {
+        for (all_down, share) in [(AllDown::All, 1.0), (AllDown::Last, 1.0), (AllDown::NoData, 0.0)] {
+            let (mut policies, cells) = (fixture::policies(), fixture::cells());
+            policies.groups[0].all_down = all_down;
+            policies.groups[0].routes[0].effect = Effect::Only(vec![MemberIdx(4)]);
+            let plan = declared_plan(&policies, &cells);
+            assert_eq!(shares(&plan, 1), [0.0, 0.0, 0.0, 0.0, share, 0.0], "{all_down:?}");
+            assert_eq!(shares(&plan, 3), [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
         }
     }
 

@@ -1,5 +1,9 @@
 //! The last look at a plan before it is published: what no fault above may get past.
+//!
+//! A member that may not be given gets nothing, with one exception: under `all-down=all` and `all-down=last`, cells
+//! where nobody may be given are answered as if members were up ([`all_down`]), inside their fences.
 
+use crate::control::all_down;
 use crate::control::allocate::Geography;
 use crate::control::candidates::candidates;
 use crate::geo::CellMap;
@@ -37,7 +41,7 @@ pub fn check(plan: &Plan, policies: &Policies, cells: &CellMap, geography: &Geog
         let of_rows = [(&group.rows, &group.row_of_cell), (&group.blind_rows, &group.blind_row_of_cell)];
         for (rows, row_of_cell) in of_rows {
             for row in rows {
-                check_row(row, &usable).map_err(|why| format!("{}: {why}", spec.name))?;
+                check_row(row, usable.len()).map_err(|why| format!("{}: {why}", spec.name))?;
             }
             let mut seen = HashSet::new();
             for (r, at) in row_of_cell.iter().enumerate() {
@@ -47,8 +51,12 @@ pub fn check(plan: &Plan, policies: &Policies, cells: &CellMap, geography: &Geog
                     continue;
                 }
                 let route = route.map(|r| &spec.routes[usize::from(r)]);
-                let Some(Effect::Only(_)) = route.map(|r| &r.effect) else { continue };
-                let allowed = candidates(spec, route, &usable);
+                let nobody = candidates(spec, route, &usable).is_empty();
+                let may = |m: usize| usable[m] || (nobody && all_down::stands_in(spec));
+                if row.shares.iter().enumerate().any(|(m, s)| *s > 0.0 && !may(m)) {
+                    return Err(format!("{}: shares {:?} for members that may not be given", spec.name, row.shares));
+                }
+                let Some(Effect::Only(allowed)) = route.map(|r| &r.effect) else { continue };
                 let outside = |(m, s): (usize, &f32)| *s > 0.0 && !allowed.iter().any(|a| a.idx() == m);
                 if row.shares.iter().enumerate().any(outside) {
                     return Err(format!("{} leaves the fence around {}", spec.name, cells.cells[r].name));
@@ -59,13 +67,10 @@ pub fn check(plan: &Plan, policies: &Policies, cells: &CellMap, geography: &Geog
     Ok(())
 }
 
-fn check_row(row: &Row, usable: &[bool]) -> Result<(), String> {
+fn check_row(row: &Row, n_members: usize) -> Result<(), String> {
     let shares = &row.shares;
-    if shares.len() != usable.len() || shares.iter().any(|s| !s.is_finite() || *s < 0.0) {
+    if shares.len() != n_members || shares.iter().any(|s| !s.is_finite() || *s < 0.0) {
         return Err(format!("impossible shares {shares:?}"));
-    }
-    if shares.iter().zip(usable).any(|(s, usable)| *s > 0.0 && !usable) {
-        return Err(format!("shares {shares:?} for members that may not be given"));
     }
     let sum: f64 = shares.iter().map(|s| f64::from(*s)).sum();
     match sum == 0.0 || (sum - 1.0).abs() <= SUM_SLACK {
@@ -112,6 +117,22 @@ mod tests {
         check_with(|p| p.pops[1].price_ms = f64::INFINITY, "impossible");
         check_with(|p| p.groups[0].members[0].usable = Err("Open"), "may not be given");
         check_with(|p| p.groups[0].row_of_cell[1] = p.groups[0].row_of_cell[4], "fence around DE");
+        // Where nobody may be given, members that are down stand in, but none from outside the fence.
+        let germany_to = |p: &mut Plan, m: usize| {
+            let group = &mut p.groups[0];
+            group.members[..2].iter_mut().for_each(|m| m.usable = Err("Open"));
+            group.row_of_cell = vec![0, 1, 0, 0, 0];
+            let only = |m: usize| Row { shares: (0..6).map(|i| f32::from(u8::from(i == m))).collect() };
+            group.rows = vec![only(2), only(m)];
+            (group.blind_rows, group.blind_row_of_cell) = (group.rows.clone(), group.row_of_cell.clone());
+        };
+        check_with(|p| germany_to(p, 0), "");
+        check_with(|p| germany_to(p, 2), "fence around DE");
+        let one_up = |p: &mut Plan| {
+            germany_to(p, 0);
+            p.groups[0].members[1].usable = Ok(());
+        };
+        check_with(one_up, "may not be given");
         check_with(|p| p.groups[0].row_of_cell[1] = 99, "no row 99");
         check_with(|p| drop(p.groups.pop()), "other policies");
     }

@@ -5,6 +5,7 @@
 //! caught and counted, and the loop starts over from the last good plan.
 
 use crate::clock::{Clock, Now};
+use crate::control::all_down::Extent;
 use crate::control::declared::declared_plan;
 use crate::control::notes::Note;
 use crate::control::persist::Saved;
@@ -266,7 +267,8 @@ impl Loop {
                     self.status.refused.fetch_add(1, Ordering::Relaxed);
                     tracing::error!("{note}");
                 }
-                Note::Breaker { .. } | Note::Panic { .. } => tracing::warn!("{note}"),
+                Note::AllDown { extent: Extent::Nowhere, .. } => tracing::info!("{note}"),
+                Note::Breaker { .. } | Note::Panic { .. } | Note::AllDown { .. } => tracing::warn!("{note}"),
                 Note::Shadow { .. } | Note::PanicOver | Note::Mode { .. } => tracing::info!("{note}"),
             }
         }

@@ -3,6 +3,7 @@
 //! Everything here is a pure function of state, inputs and now, except `live`, which is the thread
 //! around it. The query path does not know that any of this exists.
 
+pub mod all_down;
 pub mod allocate;
 pub mod breaker;
 pub mod candidates;

@@ -1,7 +1,9 @@
 //! What a tick found worth telling: one line each in the log, one count each in the metrics.
 
+use crate::control::all_down::Extent;
 use crate::control::breaker;
 use crate::control::shadow;
+use crate::policy::AllDown;
 use crate::steering::Mode;
 use crate::wire::Name;
 use std::fmt;
@@ -36,6 +38,15 @@ pub enum Note {
     },
     /// The others can carry the demand again.
     PanicOver,
+    /// Nobody may be given in a group, or in a part of it; or somebody may again.
+    AllDown {
+        /// The group.
+        group: Name,
+        /// Where nobody may be given.
+        extent: Extent,
+        /// What is answered there.
+        instead: AllDown,
+    },
     /// Plans rest on something else from now on.
     Mode {
         /// On what they rested.
@@ -58,6 +69,7 @@ impl Note {
             Note::Shadow { .. } => "shadow",
             Note::Panic { .. } => "panic",
             Note::PanicOver => "panic-over",
+            Note::AllDown { .. } => "all-down",
             Note::Mode { .. } => "mode",
             Note::Refused { .. } => "refused",
         }
@@ -80,6 +92,21 @@ impl fmt::Display for Note {
                 write!(f, "too little is healthy for {demand:.0} requests/s: {} serve although Open", names.join(", "))
             }
             Note::PanicOver => f.write_str("what is healthy suffices again: Open POPs no longer serve"),
+            Note::AllDown { group, extent, instead } => {
+                let who = match extent {
+                    Extent::Nowhere => return write!(f, "members of {group} are up for all clients again"),
+                    Extent::Fenced => "all members are down that some clients are kept to",
+                    Extent::Everywhere => "all members are down",
+                };
+                let then = match instead {
+                    AllDown::All => "answering as if all were up",
+                    AllDown::Last => "answering as before",
+                    AllDown::Static => "the zone's records answer",
+                    AllDown::ServFail => "answering SERVFAIL",
+                    AllDown::NoData => "answering that there is no address",
+                };
+                write!(f, "{group}: {who}: {then}")
+            }
             Note::Mode { from, to } => write!(f, "plans were {from:?} and are {to:?} now"),
             Note::Refused { reason } => write!(f, "a plan was refused and the one before is kept: {reason}"),
         }

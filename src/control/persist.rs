@@ -3,6 +3,7 @@
 //! On disk it is two lines of JSON: a head with format and checksum, and the plan. A plan is served after
 //! a restart as [`Mode::Stale`] until it is renewed; one older than a day says nothing any more.
 
+use crate::control::all_down::{self, Sources};
 use crate::control::candidates::{candidates, route_idx};
 use crate::control::declared::{blind_rows, declared_plan};
 use crate::control::rows::{RowSet, proportional};
@@ -164,17 +165,17 @@ impl Saved {
         let usable: Vec<bool> = group.members.iter().map(|m| m.usable.is_ok()).collect();
         let cell_at: HashMap<&str, usize> = self.cells.iter().enumerate().map(|(i, c)| (c.as_str(), i)).collect();
         let mut rows = RowSet::with_cells(cells.cells.len());
+        let mut served = RowSet::with_cells(cells.cells.len());
         let blind = blind_rows(policies, cells, g, &usable);
         for (r, cell) in cells.cells.iter().enumerate() {
             let route = route_idx(policies, g, cell).map(|i| &spec.routes[i]);
             let allowed = candidates(spec, route, &usable);
             let row =
                 cell_at.get(cell.name.as_str()).and_then(|c| saved.rows.get(*saved.row_of_cell.get(*c)? as usize));
+            let share_of = |m: usize| was[m].and_then(|i| row?.get(i)).map_or(0.0, |s| f64::from(*s));
+            served.push(proportional(&(0..spec.members.len()).map(share_of).collect::<Vec<_>>()));
             let mut weights = vec![0.0; spec.members.len()];
-            for m in &allowed {
-                let share = was[m.idx()].and_then(|i| row?.get(i));
-                weights[m.idx()] = share.map_or(0.0, |s| f64::from(*s));
-            }
+            allowed.iter().for_each(|m| weights[m.idx()] = share_of(m.idx()));
             let kept = proportional(&weights);
             let declared = &group.rows[group.row_of_cell[r] as usize];
             let fits = |row: &Row| row.shares.iter().enumerate().all(|(m, s)| *s == 0.0 || usable[m]);
@@ -184,6 +185,15 @@ impl Saved {
                 () => blind.rows[blind.row_of_cell[r] as usize].clone(),
             });
         }
+        let is_off: Vec<bool> = group.members.iter().map(|m| m.usable.is_err_and(|why| why != "Open")).collect();
+        let from = |declared| Sources {
+            given: &usable,
+            is_off: &is_off,
+            last: Some((&served.rows, &served.row_of_cell)),
+            declared: Some(declared),
+        };
+        let rows = all_down::fill(policies, cells, g, from((&group.rows, &group.row_of_cell)), rows);
+        let blind = all_down::fill(policies, cells, g, from((&group.blind_rows, &group.blind_row_of_cell)), blind);
         (group.rows, group.row_of_cell) = (rows.rows, rows.row_of_cell);
         (group.blind_rows, group.blind_row_of_cell) = (blind.rows, blind.row_of_cell);
     }

@@ -6,15 +6,17 @@ use crate::control::allocate::Room;
 use crate::control::candidates::{declared_capacity, members_at};
 use crate::control::capacity::{Overload, exhausted};
 use crate::control::declared::pop_reserve;
+use crate::control::outlook::Expected;
 use crate::control::silence::{Rung, UNKNOWN_FACTOR, rung};
-use crate::control::state::{Layout, State};
+use crate::control::state::{GroupState, Layout, State};
 use crate::control::trips::outcomes_at;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
 use crate::policy::Policies;
 use crate::steering::BreakerState;
 
-/// Capacity that a POP that may not gain keeps at least, as part of its base.
-const KEPT_WHEN_SILENT: f64 = 0.01;
+/// Part of its capacity that a POP that may not gain can be given all the same: as much cannot overload one that
+/// was well when it fell silent, and one that was idle goes on to serve the clients near it. Our choice.
+const KEPT_WHEN_SILENT: f64 = 0.1;
 
 /// The room of one POP.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -31,11 +33,11 @@ pub struct PopRoom {
 }
 
 /// Learns from overload, and works out the room of every POP.
-pub fn step(state: &mut State, layout: &Layout, now: Now) -> Vec<PopRoom> {
-    (0..state.pops.len()).map(|p| pop_room(state, layout, PopIdx::from(p), now)).collect()
+pub fn step(state: &mut State, layout: &Layout, expected: &[Expected], now: Now) -> Vec<PopRoom> {
+    (0..state.pops.len()).map(|p| pop_room(state, layout, expected, PopIdx::from(p), now)).collect()
 }
 
-fn pop_room(state: &mut State, layout: &Layout, pop: PopIdx, now: Now) -> PopRoom {
+fn pop_room(state: &mut State, layout: &Layout, expected: &[Expected], pop: PopIdx, now: Now) -> PopRoom {
     let spec = &layout.policies.pops[pop.idx()];
     let overload = state.pops[pop.idx()]
         .overloaded
@@ -52,8 +54,9 @@ fn pop_room(state: &mut State, layout: &Layout, pop: PopIdx, now: Now) -> PopRoo
     match rung(of.silent_secs(now)) {
         Rung::Normal | Rung::Hold => {}
         Rung::NoGain => {
-            let load = state.plan.pops[pop.idx()].load.max(KEPT_WHEN_SILENT * capacity);
-            keep = keep.min(load / capacity.max(1e-9));
+            // Its share is kept, so that it follows the demand: what it carries now may be less than its part.
+            let load = state.plan.pops[pop.idx()].load.max(load_when_heard(state, expected, pop));
+            keep = keep.min((load / capacity.max(1e-9)).max(KEPT_WHEN_SILENT));
         }
         Rung::Unknown => capacity = capacity.min(UNKNOWN_FACTOR * spec.capacity),
     }
@@ -65,6 +68,32 @@ fn pop_room(state: &mut State, layout: &Layout, pop: PopIdx, now: Now) -> PopRoo
     let max = capacity * (spec.max / spec.capacity).max(1.0);
     let room = Room { target: whole * target, max: whole * max };
     PopRoom { capacity, target, room, gain: pop_gain(state, &layout.policies, pop) }
+}
+
+/// What the share that a POP had when it was last heard is of now's planned demand, requests per second.
+fn load_when_heard(state: &State, expected: &[Expected], pop: PopIdx) -> f64 {
+    let of_group = |(group, expected): (&GroupState, &Expected)| {
+        let here = || group.reporters.iter().filter(|((p, _), _)| *p == pop);
+        let whole = here().filter(|((_, m), _)| m.is_none()).map(|(_, r)| r.share_when_heard).sum::<f64>();
+        let parts = here().filter(|((_, m), _)| m.is_some()).map(|(_, r)| r.share_when_heard).sum::<f64>();
+        whole.max(parts) * expected.demand.planned
+    };
+    state.groups.iter().zip(expected).map(of_group).sum()
+}
+
+/// What takes room from a POP whose breaker does not, in words; empty if nothing does.
+pub fn limits(state: &State, layout: &Layout, pop: PopIdx, now: Now) -> String {
+    let declared = layout.policies.pops[pop.idx()].capacity;
+    let silent = state.pops[pop.idx()].silent_secs(now);
+    let quiet = match rung(silent) {
+        Rung::Normal | Rung::Hold => None,
+        Rung::NoGain => Some(format!("silent {silent:.0} s: gets no more than it carries")),
+        Rung::Unknown => {
+            Some(format!("silent {silent:.0} s: at most {:.0} % of what is declared", 100.0 * UNKNOWN_FACTOR))
+        }
+    };
+    let reports = reported(state, pop).filter(|r| *r < declared).map(|r| format!("reports capacity {r:.0}"));
+    [reports, quiet].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// The newest capacity that a POP reports of itself; of a single member, where it hosts only that.

@@ -28,9 +28,19 @@ pub struct RowSet {
 }
 
 impl RowSet {
+    /// The rows of a plan; equal ones among them stay apart.
+    pub fn of(rows: Vec<Row>, row_of_cell: Vec<u32>) -> RowSet {
+        RowSet { rows, row_of_cell, known: HashMap::new() }
+    }
+
     /// An empty set with room for `n_cells`.
     pub fn with_cells(n_cells: usize) -> RowSet {
         RowSet { row_of_cell: Vec::with_capacity(n_cells), ..RowSet::default() }
+    }
+
+    /// Whether some row is all 0.
+    pub fn has_gaps(&self) -> bool {
+        self.rows.iter().any(|row| row.shares.iter().all(|s| *s == 0.0))
     }
 
     /// Gives the next cell a row, equal rows stored once. Equal means equal to the bit.

@@ -62,6 +62,11 @@ pub fn given(standing: &[Standing]) -> Vec<bool> {
     standing.iter().map(|s| !matches!(s, Standing::Not(_))).collect()
 }
 
+/// Which members are shadows that nobody has started, or that are told to stop.
+pub fn is_off(standing: &[Standing]) -> Vec<bool> {
+    standing.iter().map(|s| matches!(s, Standing::Not(why) if *why != "Open")).collect()
+}
+
 /// The breakers over a member: its POP's, and its own.
 fn breakers<'a>(state: &'a State, layout: &Layout, g: GroupIdx, m: MemberIdx) -> [Option<&'a Breaker>; 2] {
     let pop = layout.policies.groups[g.idx()].members[m.idx()].pop;

@@ -4,6 +4,7 @@
 //! finds everything again by name: breakers, windows, forecasts and shares survive a reload.
 
 use crate::clock::Now;
+use crate::control::all_down::Extent;
 use crate::control::allocate::{Geography, Warm};
 use crate::control::breaker::Breaker;
 use crate::control::capacity::Learned;
@@ -93,6 +94,8 @@ pub struct GroupState {
     pub outlook: Outlook,
     pub ttl: Ttl,
     pub members: Vec<MemberState>,
+    /// Where nobody may be given.
+    pub down: Extent,
     /// Demand may outgrow what is usable: what was seen long ago counts for less.
     pub surge: bool,
 }
@@ -219,7 +222,7 @@ impl State {
             let (old_spec, old_state) = (&old.policies.groups[was.idx()], &old_groups[was.idx()]);
             state.cells = old_state.cells.moved(&cell_from);
             state.outlook = old_state.outlook.clone();
-            (state.ttl, state.surge) = (old_state.ttl, old_state.surge);
+            (state.ttl, state.surge, state.down) = (old_state.ttl, old_state.surge, old_state.down);
             let member_of: HashMap<&Name, usize> =
                 old_spec.members.iter().enumerate().map(|(i, m)| (&m.name, i)).collect();
             for (spec, state) in spec.members.iter().zip(&mut state.members) {
@@ -290,6 +293,7 @@ impl GroupState {
             outlook: Outlook::new(now),
             ttl: Ttl::new(spec.ttl_max, now),
             members: spec.members.iter().map(member).collect(),
+            down: Extent::Nowhere,
             surge: false,
         }
     }

@@ -4,6 +4,7 @@
 //! live server, the tests and the simulator run this and nothing else.
 
 use crate::clock::Now;
+use crate::control::all_down::{self, Extent, Sources};
 use crate::control::declared::blind_rows;
 use crate::control::guard;
 use crate::control::intake;
@@ -11,14 +12,15 @@ use crate::control::notes::Note;
 use crate::control::outlook::{self, Expected};
 use crate::control::placing::{self, Placed};
 use crate::control::rooms::{self, PopRoom};
+use crate::control::rows::RowSet;
 use crate::control::silence::{self, NORMAL_SECS};
 use crate::control::standby::{self, Scene};
-use crate::control::standing::{Standing, given, standings};
+use crate::control::standing::{Standing, given, is_off, standings};
 use crate::control::state::{Layout, State};
 use crate::control::trips;
 use crate::exchange::TallySum;
 use crate::geo::CellMap;
-use crate::id::GroupIdx;
+use crate::id::{GroupIdx, PopIdx};
 use crate::policy::Policies;
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, Plan, PopPlan};
 use crate::telemetry::{Directive, Sample};
@@ -68,10 +70,11 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     rooms::learn_gains(state, layout, dt, now);
     let expected = outlook::expect(state, layout, &totals);
     trips::readmit(state, layout, &expected, &mut notes);
-    let rooms = rooms::step(state, layout, now);
+    let rooms = rooms::step(state, layout, &expected, now);
     let standings = standings(state, layout);
     let mut placed = placing::place(state, layout, &expected, &rooms, &standings);
     let mode = lay_silence(state, layout, &expected, &standings, quiet, now, &mut placed);
+    stand_in(state, layout, &expected, &standings, quiet, &mut placed, &mut notes);
     let scene = Scene { expected: &expected, rooms: &rooms, placed: &placed, standings: &standings };
     let directives = standby::step(state, layout, &scene, now, &mut notes);
     let ttls = standby::ttls(state, layout, &scene, quiet >= silence::HOLD_SECS, now);
@@ -121,6 +124,61 @@ fn lay_silence(
         () if stale => Mode::Stale,
         () => Mode::Live,
     }
+}
+
+/// Fills the rows of cells where nobody may be given, as their groups' `all-down=` says, and notes where that is.
+fn stand_in(
+    state: &mut State,
+    layout: &Layout,
+    expected: &[Expected],
+    standings: &[Vec<Standing>],
+    quiet: f64,
+    placed: &mut Placed,
+    notes: &mut Vec<Note>,
+) {
+    for (g, placed) in placed.groups.iter_mut().enumerate() {
+        let (spec, standing) = (&layout.policies.groups[g], &standings[g]);
+        let extent = all_down::extent(spec, &given(standing), &layout.geography.route[g]);
+        if extent != std::mem::replace(&mut state.groups[g].down, extent) {
+            notes.push(Note::AllDown { group: spec.name.clone(), extent, instead: spec.all_down });
+        }
+        let rows = RowSet::of(std::mem::take(&mut placed.rows), std::mem::take(&mut placed.row_of_cell));
+        let weight = silence::blind_weight(quiet);
+        let sets = [rows, std::mem::take(&mut placed.blind)];
+        let [rows, blind] = filled(state, layout, GroupIdx::from(g), standing, weight, sets);
+        if extent != Extent::Nowhere {
+            placed.load = placing::loads(&rows.rows, &rows.row_of_cell, &expected[g].by_cell, standing.len());
+        }
+        (placed.rows, placed.row_of_cell, placed.blind) = (rows.rows, rows.row_of_cell, blind);
+    }
+}
+
+/// The rows and the blind rows of a group without gaps; `weight` is that of the blind rows now.
+fn filled(
+    state: &State,
+    layout: &Layout,
+    g: GroupIdx,
+    standing: &[Standing],
+    weight: f64,
+    [rows, blind]: [RowSet; 2],
+) -> [RowSet; 2] {
+    let (before, declared) = (&state.plan.groups[g.idx()], &layout.declared.groups[g.idx()]);
+    let (given, is_off) = (given(standing), is_off(standing));
+    let fill = |set, up: &RowSet| {
+        let from = Sources {
+            given: &given,
+            is_off: &is_off,
+            last: Some((&before.rows, &before.row_of_cell)),
+            declared: Some((&up.rows, &up.row_of_cell)),
+        };
+        all_down::fill(&layout.policies, &layout.cells, g, from, set)
+    };
+    if !rows.has_gaps() && !blind.has_gaps() {
+        return [rows, blind];
+    }
+    let spread = RowSet::of(declared.blind_rows.clone(), declared.blind_row_of_cell.clone());
+    let up = placing::blended(declared, &spread, &vec![Standing::Full; standing.len()], weight);
+    [fill(rows, &up), fill(blind, &spread)]
 }
 
 /// After a restart the saved plan holds until half of the POPs that should report have, or, once one has,
@@ -184,6 +242,12 @@ fn assemble(
             false if of.learned.binding().is_empty() => of.breaker.reason().to_string(),
             false => format!("capped: {} ran out {}", of.learned.binding(), of.breaker.reason()).trim_end().to_string(),
         };
+        // Away from Closed the breaker says it all, and takes its reason up again after a restart.
+        let limits = match of.breaker.state() {
+            BreakerState::Closed | BreakerState::Suspect => rooms::limits(state, layout, PopIdx::from(p), now),
+            _ => String::new(),
+        };
+        let reason = [reason, limits].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
         PopPlan {
             breaker: of.breaker.state(),
             reason,
@@ -253,13 +317,15 @@ fn publish(
 
 /// Takes out of the served plan what may no longer be given: a refusal must not keep an Open POP.
 fn strip(state: &mut State, layout: &Layout, standings: &[Vec<Standing>]) {
-    for (g, group) in state.plan.groups.iter_mut().enumerate() {
-        let given = given(&standings[g]);
+    for (g, standing) in standings.iter().enumerate() {
+        let given = given(standing);
         let blind = blind_rows(&layout.policies, &layout.cells, GroupIdx::from(g), &given);
-        let set = placing::blended(group, &blind, &standings[g], 0.0);
+        let set = placing::blended(&state.plan.groups[g], &blind, standing, 0.0);
+        let [set, blind] = filled(state, layout, GroupIdx::from(g), standing, 0.0, [set, blind]);
+        let group = &mut state.plan.groups[g];
         (group.rows, group.row_of_cell) = (set.rows, set.row_of_cell);
         (group.blind_rows, group.blind_row_of_cell) = (blind.rows, blind.row_of_cell);
-        for (member, standing) in group.members.iter_mut().zip(&standings[g]) {
+        for (member, standing) in group.members.iter_mut().zip(standing) {
             member.usable = match standing {
                 Standing::Not(why) => Err(why),
                 _ => Ok(()),

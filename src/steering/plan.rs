@@ -41,7 +41,7 @@ pub enum Mode {
 pub struct PopPlan {
     /// Its breaker.
     pub breaker: BreakerState,
-    /// Why the breaker is where it is, in words; empty while Closed.
+    /// Why the breaker is where it is, or what else takes room from the POP, in words; empty while nothing does.
     pub reason: String,
     /// What it can carry now, requests per second: declared, reported or learned × breaker factor.
     pub capacity: f64,
@@ -134,7 +134,7 @@ pub struct MemberPlan {
 }
 
 /// Shares of one set of cells: `shares[m]` of member `m`, in `[0, 1]`, summing to 1; or all 0 when no
-/// member may be given there, which means the group's `all-down=`.
+/// member may be given there and `all-down=` puts none in their place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// See above.

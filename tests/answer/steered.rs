@@ -2,7 +2,15 @@
 
 use crate::fixture::{Steered, print, query, send, steered, zone};
 use floodway::answer::explain;
-use floodway::policy::AllDown;
+use floodway::clock::Now;
+use floodway::control::{Inputs, State, tick};
+use floodway::exchange::{Snapshot, TallySum};
+use floodway::geo::{Cell, CellMap, Match};
+use floodway::id::{MemberIdx, PopIdx, RuleIdx};
+use floodway::policy::{AllDown, BreakerConfig, Effect, Pop, Role, Route};
+use floodway::steering::Table;
+use floodway::telemetry::{Sample, Utilisation};
+use floodway::units::LatLon;
 use floodway::wire::rtype;
 use floodway::zone::ZoneSet;
 use std::sync::Arc;
@@ -123,8 +131,7 @@ fn nobody_left() {
     };
     check(AllDown::Static, "www.example.com. A", &format!("NOERROR aa | {www}"));
     check(AllDown::Static, "api.example.com. A", &format!("NOERROR aa |  | {NO_ADDRESS}"));
-    check(AllDown::All, "www.example.com. A", &format!("NOERROR aa | {www}"));
-    check(AllDown::Last, "alias.example.com. A", &format!("NOERROR aa | alias~ 300 CNAME www~, {www}"));
+    check(AllDown::Static, "alias.example.com. A", &format!("NOERROR aa | alias~ 300 CNAME www~, {www}"));
     check(AllDown::NoData, "www.example.com. A", &format!("NOERROR aa |  | {NO_ADDRESS}"));
     check(AllDown::ServFail, "www.example.com. A", "SERVFAIL");
     check(AllDown::ServFail, "alias.example.com. A", "SERVFAIL");
@@ -146,6 +153,62 @@ fn nobody_left() {
     short.zones = zones.into();
     let explanation = explain(&"api.example.com.".parse().unwrap(), [10, 0, 0, 1].into(), rtype::A, &short);
     assert!(explanation.to_string().contains("ttl      5 s, as in the zone, which is less than the 33 s of the plan"));
+}
+
+/// The same by the whole way from samples: `ams` fails all requests and all clients are kept to it. `all` and `last`
+/// name it all the same, and neither the member that is up nor the externals, which are outside the fence.
+#[test]
+fn all_down_by_what_is_reported() {
+    let check = |all_down, expected: &str| {
+        let fence = Cell { rules: vec![RuleIdx(0)], ..CellMap::nowhere().cells[0].clone() };
+        let cells = CellMap::from_cells(vec![fence]);
+        let before = steered(Steered { all_down, cells, ..Steered::default() });
+        let mut policies = (*before.policies).clone();
+        let pop = |label: &str| Pop {
+            name: format!("{label}.pop.example.com.").parse().unwrap(),
+            at: LatLon { lat: 52.0, lon: 5.0 },
+            capacity: 1000.0,
+            max: 1000.0,
+            price: 0.0,
+            breaker: BreakerConfig::default(),
+        };
+        policies.pops = vec![pop("ams"), pop("v4")];
+        let group = &mut policies.groups[0];
+        for (member, pop) in [(0, 0), (2, 1)] {
+            (group.members[member].pop, group.members[member].role) = (Some(PopIdx(pop)), Role::Active);
+        }
+        let only = Effect::Only(vec![MemberIdx(0)]);
+        group.routes = vec![Route { when: Match::default(), effect: only, text: "web ROUTE members=ams only".into() }];
+        let failing = Sample {
+            pop: policies.pops[0].name.clone(),
+            group: policies.groups[0].name.clone(),
+            member: None,
+            at: 1000.0,
+            window_secs: 10.0,
+            requests: 1000.0,
+            errors: 1000.0,
+            latency: None,
+            capacity: None,
+            utilisation: Utilisation::default(),
+            shadow: None,
+            cells: Vec::new(),
+        };
+        let (policies, cells) = (Arc::new(policies), before.cells.clone());
+        let tally = TallySum::default();
+        let inputs = Inputs { policies: &policies, cells: &cells, samples: &[failing], tally: &tally };
+        let ticked = tick(&mut State::new(1), &inputs, Now { mono: 1000.0, unix: 1000.0 });
+        assert_eq!(ticked.plan.groups[0].members[0].usable, Err("Open"));
+        let table = Table::compile(&ticked.plan, &policies, &cells.cells, None);
+        let (zones, answers) = (before.zones.clone(), before.answers.clone());
+        let snapshot = Snapshot::first(3, zones, policies, cells, answers, Arc::new(ticked.plan), Arc::new(table));
+        let reply = print(&send(&snapshot, &query("www.example.com. A").wire()).1);
+        assert!(reply.contains(expected), "{all_down:?}: {reply}");
+    };
+    check(AllDown::All, "A 192.0.2.11");
+    check(AllDown::Last, "A 192.0.2.11");
+    check(AllDown::Static, "www~ 300 A 192.0.2.80, www~ 300 A 192.0.2.81");
+    check(AllDown::ServFail, "SERVFAIL");
+    check(AllDown::NoData, "NOERROR aa |  | ~ ");
 }
 
 /// `answers=` bounds the addresses; which ones turns from client to client and is the same for A and AAAA.

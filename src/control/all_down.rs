@@ -1,0 +1,111 @@
+//! Where nobody may be given: what `all-down=` puts in the place of an empty row.
+//!
+//! More often it is telemetry that is wrong about all members of a group than all of them are down, and a wrong
+//! answer costs no more than none. So `all` answers as if every member were up, and `last` goes on with what was
+//! given before; with `static`, `servfail` and `nodata` the row stays empty and `answer` does the rest. Fences
+//! hold throughout: clients kept to members that are down are not sent to others. This is the one place where a
+//! member that is Open gets answers without having been taken back ([`limits`](crate::control::limits)).
+
+use crate::control::candidates::{candidates, is_retired, route_idx};
+use crate::control::declared::{by_capacity, up_row};
+use crate::control::rows::{RowSet, proportional};
+use crate::geo::CellMap;
+use crate::id::{GroupIdx, MemberIdx};
+use crate::policy::{AllDown, Effect, Group, Policies, Route};
+use crate::steering::Row;
+
+/// How much of a group has nobody who may be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing of it.
+    #[default]
+    Nowhere,
+    /// Some cells: those in fences around members that are down.
+    Fenced,
+    /// Every cell.
+    Everywhere,
+}
+
+/// Whether rows of a group may name members that are down, where no other may be given.
+pub fn stands_in(group: &Group) -> bool {
+    matches!(group.all_down, AllDown::All | AllDown::Last)
+}
+
+/// How much of a group has nobody, when `given[m]` says whether member `m` may be given; `route_of_cell` as in
+/// [`Geography::route`](crate::control::allocate::Geography::route).
+pub fn extent(group: &Group, given: &[bool], route_of_cell: &[Option<u16>]) -> Extent {
+    let none = |route: Option<&Route>| candidates(group, route, given).is_empty();
+    let (open, under): (bool, Vec<bool>) = (none(None), group.routes.iter().map(|r| none(Some(r))).collect());
+    if !open && !under.contains(&true) {
+        return Extent::Nowhere;
+    }
+    let is_down = |route: &Option<u16>| route.map_or(open, |r| under[usize::from(r)]);
+    match route_of_cell.iter().filter(|r| is_down(r)).count() {
+        0 => Extent::Nowhere,
+        n if n == route_of_cell.len() => Extent::Everywhere,
+        _ => Extent::Fenced,
+    }
+}
+
+/// The members that may stand in under a route: those inside its fence that are not retired. `is_off[m]`: member `m`
+/// is a shadow that nobody has started.
+fn inside(group: &Group, route: Option<&Route>, is_off: &[bool]) -> Vec<bool> {
+    let fence = match route.map(|r| &r.effect) {
+        Some(Effect::Only(set)) => Some(set),
+        _ => None,
+    };
+    let stays = |m: MemberIdx| fence.is_none_or(|set| set.contains(&m)) && !is_off[m.idx()] && !is_retired(group, m);
+    (0..group.members.len()).map(|m| stays(m.into())).collect()
+}
+
+/// Rows, and which of them each cell has.
+pub type Rows<'a> = (&'a [Row], &'a [u32]);
+
+/// What empty rows are filled from; all for the same policies and cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// Whether each member may be given at all.
+    pub given: &'a [bool],
+    /// Whether each member is a shadow that nobody has started: it does not stand in while another can.
+    pub is_off: &'a [bool],
+    /// What was served before.
+    pub last: Option<Rows<'a>>,
+    /// What is declared, every member up.
+    pub declared: Option<Rows<'a>>,
+}
+
+/// Fills the empty rows of a group.
+pub fn fill(policies: &Policies, cells: &CellMap, g: GroupIdx, from: Sources, set: RowSet) -> RowSet {
+    let is_empty = |row: &Row| row.shares.iter().all(|s| *s == 0.0);
+    if !set.has_gaps() {
+        return set;
+    }
+    let spec = &policies.groups[g.idx()];
+    let mut filled = RowSet::with_cells(cells.cells.len());
+    for (r, (cell, at)) in cells.cells.iter().zip(&set.row_of_cell).enumerate() {
+        let row = &set.rows[*at as usize];
+        if !is_empty(row) {
+            filled.push(row.clone());
+            continue;
+        }
+        let route = route_idx(policies, g, cell).map(|i| &spec.routes[i]);
+        let some = candidates(spec, route, from.given);
+        let kept = || {
+            let (rows, row_of_cell) = from.last.filter(|_| spec.all_down == AllDown::Last)?;
+            let shares = &rows[row_of_cell[r] as usize].shares;
+            let inside = inside(spec, route, from.is_off);
+            let stays = |(s, inside): (&f32, bool)| if inside { f64::from(*s) } else { 0.0 };
+            Some(proportional(&shares.iter().zip(inside).map(stays).collect::<Vec<_>>())).filter(|row| !is_empty(row))
+        };
+        let declared = || {
+            let row = from.declared.map(|(rows, row_of_cell)| rows[row_of_cell[r] as usize].clone());
+            row.filter(|row| !is_empty(row)).unwrap_or_else(|| up_row(policies, g, cell, route))
+        };
+        filled.push(match () {
+            () if !some.is_empty() => by_capacity(policies, g, &some),
+            () if stands_in(spec) => kept().unwrap_or_else(declared),
+            () => row.clone(),
+        });
+    }
+    filled
+}
