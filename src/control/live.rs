@@ -300,8 +300,10 @@ fn answers_alike(a: &Plan, b: &Plan) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::carry;
     use crate::control::fixture::{self, at, sample};
     use crate::id::{CellIdx, GroupIdx};
+    use crate::policy::Effect;
 
     fn wiring(dir: Option<&Path>, plan: Option<&Saved>) -> Wiring {
         let (policies, cells) = (Arc::new(fixture::policies()), Arc::new(fixture::cells()));
@@ -372,6 +374,34 @@ mod tests {
         looping.beat(at(2.0));
         let after = wired.exchange.load_full();
         assert!(Arc::ptr_eq(&before.table, &after.table) && after.generation > before.generation);
+    }
+
+    /// Members swap places in the policies: clients stay where they were, through the reload and the beat after it.
+    #[test]
+    fn clients_stay_where_they_were_over_a_reload() {
+        let wired = wiring(None, None);
+        let mut looping = looping(&wired, None, tick);
+        looping.beat(at(1.0));
+        let before = wired.exchange.load_full();
+        let mut swapped = (*before.policies).clone();
+        swapped.groups[0].members.swap(0, 1);
+        let Effect::Only(set) = &mut swapped.groups[0].routes[0].effect else { panic!("the fixture has a fence") };
+        set.reverse();
+        let (policies, cells) = (Arc::new(swapped), Arc::new(fixture::cells()));
+        let plan = carry(&before.plan, (&before.policies, &before.cells), (&policies, &cells));
+        let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, Some(&before.table)));
+        wired.exchange.publish(before.reloaded(Arc::default(), policies, cells, Arc::default(), Arc::new(plan), table));
+        looping.beat(at(2.0));
+        let after = wired.exchange.load_full();
+        for cell in 0..5 {
+            for i in 0..1000u64 {
+                let name = |at: &Snapshot| {
+                    let picked = at.table.pick(GroupIdx(0), CellIdx(cell), i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                    at.policies.groups[0].members[picked.unwrap().member.idx()].name.clone()
+                };
+                assert_eq!(name(&before), name(&after), "cell {cell}, client {i}");
+            }
+        }
     }
 
     #[test]
