@@ -206,7 +206,7 @@ fn all_down_by_what_is_reported() {
     };
     check(AllDown::All, "A 192.0.2.11");
     check(AllDown::Last, "A 192.0.2.11");
-    check(AllDown::Static, "www~ 300 A 192.0.2.80, www~ 300 A 192.0.2.81");
+    check(AllDown::Static, "www~ 20 A 192.0.2.80, www~ 20 A 192.0.2.81");
     check(AllDown::ServFail, "SERVFAIL");
     check(AllDown::NoData, "NOERROR aa |  | ~ ");
 }
