@@ -11,7 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use floodway::control::allocate::{Allocation, Geography, GroupProblem, Options, Problem, Room, Warm, allocate};
 use floodway::geo::{Cell, CellMap};
 use floodway::id::PopIdx;
-use floodway::policy::{AllDown, BreakerConfig, ForecastUse, Group, Member, Pick, Policies, Pop, Role, SteerBy};
+use floodway::policy::{BreakerConfig, Group, Member, Policies, Pop, Role};
 use floodway::steering::{Demand, GroupPlan, Mode, Plan, Table};
 use floodway::units::LatLon;
 use std::hint::black_box;
@@ -59,18 +59,8 @@ impl World {
             price: 0.0,
         };
         let group = |g: usize| Group {
-            name: format!("g{g}.example.com").parse().expect("a name"),
-            steer: SteerBy::Priced,
-            pick: Pick::Sticky,
-            answers: 1,
-            ttl_min: 20,
-            ttl_max: 60,
-            reserve: 0.15,
-            all_down: AllDown::All,
-            forecast: ForecastUse::Steer,
-            unit: "requests".into(),
             members: (0..n_pops).map(|p| member(g, p)).collect(),
-            routes: Vec::new(),
+            ..Group::new(format!("g{g}.example.com").parse().expect("a name"))
         };
         let policies = Policies {
             pops: (0..n_pops).map(pop).collect(),

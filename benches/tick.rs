@@ -7,7 +7,7 @@ use floodway::control::{Inputs, State, tick};
 use floodway::exchange::TallySum;
 use floodway::geo::{Cell, CellMap};
 use floodway::id::PopIdx;
-use floodway::policy::{AllDown, BreakerConfig, ForecastUse, Group, Member, Pick, Policies, Pop, Role, SteerBy};
+use floodway::policy::{BreakerConfig, Group, Member, Policies, Pop, Role};
 use floodway::telemetry::{Sample, Utilisation};
 use floodway::units::LatLon;
 use floodway::wire::Name;
@@ -47,20 +47,7 @@ fn policies() -> Policies {
             weight: None,
             price: 0.0,
         };
-        Group {
-            name: name(format!("g{g}.example.com.")),
-            steer: SteerBy::Priced,
-            pick: Pick::Sticky,
-            answers: 1,
-            ttl_min: 20,
-            ttl_max: 60,
-            reserve: 0.15,
-            all_down: AllDown::All,
-            forecast: ForecastUse::Steer,
-            unit: "requests".into(),
-            members: (0..N_MEMBERS).map(member).collect(),
-            routes: Vec::new(),
-        }
+        Group { members: (0..N_MEMBERS).map(member).collect(), ..Group::new(name(format!("g{g}.example.com."))) }
     };
     Policies { pops: (0..N_POPS).map(pop).collect(), groups: (0..N_GROUPS).map(group).collect(), steers: Vec::new() }
 }

@@ -3,9 +3,7 @@
 use crate::clock::Now;
 use crate::geo::{Cell, CellMap, Match};
 use crate::id::{MemberIdx, PopIdx, RuleIdx};
-use crate::policy::{
-    AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Role, Route, SteerBy,
-};
+use crate::policy::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
 use crate::telemetry::{Sample, Utilisation};
 use crate::units::LatLon;
 use crate::wire::Name;
@@ -37,20 +35,7 @@ pub fn member(label: &str, pop: Option<u16>, role: Role) -> Member {
 }
 
 pub fn group(members: Vec<Member>, routes: Vec<Route>) -> Group {
-    Group {
-        name: name("web.example.com."),
-        steer: SteerBy::Priced,
-        pick: Pick::Sticky,
-        answers: 1,
-        ttl_min: 20,
-        ttl_max: 60,
-        reserve: 0.15,
-        all_down: AllDown::All,
-        forecast: ForecastUse::Steer,
-        unit: "requests".into(),
-        members,
-        routes,
-    }
+    Group { members, routes, ..Group::new(name("web.example.com.")) }
 }
 
 /// `ams` 4k, `fra` 6k, `iad` 8k, `sin` 3k requests per second; members `ams fra iad sin`, the shadow

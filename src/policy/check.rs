@@ -13,7 +13,7 @@ use crate::policy::member;
 use crate::policy::route;
 use crate::policy::said::{SaidName, Spot};
 use crate::policy::spec::{GroupSpec, PopSpec, Specs, SteerSpec};
-use crate::policy::value::{AllDown, BreakerConfig, ForecastUse, Group, Pick, Policies, Pop, Role, Steer, SteerBy};
+use crate::policy::value::{AllDown, BreakerConfig, Group, Policies, Pop, Role, Steer, SteerBy};
 use crate::units::LatLon;
 use crate::wire::{Name, rtype};
 use std::collections::HashMap;
@@ -160,21 +160,22 @@ fn group(spec: GroupSpec, book: &mut Book, report: &mut Report) {
     if !defines(&name, "GROUP", report) || full("groups", book.policies.groups.len(), MAX_GROUPS, &name.spot, report) {
         return;
     }
-    let (ttl_min, ttl_max) = ttl.or((20, 60));
+    let defaults = Group::new(name.name.clone());
+    let (ttl_min, ttl_max) = ttl.or((defaults.ttl_min, defaults.ttl_max));
     book.groups.insert(name.name.clone(), GroupIdx::from(book.policies.groups.len()));
     book.policies.groups.push(Group {
-        name: name.name.clone(),
-        steer: steer.or(SteerBy::Priced),
-        pick: pick.or(Pick::Sticky),
-        answers: answers.or(1),
+        steer: steer.or(defaults.steer),
+        pick: pick.or(defaults.pick),
+        answers: answers.or(defaults.answers),
         ttl_min,
         ttl_max,
-        reserve: reserve.or(0.15),
-        all_down: all_down.or(AllDown::All),
-        forecast: forecast.or(ForecastUse::Steer),
-        unit: unit.or("requests".to_string()),
-        members: Vec::new(),
-        routes: Vec::new(),
+        reserve: reserve.or(defaults.reserve),
+        all_down: all_down.or(defaults.all_down),
+        forecast: forecast.or(defaults.forecast),
+        unit: unit.or(defaults.unit),
+        name: defaults.name,
+        members: defaults.members,
+        routes: defaults.routes,
     });
     book.group_places.push(GroupPlace { name, by_name: HashMap::new(), members: Vec::new(), steered: Vec::new() });
 }

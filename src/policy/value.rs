@@ -85,6 +85,26 @@ pub struct Group {
     pub routes: Vec<Route>,
 }
 
+impl Group {
+    /// A group with every default of the policy language, and nobody in it.
+    pub fn new(name: Name) -> Group {
+        Group {
+            name,
+            steer: SteerBy::Priced,
+            pick: Pick::Sticky,
+            answers: 1,
+            ttl_min: 20,
+            ttl_max: 60,
+            reserve: 0.15,
+            all_down: AllDown::All,
+            forecast: ForecastUse::Steer,
+            unit: "requests".into(),
+            members: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
 /// `steer=`: how shares are decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SteerBy {

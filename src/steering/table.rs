@@ -232,7 +232,7 @@ fn counts(row: &Row, bits: u32, had: &[(u16, u32)]) -> Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{AllDown, ForecastUse, Member, Role, SteerBy};
+    use crate::policy::{ForecastUse, Member, Role, SteerBy};
     use crate::steering::hash::mix;
     use crate::steering::plan::{Demand, Mode};
     use proptest::prelude::*;
@@ -249,18 +249,11 @@ mod tests {
             price: 0.0,
         };
         let group = Group {
-            name: "web.example.com".parse().unwrap(),
             steer: SteerBy::Static,
             pick,
-            answers: 1,
-            ttl_min: 20,
-            ttl_max: 60,
-            reserve: 0.15,
-            all_down: AllDown::All,
             forecast: ForecastUse::Off,
-            unit: "requests".into(),
             members: members.iter().map(member).collect(),
-            routes: Vec::new(),
+            ..Group::new("web.example.com".parse().unwrap())
         };
         Policies { pops: Vec::new(), groups: vec![group], steers: Vec::new() }
     }

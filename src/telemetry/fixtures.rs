@@ -3,9 +3,7 @@
 use crate::exchange::{Exchange, MemberAnswer, Snapshot};
 use crate::geo::{CellMap, Match};
 use crate::id::PopIdx;
-use crate::policy::{
-    AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Role, Route, SteerBy,
-};
+use crate::policy::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
 use crate::steering::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState, Table};
 use crate::telemetry::check::RawSample;
 use crate::units::LatLon;
@@ -37,18 +35,9 @@ pub fn policies() -> Arc<Policies> {
     };
     let shadow = Role::Shadow { warmup_secs: 300.0 };
     let group = |n: &str, members| Group {
-        name: name(n),
-        steer: SteerBy::Priced,
-        pick: Pick::Sticky,
-        answers: 1,
-        ttl_min: 20,
-        ttl_max: 60,
-        reserve: 0.15,
-        all_down: AllDown::All,
-        forecast: ForecastUse::Steer,
-        unit: "requests".into(),
         members,
         routes: vec![Route { when: Match::default(), effect: Effect::Prefer(vec![]), text: String::new() }],
+        ..Group::new(name(n))
     };
     Arc::new(Policies {
         pops: vec![
