@@ -1,7 +1,7 @@
 //! The sockets around `answer`.
 //!
 //! ```text
-//!   server              binds, starts, stops
+//!   server, bind        takes the ports, starts, stops
 //!   datagrams           udp → mmsg              a thread and a socket per core, in batches
 //!   streams             tcp → gate, stream      one small tokio loop per stream thread, pipelined
 //!   both                handler, answering      answer one query, enter it into the books
@@ -10,6 +10,7 @@
 //! All `unsafe` is in `mmsg` and `sys`. Linux only: batches of datagrams are its system calls.
 
 pub mod answering;
+pub mod bind;
 pub mod gate;
 pub mod handler;
 pub mod mmsg;

@@ -5,15 +5,14 @@
 //! them, answering what has arrived.
 
 use crate::exchange::Books;
+use crate::transport::bind::{Endpoint, Given, Wanted};
 use crate::transport::gate::Gate;
 use crate::transport::handler::Handler;
 use crate::transport::stream::{Desk, Pace};
 use crate::transport::{sys, tcp, udp};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -21,12 +20,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-
-/// Connections that the kernel keeps ready for accept(2).
-const BACKLOG: i32 = 1024;
-
-/// How often a free port is asked for that both UDP and TCP can have.
-const PORT_TRIES: usize = 32;
 
 /// Files that are open besides connections: sockets, logs, databases, gRPC.
 const OTHER_FILES: u64 = 512;
@@ -76,13 +69,6 @@ impl Default for Config {
     }
 }
 
-impl Config {
-    /// Threads that answer queries, and so the number that tallies and books need room for.
-    pub fn n_threads(&self) -> usize {
-        self.dns.len() * self.threads.max(1) + self.stream_threads.max(1)
-    }
-}
-
 //----------- Bound ----------------------------------------------------------
 
 /// Sockets that are bound and not yet served.
@@ -90,16 +76,6 @@ impl Config {
 pub struct Bound {
     config: Config,
     endpoints: Vec<Endpoint>,
-}
-
-/// The sockets of one address.
-#[derive(Debug)]
-struct Endpoint {
-    addr: SocketAddr,
-    /// One per datagram thread.
-    datagrams: Vec<UdpSocket>,
-    /// One per stream thread.
-    listeners: Vec<TcpListener>,
 }
 
 impl Bound {
@@ -111,8 +87,25 @@ impl Bound {
     /// # Errors
     /// [`Error::Bind`] for the first address that cannot be had.
     pub fn new(config: Config) -> Result<Bound, Error> {
-        let endpoints = config.dns.iter().map(|addr| bind(*addr, &config)).collect::<Result<_, Error>>()?;
+        Bound::with(config, &mut Given::default())
+    }
+
+    /// The same, except that sockets which are open already are used for their addresses. What no address wanted
+    /// stays in `given`.
+    ///
+    /// # Errors
+    /// As [`Bound::new`].
+    pub fn with(config: Config, given: &mut Given) -> Result<Bound, Error> {
+        let wanted =
+            Wanted { datagrams: config.threads.max(1), listeners: config.stream_threads.max(1), buffer: config.buffer };
+        let endpoints = config.dns.iter().map(|addr| Endpoint::bind(*addr, wanted, given));
+        let endpoints = endpoints.collect::<Result<_, Error>>()?;
         Ok(Bound { config, endpoints })
+    }
+
+    /// Every address with its sockets, in the order of the configuration.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
     /// The addresses in the order of the configuration, with the ports that were given.
@@ -120,9 +113,9 @@ impl Bound {
         self.endpoints.iter().map(|e| e.addr).collect()
     }
 
-    /// See [`Config::n_threads`].
+    /// Threads that answer queries, and so the number that tallies and books need room for.
     pub fn n_threads(&self) -> usize {
-        self.config.n_threads()
+        self.endpoints.iter().map(|e| e.datagrams.len()).sum::<usize>() + self.config.stream_threads.max(1)
     }
 
     /// Starts serving. `make(thread)` gives the handler of each thread, numbered from 0 below
@@ -171,8 +164,9 @@ impl Bound {
                 })?;
                 thread += 1;
             }
-            for (of_thread, listener) in listeners.iter_mut().zip(endpoint.listeners) {
-                of_thread.push(listener);
+            for (nth, listener) in endpoint.listeners.into_iter().enumerate() {
+                let thread = nth % listeners.len();
+                listeners[thread].push(listener);
             }
         }
         for of_thread in listeners {
@@ -182,93 +176,6 @@ impl Bound {
         }
         Ok(server)
     }
-}
-
-/// Binds one address for all threads.
-fn bind(addr: SocketAddr, config: &Config) -> Result<Endpoint, Error> {
-    let mut tries = if addr.port() == 0 { PORT_TRIES } else { 1 };
-    loop {
-        tries -= 1;
-        match try_bind(addr, config) {
-            Err(Error::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse && tries > 0 => {}
-            done => return done,
-        }
-    }
-}
-
-/// Binds the first socket of each kind alone, so that a port in use is noticed and no other server can be
-/// joined by accident; then opens the port to the sockets of the other threads.
-fn try_bind(addr: SocketAddr, config: &Config) -> Result<Endpoint, Error> {
-    let datagrams = bind_all(addr, Type::DGRAM, config.threads.max(1), config.buffer)
-        .map_err(|source| Error::Bind { addr, protocol: "UDP", source })?;
-    let bound = datagrams[0].local_addr().ok().and_then(|a| a.as_socket()).unwrap_or(addr);
-    let listeners = bind_all(bound, Type::STREAM, config.stream_threads.max(1), 0).map_err(|source| Error::Bind {
-        addr: bound,
-        protocol: "TCP",
-        source,
-    })?;
-    Ok(Endpoint {
-        addr: bound,
-        datagrams: datagrams.into_iter().map(UdpSocket::from).collect(),
-        listeners: listeners.into_iter().map(TcpListener::from).collect(),
-    })
-}
-
-fn bind_all(mut addr: SocketAddr, kind: Type, n: usize, buffer: usize) -> io::Result<Vec<Socket>> {
-    let mut sockets = Vec::with_capacity(n);
-    for _ in 0..n {
-        let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
-        let socket = Socket::new(Domain::for_address(addr), kind, Some(protocol))?;
-        if addr.is_ipv6() {
-            socket.set_only_v6(true)?; // or [::] would take 0.0.0.0's port too
-        }
-        if kind == Type::STREAM {
-            socket.set_reuse_address(true)?; // connections of an earlier run may still be in TIME-WAIT
-        } else {
-            set_datagram_options(&socket, addr, buffer)?;
-        }
-        if !sockets.is_empty() {
-            socket.set_reuse_port(true)?;
-        }
-        socket.bind(&addr.into())?;
-        socket.set_reuse_port(true)?;
-        if addr.port() == 0
-            && let Some(bound) = socket.local_addr()?.as_socket()
-        {
-            addr = bound;
-        }
-        if kind == Type::STREAM {
-            socket.set_nonblocking(true)?;
-            socket.listen(BACKLOG)?;
-        }
-        sockets.push(socket);
-    }
-    Ok(sockets)
-}
-
-fn set_datagram_options(socket: &Socket, addr: SocketAddr, buffer: usize) -> io::Result<()> {
-    let fd = socket.as_fd();
-    let size = i32::try_from(buffer).unwrap_or(i32::MAX);
-    for (beyond_limit, option) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
-        // Without the privilege the kernel gives what its limit allows, which is better than nothing.
-        if sys::set_option(fd, libc::SOL_SOCKET, beyond_limit, size).is_err() {
-            let _ = sys::set_option(fd, libc::SOL_SOCKET, option, size);
-        }
-    }
-    // Fragment by the interface's MTU alone: a forged ICMP message shall not make us send fragments, which can
-    // be spoofed (RFC 9715 section 3.1). The size that EDNS allows keeps replies below it.
-    let (level, discover, omit) = match addr.is_ipv4() {
-        true => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
-        false => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
-    };
-    let _ = sys::set_option(fd, level, discover, omit);
-    if addr.ip().is_unspecified() {
-        match addr.is_ipv4() {
-            true => sys::set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?,
-            false => sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?,
-        }
-    }
-    Ok(())
 }
 
 //----------- Server ---------------------------------------------------------
