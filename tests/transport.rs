@@ -5,14 +5,14 @@
 
 use floodway::exchange::books::TransportSum;
 use floodway::exchange::{Books, Connection, Silence, Transport};
-use floodway::transport::handler::{Handler, Said};
+use floodway::transport::handler::{Handler, Peer, Said};
 use floodway::transport::stream::Pace;
 use floodway::transport::{Bound, Config, Server};
 use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ impl Handler for StandIn {
 
     fn begin(&self) {}
 
-    fn answer(&mut self, (): &(), query: &[u8], client: IpAddr, transport: Transport, out: &mut [u8]) -> Said {
+    fn answer(&mut self, (): &(), query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
+        let (client, transport) = (peer.addr.ip(), peer.transport);
         let Ok(query) = Message::from_vec(query) else { return Said::Silence(Silence::Short) };
         let question = query.queries[0].clone();
         let first = String::from_utf8(question.name().iter().next().unwrap_or_default().to_vec()).unwrap();

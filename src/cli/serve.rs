@@ -1,41 +1,36 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
-use crate::admin::loads::Reloaded;
+mod log;
+pub mod ready;
+pub mod reload;
+mod signals;
+mod watch;
+
 use crate::admin::{self, Loads, Source};
 use crate::answer::Limits;
 use crate::cli::check;
-use crate::cli::config::{Config, LogFormat};
+use crate::cli::config::Config;
 use crate::cli::load::{self, Loaded};
 use crate::clock::Clock;
-use crate::control::{self, Live, Saved, Wiring, live};
+use crate::control::{Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
-use crate::masterfile::{Report, Severity};
 use crate::steering::Table;
 use crate::telemetry::{self, Board, Inbox, listen};
 use crate::transport::{self, Answering};
-use notify::Watcher;
-use serde::Serialize;
+use ready::{Ready, hints};
+use reload::{Reloader, say};
 use std::io::Write;
-use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{self, mpsc};
+use tokio::sync;
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
 /// Samples that wait for the next tick before more are refused. Our choice: some seconds of a thousand POPs.
 const INBOX_ROOM: usize = 100_000;
-/// Quiet time in the zones folder before a change reloads: editors write in several steps.
-const SETTLE: Duration = Duration::from_millis(300);
-/// Time in which every thread has ended the batch of queries it was in.
-const A_BATCH: Duration = Duration::from_millis(50);
-/// How often it is looked whether the folder under the name is still the one that is watched.
-const FOLDER_BEAT: Duration = Duration::from_secs(2);
 /// Longest time that the listeners of gRPC and HTTP get to end their calls.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -62,7 +57,7 @@ pub fn run(args: Args, file: Option<&Path>) -> ExitCode {
 }
 
 fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String> {
-    log_to_stderr(&config)?;
+    log::log_to_stderr(&config)?;
     let runtime = runtime()?;
     let mut server = Server::start(&runtime, config)?;
     let ready = serde_json::to_string(&server.ready).map_err(|e| e.to_string())?;
@@ -70,7 +65,7 @@ fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String>
     if args.hints || std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         eprint!("{}", hints(&server.ready, file));
     }
-    runtime.block_on(until_told(&server.reloader))?;
+    runtime.block_on(signals::until_told(&server.reloader))?;
     server.stop();
     Ok(())
 }
@@ -82,36 +77,6 @@ fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String>
 pub fn runtime() -> Result<Runtime, String> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(2).thread_name("edge").enable_all().build().map_err(|e| format!("no runtime: {e}"))
-}
-
-//----------- Ready ----------------------------------------------------------
-
-/// The line that says the server answers.
-#[derive(Clone, Debug, Serialize)]
-pub struct Ready {
-    ready: bool,
-    /// DNS over UDP and TCP.
-    pub dns: Vec<SocketAddr>,
-    /// Telemetry and steering.
-    pub grpc: SocketAddr,
-    /// Metrics and state.
-    pub admin: SocketAddr,
-    zones: usize,
-    generation: u64,
-}
-
-fn hints(ready: &Ready, file: Option<&Path>) -> String {
-    let port = ready.dns.first().map_or(53, SocketAddr::port);
-    let config = file.map(|f| format!(" --config {}", f.display())).unwrap_or_default();
-    format!(
-        "\nAnswering. In another terminal:\n\
-         \x20 dig @127.0.0.1 -p {port} www.example.com +subnet=203.0.113.0/27     # a client in Tokyo\n\
-         \x20 dig @127.0.0.1 -p {port} www.example.com +subnet=198.51.100.0/27    # a client in Frankfurt\n\
-         \x20 floodway explain www.example.com 203.0.113.0/27 --server {grpc}\n\
-         \x20 floodway pops --server {grpc}\n\
-         \x20 floodway check{config}\n\n",
-        grpc = ready.grpc,
-    )
 }
 
 //----------- Server ---------------------------------------------------------
@@ -208,7 +173,7 @@ impl Server {
             runtime.spawn(logged("gRPC", grpc.serve(routes, stopping.clone()))),
             runtime.spawn(logged("admin HTTP", http.serve(served, stopping))),
         ];
-        let watching = if reloader.config.zones.watch { watch_folder(runtime, &reloader) } else { None };
+        let watching = if reloader.config.zones.watch { watch::watch_folder(runtime, &reloader) } else { None };
         Ok(Server {
             ready,
             reloader,
@@ -264,145 +229,4 @@ fn first_snapshot(loaded: Loaded, n_threads: usize, saved: Option<&Saved>) -> Sn
     let plan = Arc::new(live::first_plan(saved, &policies, &cells));
     let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, None));
     Snapshot::first(n_threads, zones, policies, cells, answers, plan, table)
-}
-
-//----------- Reload ---------------------------------------------------------
-
-/// Loads everything anew and swaps it in at once, or keeps what there is.
-pub struct Reloader {
-    config: Config,
-    exchange: Arc<Exchange>,
-    loads: Arc<Loads>,
-    clock: Clock,
-    one_at_a_time: Mutex<()>,
-}
-
-impl Reloader {
-    /// Reloads; `why` is for the log. Shares go on as they were for everything that keeps its name.
-    pub fn reload(&self, why: &str) -> Reloaded {
-        let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = self.clock.now();
-        let (loaded, report) = load::load(&self.config);
-        let taken = loaded.is_some();
-        // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
-        // holds it for one batch, so that it is this one after a moment.
-        let before = loaded.map(|loaded| self.exchange.publish(self.next(loaded)));
-        std::thread::sleep(A_BATCH);
-        drop(before);
-        transport::sys::trim_heap();
-        let now = self.clock.now();
-        self.loads.note(taken, now.since(begun), now.unix);
-        say(&report);
-        let (errors, warnings) = report.counts();
-        let generation = self.exchange.load().generation;
-        match taken {
-            true => tracing::info!(generation, warnings, "reloaded ({why})"),
-            false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
-        }
-        Reloaded::new(taken, generation, now.since(begun), report)
-    }
-
-    fn next(&self, loaded: Loaded) -> Snapshot {
-        let before = self.exchange.load_full();
-        let Loaded { zones, policies, cells, answers, .. } = loaded;
-        let plan = control::carry(&before.plan, (&before.policies, &before.cells), (&policies, &cells));
-        let table = Table::compile(&plan, &policies, &cells.cells, Some(&before.table));
-        before.reloaded(zones, policies, cells, answers, Arc::new(plan), Arc::new(table))
-    }
-}
-
-/// Writes every problem of a load to the log.
-fn say(report: &Report) {
-    for diagnostic in &report.diagnostics {
-        match diagnostic.severity {
-            Severity::Error => tracing::error!("{diagnostic}"),
-            Severity::Warning => tracing::warn!("{diagnostic}"),
-        }
-    }
-}
-
-/// Reloads a while after the last change of a zone or policy in the folder, or after the folder was replaced.
-fn watch_folder(runtime: &Runtime, reloader: &Arc<Reloader>) -> Option<JoinHandle<()>> {
-    let dir = reloader.config.zones.dir.clone();
-    let (changed, mut changes) = mpsc::unbounded_channel();
-    let mut watching = match watch(&dir, changed.clone()) {
-        Ok(watcher) => (watcher, identity(&dir)),
-        Err(e) => {
-            tracing::warn!("{}: cannot be watched ({e}); SIGHUP reloads", dir.display());
-            return None;
-        }
-    };
-    let reloader = reloader.clone();
-    Some(runtime.spawn(async move {
-        loop {
-            match tokio::time::timeout(FOLDER_BEAT, changes.recv()).await {
-                Ok(_) => while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {},
-                // The kernel watches the folder itself, not its name: another folder under the name needs a new watch.
-                Err(_) if identity(&dir) == watching.1 || identity(&dir).is_none() => continue,
-                Err(_) => {}
-            }
-            if identity(&dir) != watching.1
-                && let Ok(watcher) = watch(&dir, changed.clone())
-            {
-                watching = (watcher, identity(&dir));
-            }
-            let reloader = reloader.clone();
-            let _ = tokio::task::spawn_blocking(move || reloader.reload("a file changed")).await;
-        }
-    }))
-}
-
-/// Which folder stands under a name: device and inode.
-fn identity(dir: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(dir).ok().map(|m| (m.dev(), m.ino()))
-}
-
-fn watch(dir: &Path, changed: mpsc::UnboundedSender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let matters = |path: &PathBuf| path.extension().is_some_and(|e| e == "zone" || e == "policy");
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let reads_only = |e: &notify::Event| matches!(e.kind, notify::EventKind::Access(_));
-        if event.is_ok_and(|e| !reads_only(&e) && e.paths.iter().any(matters)) {
-            let _ = changed.send(()); // the receiver is gone only when the server stops
-        }
-    })?;
-    watcher.watch(dir, notify::RecursiveMode::NonRecursive)?;
-    Ok(watcher)
-}
-
-//----------- Signals and log ------------------------------------------------
-
-/// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
-async fn until_told(reloader: &Arc<Reloader>) -> Result<(), String> {
-    let on = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
-    let (mut hup, mut term, mut int) =
-        (on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
-    loop {
-        tokio::select! {
-            _ = hup.recv() => {
-                let reloader = reloader.clone();
-                let _ = tokio::task::spawn_blocking(move || reloader.reload("SIGHUP")).await;
-            }
-            _ = term.recv() => break,
-            _ = int.recv() => break,
-        }
-    }
-    tracing::info!("draining");
-    Ok(())
-}
-
-fn log_to_stderr(config: &Config) -> Result<(), String> {
-    let (filter, from) = match std::env::var("FLOODWAY_LOG") {
-        Ok(filter) => (filter, "FLOODWAY_LOG"),
-        Err(_) => (config.log.filter.clone(), "[log] filter"),
-    };
-    let filter = tracing_subscriber::EnvFilter::try_new(&filter)
-        .map_err(|e| format!("{from} {filter:?}: {e}; `info` or `floodway=debug` would do"))?;
-    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // A second call in one process changes nothing: the first log stays.
-    let _ = match config.log.format {
-        LogFormat::Text => log.with_ansi(colour).try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    Ok(())
 }

@@ -1,9 +1,8 @@
 //! The handler of the real server: [`answer`] from the current snapshot.
 
 use crate::answer::{Client, Limits, Scratch, answer};
-use crate::exchange::{Exchange, Snapshot, Transport};
-use crate::transport::handler::{Handler, Said};
-use std::net::IpAddr;
+use crate::exchange::{Exchange, Snapshot};
+use crate::transport::handler::{Handler, Peer, Said};
 use std::sync::Arc;
 
 /// Answers from whatever snapshot is current when a batch begins.
@@ -30,15 +29,8 @@ impl Handler for Answering {
     }
 
     #[inline]
-    fn answer(
-        &mut self,
-        snapshot: &Self::State,
-        query: &[u8],
-        addr: IpAddr,
-        transport: Transport,
-        out: &mut [u8],
-    ) -> Said {
-        let client = Client { addr, transport };
+    fn answer(&mut self, snapshot: &Self::State, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
+        let client = Client { addr: peer.addr.ip(), transport: peer.transport };
         let outcome = answer(query, client, snapshot, &self.limits, &mut self.scratch, out);
         match outcome.silence {
             Some(why) => Said::Silence(why),
@@ -50,12 +42,16 @@ impl Handler for Answering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Books, Silence};
+    use crate::exchange::{Books, Silence, Transport};
     use crate::geo::CellMap;
     use crate::transport::handler::settle;
     use crate::wire::{Name, rtype};
     use crate::zone::ZoneSet;
     use crate::zone::store::Builder;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    const PEER: Peer =
+        Peer { addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99)), 53), transport: Transport::Udp };
 
     fn zones(address: u8) -> Arc<ZoneSet> {
         let apex: Name = "example.com".parse().unwrap();
@@ -75,8 +71,7 @@ mod tests {
         let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\x03com\0\0\x01\0\x01";
         let mut out = [0; 4096];
         let mut last_octet = |handler: &mut Answering, state: &arc_swap::Guard<Arc<Snapshot>>| {
-            let client = [192, 0, 2, 99].into();
-            let len = settle(handler, state, query, client, Transport::Udp, &mut out, books.page(0));
+            let len = settle(handler, state, query, PEER, &mut out, books.page(0));
             out[len - 1]
         };
         let batch = handler.begin();
@@ -86,7 +81,7 @@ mod tests {
         assert_eq!(last_octet(&mut handler, &batch), 1);
         let batch = handler.begin();
         assert_eq!(last_octet(&mut handler, &batch), 2);
-        let said = handler.answer(&batch, b"short", [192, 0, 2, 99].into(), Transport::Udp, &mut [0; 4096]);
+        let said = handler.answer(&batch, b"short", PEER, &mut [0; 4096]);
         assert_eq!(said, Said::Silence(Silence::Short));
         assert_eq!(books.sum()[0].replies[0], 3);
     }

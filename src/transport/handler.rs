@@ -5,8 +5,17 @@
 
 use crate::exchange::books::Page;
 use crate::exchange::{Silence, Transport};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Who sent a query, and how it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Address and port at the other end; IPv4-mapped addresses are given as IPv4.
+    pub addr: SocketAddr,
+    /// What carries the query.
+    pub transport: Transport,
+}
 
 /// Answers queries. Each thread has its own.
 pub trait Handler {
@@ -17,14 +26,7 @@ pub trait Handler {
     fn begin(&self) -> Self::State;
 
     /// Answers one query of the batch. `out` holds at least 4,096 octets for datagrams and 65,535 for streams.
-    fn answer(
-        &mut self,
-        state: &Self::State,
-        query: &[u8],
-        client: IpAddr,
-        transport: Transport,
-        out: &mut [u8],
-    ) -> Said;
+    fn answer(&mut self, state: &Self::State, query: &[u8], peer: Peer, out: &mut [u8]) -> Said;
 }
 
 /// What became of a query.
@@ -52,19 +54,18 @@ pub(crate) fn settle<H: Handler>(
     handler: &mut H,
     state: &H::State,
     query: &[u8],
-    client: IpAddr,
-    transport: Transport,
+    peer: Peer,
     out: &mut [u8],
     page: &Page,
 ) -> usize {
-    let said = catch_unwind(AssertUnwindSafe(|| handler.answer(state, query, client, transport, out)));
+    let said = catch_unwind(AssertUnwindSafe(|| handler.answer(state, query, peer, out)));
     match said.unwrap_or_else(|_| servfail(query, out)) {
         Said::Reply { len, rcode, truncated } => {
-            page.reply(transport, rcode, truncated);
+            page.reply(peer.transport, rcode, truncated);
             len
         }
         Said::Silence(why) => {
-            page.silence(transport, why);
+            page.silence(peer.transport, why);
             0
         }
     }

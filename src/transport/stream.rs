@@ -9,12 +9,11 @@
 //! the beginning of a message that has not ended is kept.
 
 use crate::exchange::books::Page;
-use crate::exchange::{Books, Connection, Transport};
-use crate::transport::handler::{Handler, settle};
+use crate::exchange::{Books, Connection};
+use crate::transport::handler::{Handler, Peer, settle};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -101,7 +100,7 @@ impl<H: Handler> Desk<H> {
 impl<H: Handler> Inner<H> {
     /// Answers the whole messages at the head of `octets` into `output`, all from one state, until there is
     /// no more or `output` is full enough.
-    fn answer(&mut self, octets: &[u8], client: Client, output: &mut Vec<u8>, page: &Page) -> Answered {
+    fn answer(&mut self, octets: &[u8], peer: Peer, output: &mut Vec<u8>, page: &Page) -> Answered {
         let (mut done, mut n_queries) = (Answered { used: 0, nonsense: false }, 0);
         let state = self.handler.begin();
         while let Some(query) = first_message(&octets[done.used..])
@@ -111,7 +110,7 @@ impl<H: Handler> Inner<H> {
             done.used += 2 + query.len();
             n_queries += 1;
             let reply = &mut self.reply;
-            let len = settle(&mut self.handler, &state, query, client.addr, client.transport, reply, page);
+            let len = settle(&mut self.handler, &state, query, peer, reply, page);
             let len = len.min(MAX_MESSAGE);
             done.nonsense = len == 0;
             if len > 0 {
@@ -120,7 +119,7 @@ impl<H: Handler> Inner<H> {
             }
         }
         if n_queries > 0 {
-            page.queries(client.transport, n_queries);
+            page.queries(peer.transport, n_queries);
         }
         done
     }
@@ -134,21 +133,12 @@ fn first_message(octets: &[u8]) -> Option<&[u8]> {
 
 //----------- serve ----------------------------------------------------------
 
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Client {
-    /// Its address.
-    pub addr: IpAddr,
-    /// What carries the stream.
-    pub transport: Transport,
-}
-
 /// Serves one connection until the client closes it, is too slow, or the server stops (`stop` becomes
 /// true). Returns why it ended: [`Connection::Closed`] for a clean end. Books nothing about the connection
 /// itself; closing is left to the caller.
 pub async fn serve<S, H>(
     stream: &mut S,
-    client: Client,
+    peer: Peer,
     desk: &Desk<H>,
     pace: &Pace,
     stop: &mut watch::Receiver<bool>,
@@ -166,7 +156,7 @@ where
         let was_empty = held.is_empty();
         let answered = tokio::select! {
             biased;
-            answered = read_and_answer(stream, client, desk, &mut held, &mut output) => answered,
+            answered = read_and_answer(stream, peer, desk, &mut held, &mut output) => answered,
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
                 if held.is_empty() {
@@ -202,7 +192,7 @@ where
             if first_message(&held).is_none() {
                 break;
             }
-            answered = desk.inner.borrow_mut().answer(&held, client, &mut output, desk.page());
+            answered = desk.inner.borrow_mut().answer(&held, peer, &mut output, desk.page());
             held.drain(..answered.used);
         }
         // The message under way has its deadline from its first octet on, however many reads it takes.
@@ -221,7 +211,7 @@ where
 /// `None` at the end of the stream. Safe to drop while it waits: nothing is taken before it is ready.
 async fn read_and_answer<S: AsyncRead + Unpin, H: Handler>(
     stream: &mut S,
-    client: Client,
+    peer: Peer,
     desk: &Desk<H>,
     held: &mut Vec<u8>,
     output: &mut Vec<u8>,
@@ -234,12 +224,12 @@ async fn read_and_answer<S: AsyncRead + Unpin, H: Handler>(
         let n = buffer.filled().len();
         let answered = matches!(polled, Poll::Ready(Ok(()))).then(|| {
             if held.is_empty() {
-                let answered = inner.answer(&input[..n], client, output, desk.page());
+                let answered = inner.answer(&input[..n], peer, output, desk.page());
                 held.extend_from_slice(&input[answered.used..n]);
                 answered
             } else {
                 held.extend_from_slice(&input[..n]);
-                let answered = inner.answer(held, client, output, desk.page());
+                let answered = inner.answer(held, peer, output, desk.page());
                 held.drain(..answered.used);
                 answered
             }
@@ -267,8 +257,9 @@ fn give_back(buffer: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Silence;
+    use crate::exchange::{Silence, Transport};
     use crate::transport::handler::Said;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
     /// Gives each query back; a query of `[n, …]` with `n` above 0 gives `n × 1000` octets, an empty one silence.
@@ -277,7 +268,7 @@ mod tests {
     impl Handler for Mirror {
         type State = ();
         fn begin(&self) {}
-        fn answer(&mut self, (): &(), query: &[u8], _: IpAddr, _: Transport, out: &mut [u8]) -> Said {
+        fn answer(&mut self, (): &(), query: &[u8], _: Peer, out: &mut [u8]) -> Said {
             assert_ne!(query, b"panic");
             match query.first() {
                 None => return Said::Silence(Silence::Short),
@@ -293,7 +284,8 @@ mod tests {
         }
     }
 
-    const CLIENT: Client = Client { addr: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), transport: Transport::Tcp };
+    const CLIENT: Peer =
+        Peer { addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5353), transport: Transport::Tcp };
 
     fn message(body: &[u8]) -> Vec<u8> {
         [&(body.len() as u16).to_be_bytes()[..], body].concat()

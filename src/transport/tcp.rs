@@ -5,8 +5,8 @@
 
 use crate::exchange::{Connection, Transport};
 use crate::transport::gate::Gate;
-use crate::transport::handler::Handler;
-use crate::transport::stream::{self, Client, Desk, Pace};
+use crate::transport::handler::{Handler, Peer};
+use crate::transport::stream::{self, Desk, Pace};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -140,8 +140,9 @@ fn admit<H: Handler + 'static>(
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(pace.write));
     let (desk, mut stop) = (desk.clone(), stop.clone());
     connections.spawn_local(async move {
-        let client = Client { addr: from.ip().to_canonical(), transport: Transport::Tcp };
-        let end = stream::serve(&mut stream, client, &desk, &pace, &mut stop).await;
+        let addr = SocketAddr::new(from.ip().to_canonical(), from.port());
+        let peer = Peer { addr, transport: Transport::Tcp };
+        let end = stream::serve(&mut stream, peer, &desk, &pace, &mut stop).await;
         if end != Connection::Closed {
             desk.page().connection(Transport::Tcp, end);
         }

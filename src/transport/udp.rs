@@ -5,10 +5,10 @@
 
 use crate::exchange::books::Page;
 use crate::exchange::{Silence, Transport};
-use crate::transport::handler::{Handler, settle};
+use crate::transport::handler::{Handler, Peer, settle};
 use crate::transport::mmsg::{Batch, Wait};
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,7 +70,8 @@ fn round<H: Handler>(batch: &mut Batch<BATCH>, socket: &UdpSocket, handler: &mut
             page.silence(Transport::Udp, why);
             return 0;
         }
-        settle(handler, &state, query.bytes, query.addr, Transport::Udp, out, page)
+        let peer = Peer { addr: SocketAddr::new(query.addr, query.port), transport: Transport::Udp };
+        settle(handler, &state, query.bytes, peer, out, page)
     });
     drop(state);
     page.queries(Transport::Udp, n_queries);

@@ -1,0 +1,36 @@
+//! The line that says where a server answers, and what to try.
+
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::path::Path;
+
+//----------- Ready ----------------------------------------------------------
+
+/// The line that says the server answers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ready {
+    pub(super) ready: bool,
+    /// DNS over UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+    /// Telemetry and steering.
+    pub grpc: SocketAddr,
+    /// Metrics and state.
+    pub admin: SocketAddr,
+    pub(super) zones: usize,
+    pub(super) generation: u64,
+}
+
+/// What to try in another terminal. `file`: the configuration that was given.
+pub(super) fn hints(ready: &Ready, file: Option<&Path>) -> String {
+    let port = ready.dns.first().map_or(53, SocketAddr::port);
+    let config = file.map(|f| format!(" --config {}", f.display())).unwrap_or_default();
+    format!(
+        "\nAnswering. In another terminal:\n\
+         \x20 dig @127.0.0.1 -p {port} www.example.com +subnet=203.0.113.0/27     # a client in Tokyo\n\
+         \x20 dig @127.0.0.1 -p {port} www.example.com +subnet=198.51.100.0/27    # a client in Frankfurt\n\
+         \x20 floodway explain www.example.com 203.0.113.0/27 --server {grpc}\n\
+         \x20 floodway pops --server {grpc}\n\
+         \x20 floodway check{config}\n\n",
+        grpc = ready.grpc,
+    )
+}

@@ -1,0 +1,72 @@
+//! A reload: everything is loaded anew and swapped in at once, or what there is goes on.
+
+use crate::admin::Loads;
+use crate::admin::loads::Reloaded;
+use crate::cli::config::Config;
+use crate::cli::load::{self, Loaded};
+use crate::clock::Clock;
+use crate::control;
+use crate::exchange::{Exchange, Snapshot};
+use crate::masterfile::{Report, Severity};
+use crate::steering::Table;
+use crate::transport;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Time in which every thread has ended the batch of queries it was in.
+const A_BATCH: Duration = Duration::from_millis(50);
+
+//----------- Reloader -------------------------------------------------------
+
+/// Loads everything anew and swaps it in at once, or keeps what there is.
+pub struct Reloader {
+    pub(super) config: Config,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) loads: Arc<Loads>,
+    pub(super) clock: Clock,
+    pub(super) one_at_a_time: Mutex<()>,
+}
+
+impl Reloader {
+    /// Reloads; `why` is for the log. Shares go on as they were for everything that keeps its name.
+    pub fn reload(&self, why: &str) -> Reloaded {
+        let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = self.clock.now();
+        let (loaded, report) = load::load(&self.config);
+        let taken = loaded.is_some();
+        // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
+        // holds it for one batch, so that it is this one after a moment.
+        let before = loaded.map(|loaded| self.exchange.publish(self.next(loaded)));
+        std::thread::sleep(A_BATCH);
+        drop(before);
+        transport::sys::trim_heap();
+        let now = self.clock.now();
+        self.loads.note(taken, now.since(begun), now.unix);
+        say(&report);
+        let (errors, warnings) = report.counts();
+        let generation = self.exchange.load().generation;
+        match taken {
+            true => tracing::info!(generation, warnings, "reloaded ({why})"),
+            false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
+        }
+        Reloaded::new(taken, generation, now.since(begun), report)
+    }
+
+    fn next(&self, loaded: Loaded) -> Snapshot {
+        let before = self.exchange.load_full();
+        let Loaded { zones, policies, cells, answers, .. } = loaded;
+        let plan = control::carry(&before.plan, (&before.policies, &before.cells), (&policies, &cells));
+        let table = Table::compile(&plan, &policies, &cells.cells, Some(&before.table));
+        before.reloaded(zones, policies, cells, answers, Arc::new(plan), Arc::new(table))
+    }
+}
+
+/// Writes every problem of a load to the log.
+pub(super) fn say(report: &Report) {
+    for diagnostic in &report.diagnostics {
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("{diagnostic}"),
+            Severity::Warning => tracing::warn!("{diagnostic}"),
+        }
+    }
+}
