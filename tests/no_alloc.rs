@@ -47,6 +47,7 @@ fn answers_allocate_nothing() {
         "big.example.com. TXT",
         "nothing.example.com. A",
         "any.wild.example.com. A",
+        "example.com. MX",
         "www.elsewhere.test. A",
         "example.com. ANY",
         "y.example.org. A",

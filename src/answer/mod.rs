@@ -4,6 +4,7 @@
 //! truncate → count. Everything it needs is in the [`Snapshot`] and in [`Scratch`]; it reads no clock, takes no
 //! lock, allocates nothing, and no message makes it panic.
 
+mod additional;
 pub mod explain;
 mod resolve;
 pub mod steer;
@@ -53,6 +54,8 @@ impl Default for Limits {
 pub struct Scratch {
     /// The name at hand: the question's, then the target of each alias.
     pub(crate) name: NameBuf,
+    /// The host at hand, of those that the answer leads to.
+    pub(crate) host: NameBuf,
     /// The thread's number, for the tally; `None` counts nothing and leaves nothing for other queries to find.
     pub(crate) thread: Option<usize>,
     /// Where the low-discrepancy sequence of `pick=spread` stands.
@@ -63,12 +66,12 @@ impl Scratch {
     /// For thread `thread`, its place in the tally. `seed` sets where the sequence of `pick=spread` starts.
     pub fn new(thread: usize, seed: u64) -> Scratch {
         let spread = seed ^ (thread as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
-        Scratch { name: NameBuf::default(), thread: Some(thread), spread }
+        Scratch { name: NameBuf::default(), host: NameBuf::default(), thread: Some(thread), spread }
     }
 
     /// For answers that nobody gets, as in explain: they are not counted.
     pub fn uncounted() -> Scratch {
-        Scratch { name: NameBuf::default(), thread: None, spread: 0 }
+        Scratch { name: NameBuf::default(), host: NameBuf::default(), thread: None, spread: 0 }
     }
 }
 

@@ -1,5 +1,6 @@
 //! From the question to the records (RFC 1034 section 4.3.2).
 
+use crate::answer::additional::leads;
 use crate::answer::steer::{Decision, Subject, is_picked, rotation};
 use crate::answer::{Client, Scratch};
 use crate::exchange::{Family, MemberAnswer, Snapshot};
@@ -26,10 +27,10 @@ const HINFO_TTL: u32 = 3600;
 /// The way of one query through the zones.
 pub(super) struct Way<'q> {
     query: &'q [u8],
-    request: &'q Request,
+    pub(super) request: &'q Request,
     client: Client,
-    snapshot: &'q Snapshot,
-    scratch: &'q mut Scratch,
+    pub(super) snapshot: &'q Snapshot,
+    pub(super) scratch: &'q mut Scratch,
     /// Whether the owner of the first answer, or the name denied, is in a zone of ours (RFC 1035 section 4.1.1).
     pub authoritative: bool,
     /// The longest scope of the decisions that gave something. A denial gives nothing: resolvers take it as one for
@@ -40,15 +41,15 @@ pub(super) struct Way<'q> {
 
 /// A name on the way: where it stands in the zones and in the message.
 #[derive(Clone, Copy)]
-struct Here<'s> {
-    zone: &'s Zone,
+pub(super) struct Here<'s> {
+    pub zone: &'s Zone,
     /// The suffix of the name that is the apex.
     apex: usize,
     /// Where the name stands in the message.
     spot: Spot,
     /// Offset of the name and of its apex in the message.
-    owner: usize,
-    apex_at: usize,
+    pub owner: usize,
+    pub apex_at: usize,
     is_question: bool,
 }
 
@@ -66,6 +67,29 @@ enum Steered {
     Step(Step),
     /// The zone's own records are the answer, within this scope.
     Zone(u8),
+}
+
+/// What a group gives a client.
+pub(super) struct Verdict<'s> {
+    /// The member's records; `None` if nobody may be given.
+    pub given: Option<&'s MemberAnswer>,
+    /// The TTL of all that follows from it.
+    pub ttl: u32,
+    /// The scope within which it holds.
+    pub scope: u8,
+    /// What chose the member, and chooses the first of its addresses.
+    key: u64,
+    /// Most addresses of a family.
+    answers: u8,
+    all_down: AllDown,
+}
+
+impl Verdict<'_> {
+    /// Whether the zone's records are given where no member may be: `All` and `Last` are in the table, and where even
+    /// that has nobody it is as with `Static`.
+    pub fn zone_stands_in(&self) -> bool {
+        matches!(self.all_down, AllDown::Static | AllDown::All | AllDown::Last)
+    }
 }
 
 impl<'q> Way<'q> {
@@ -170,10 +194,13 @@ impl<'q> Way<'q> {
         }
         if let Some(rrset) = node.rrset(qtype) {
             self.scope = self.scope.max(scope);
-            if let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at)
-                && most_secs < rrset.ttl
-            {
-                reply.lower_ttls(start, most_secs);
+            if let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at) {
+                if most_secs < rrset.ttl {
+                    reply.lower_ttls(start, most_secs);
+                }
+                if leads(qtype) {
+                    self.additional(reply, here, node, start);
+                }
             }
             return Step::Done(Rcode::NoError);
         }
@@ -190,76 +217,67 @@ impl<'q> Way<'q> {
     /// Answers for a group.
     #[inline]
     fn steer(&mut self, reply: &mut Reply, here: Here<'q>, group: GroupIdx) -> Steered {
-        let snapshot = self.snapshot;
-        let Some(policy) = snapshot.policies.groups.get(group.idx()) else { return Steered::Zone(0) };
-        let subject = Subject::of(self.request.edns.and_then(|e| e.ecs), self.client.addr);
         let family = match self.request.qtype {
             rtype::A => Some(Family::A),
             rtype::AAAA => Some(Family::Aaaa),
             _ => None,
         };
-        // Only addresses bring visitors: other types are not counted, and take no turn of `pick=spread`.
+        let Some(verdict) = self.decide(group, family) else { return Steered::Zone(0) };
+        self.steered = Some(group);
+        let Some(member) = verdict.given else {
+            return match verdict.all_down {
+                // Other types are the zone's, whoever may be given.
+                _ if family.is_none() || verdict.zone_stands_in() => Steered::Zone(verdict.scope),
+                AllDown::NoData => {
+                    negative(reply, here, verdict.ttl);
+                    Steered::Step(Step::Done(Rcode::NoError))
+                }
+                _ => {
+                    reply.clear(self.request.question_end);
+                    (self.authoritative, self.scope) = (false, 0);
+                    Steered::Step(Step::Done(Rcode::ServFail))
+                }
+            };
+        };
+        if !member.cname.is_empty() {
+            self.scope = self.scope.max(verdict.scope);
+            return Steered::Step(self.external(reply, here, member, verdict.ttl));
+        }
+        let Some(family) = family else { return Steered::Zone(verdict.scope) };
+        if of_family(member, family).0.is_empty() {
+            negative(reply, here, verdict.ttl);
+        } else {
+            self.scope = self.scope.max(verdict.scope);
+            give(reply, Section::Answer, here.owner, member, family, &verdict);
+        }
+        Steered::Step(Step::Done(Rcode::NoError))
+    }
+
+    /// Whom a group gives this client; `None` if there is no such group. `family`: what the question asks for. Only
+    /// addresses bring visitors: nothing else is counted, or takes a turn of `pick=spread`.
+    #[inline]
+    pub(super) fn decide(&mut self, group: GroupIdx, family: Option<Family>) -> Option<Verdict<'q>> {
+        let snapshot = self.snapshot;
+        let policy = snapshot.policies.groups.get(group.idx())?;
+        let subject = Subject::of(self.request.edns.and_then(|e| e.ecs), self.client.addr);
         let thread = self.scratch.thread.filter(|_| family.is_some());
         let mut spread = self.scratch.spread;
         let decision = Decision::make(snapshot, group, subject, &mut spread, thread.and(family));
         let member = decision.picked.map(|p| p.member);
-        let scope = decision.scope(subject);
-        self.steered = Some(group);
         if family.is_some() {
             self.scratch.spread = spread;
         }
         if let Some(thread) = thread {
             snapshot.tally.count(thread, group, decision.located.cell, member);
         }
-        let ttl = snapshot.table.ttl(group);
-        let answer = member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx()));
-        let Some(answer) = answer else {
-            return match policy.all_down {
-                // Other types are the zone's, whoever may be given.
-                _ if family.is_none() => Steered::Zone(scope),
-                // `All` and `Last` are in the table; where even that has nobody, the zone's records stand in.
-                AllDown::Static | AllDown::All | AllDown::Last => Steered::Zone(scope),
-                AllDown::ServFail => {
-                    reply.clear(self.request.question_end);
-                    (self.authoritative, self.scope) = (false, 0);
-                    Steered::Step(Step::Done(Rcode::ServFail))
-                }
-                AllDown::NoData => {
-                    negative(reply, here, ttl);
-                    Steered::Step(Step::Done(Rcode::NoError))
-                }
-            };
-        };
-        if !answer.cname.is_empty() {
-            self.scope = self.scope.max(scope);
-            return Steered::Step(self.external(reply, here, answer, ttl));
-        }
-        if family.is_none() {
-            return Steered::Zone(scope);
-        }
-        let (records, len) = match self.request.qtype {
-            rtype::A => (&answer.a, A_LEN),
-            _ => (&answer.aaaa, AAAA_LEN),
-        };
-        if records.is_empty() {
-            negative(reply, here, ttl);
-            return Steered::Step(Step::Done(Rcode::NoError));
-        }
-        self.scope = self.scope.max(scope);
-        let n = records.len() / len;
-        let (first, take) = rotation(decision.key, n, policy.answers);
-        let head = take.min(n - first);
-        for (from, count) in [(first, head), (0, take - head)] {
-            if count == 0 {
-                continue;
-            }
-            let part = &records[from * len..(from + count) * len];
-            let put = reply.put(Section::Answer, count as u16, part, here.owner, std::iter::empty(), here.apex_at);
-            if let Some(start) = put {
-                reply.set_ttls(start, count, len, ttl);
-            }
-        }
-        Steered::Step(Step::Done(Rcode::NoError))
+        Some(Verdict {
+            given: member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx())),
+            ttl: snapshot.table.ttl(group),
+            scope: decision.scope(subject),
+            key: decision.key,
+            answers: policy.answers,
+            all_down: policy.all_down,
+        })
     }
 
     /// An external member: its CNAME, and on from there if the target is ours, unless the CNAME is what was asked for
@@ -325,9 +343,55 @@ impl<'q> Way<'q> {
 
 //----------- Leaves ---------------------------------------------------------
 
+/// The type of a family's addresses.
+#[inline]
+pub(super) fn type_of(family: Family) -> u16 {
+    match family {
+        Family::A => rtype::A,
+        Family::Aaaa => rtype::AAAA,
+    }
+}
+
+/// A member's records of a family, and the length of each.
+#[inline]
+fn of_family(member: &MemberAnswer, family: Family) -> (&[u8], usize) {
+    match family {
+        Family::A => (&member.a, A_LEN),
+        Family::Aaaa => (&member.aaaa, AAAA_LEN),
+    }
+}
+
+/// Puts in a member's addresses, as many as the group gives; whether any went in.
+#[inline]
+pub(super) fn give(
+    reply: &mut Reply,
+    section: Section,
+    owner: usize,
+    member: &MemberAnswer,
+    family: Family,
+    verdict: &Verdict,
+) -> bool {
+    let (records, len) = of_family(member, family);
+    let n = records.len() / len;
+    let (first, take) = rotation(verdict.key, n, verdict.answers);
+    let head = take.min(n - first);
+    let mut some = false;
+    for (from, count) in [(first, head), (0, take - head)] {
+        if count == 0 {
+            continue;
+        }
+        let part = &records[from * len..(from + count) * len];
+        if let Some(start) = reply.put(section, count as u16, part, owner, std::iter::empty(), 0) {
+            reply.set_ttls(start, count, len, verdict.ttl);
+            some = true;
+        }
+    }
+    some
+}
+
 /// Puts in an RRset whose owner stands at `owner`, of a zone whose apex stands at `apex_at`.
 #[inline]
-fn put(reply: &mut Reply, section: Section, rrset: RRset, owner: usize, apex_at: usize) -> Option<usize> {
+pub(super) fn put(reply: &mut Reply, section: Section, rrset: RRset, owner: usize, apex_at: usize) -> Option<usize> {
     reply.put(section, rrset.n, rrset.records(), owner, rrset.apex_pointers(), apex_at)
 }
 
@@ -385,7 +449,7 @@ fn first_rdata(records: &[u8]) -> &[u8] {
 }
 
 /// Reads the name made of two parts; false if it is none.
-fn parse_parts(name: &mut NameBuf, head: &[u8], tail: &[u8]) -> bool {
+pub(super) fn parse_parts(name: &mut NameBuf, head: &[u8], tail: &[u8]) -> bool {
     let mut wire = [0; 512];
     let len = head.len() + tail.len();
     if len > wire.len() {

@@ -88,6 +88,19 @@ impl<'o> Reply<'o> {
         self.truncated
     }
 
+    /// Where the next record goes: the end of what is written.
+    pub fn end(&self) -> usize {
+        self.at
+    }
+
+    /// What is written from one offset to another.
+    ///
+    /// # Panics
+    /// If that is not within the message.
+    pub fn written(&self, from: usize, to: usize) -> &[u8] {
+        &self.out[from..to]
+    }
+
     /// Whether there are records in the answer section.
     pub fn has_answer(&self) -> bool {
         self.counts[0] > 0

@@ -3,6 +3,7 @@
 #[path = "../fixture/mod.rs"]
 mod fixture;
 
+mod additional;
 mod oracle;
 mod rules;
 mod scope;

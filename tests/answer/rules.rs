@@ -27,8 +27,11 @@ fn check_negative(question: &str, rcode: &str) {
 #[test]
 fn data_is_answered() {
     check("www.example.com. A", "NOERROR aa | www~ 300 A 192.0.2.80, www~ 300 A 192.0.2.81");
-    check("example.com. MX", "NOERROR aa | ~ 300 MX 10 mail~");
-    check("example.com. NS", "NOERROR aa | ~ 300 NS ns1~, ~ 300 NS ns.other.test.");
+    check("example.com. MX", "NOERROR aa | ~ 300 MX 10 mail~ |  | mail~ 300 A 192.0.2.25");
+    check(
+        "example.com. NS",
+        "NOERROR aa | ~ 300 NS ns1~, ~ 300 NS ns.other.test. |  | ns1~ 300 A 192.0.2.53, ns1~ 300 AAAA 2001:db8::53",
+    );
     check("example.com. SOA", "NOERROR aa | ~ 300 SOA ns1~ host~ 7 3600 600 86400 60");
     check("*.wild.example.com. A", "NOERROR aa | *.wild~ 300 A 192.0.2.42");
 }
@@ -152,7 +155,7 @@ fn parent_and_child_both_served() {
     let ask = |q| print(&send(&zones(), &query(q).wire()).1);
     assert_eq!(ask("sub.example.com. DS"), "NOERROR aa | sub~ 300 DS AAECA6q7");
     assert_eq!(ask("www.sub.example.com. A"), "NOERROR aa | www.sub~ 300 A 192.0.2.98");
-    assert_eq!(ask("sub.example.com. NS"), "NOERROR aa | sub~ 300 NS ns.sub~");
+    assert_eq!(ask("sub.example.com. NS"), "NOERROR aa | sub~ 300 NS ns.sub~ |  | ns.sub~ 300 A 192.0.2.61");
     assert_eq!(ask("tosub.example.com. A"), "NOERROR aa | tosub~ 300 CNAME www.sub~, www.sub~ 300 A 192.0.2.98");
 }
 
