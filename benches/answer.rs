@@ -8,7 +8,7 @@ mod fixture;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use fixture::{Steered, query, snapshot, steered};
-use floodway::answer::{Client, Limits, Scratch, Transport, answer};
+use floodway::answer::{Client, Scratch, Transport, answer};
 use floodway::exchange::Snapshot;
 use floodway::wire::Name;
 use floodway::zone::{Builder, Zone};
@@ -35,14 +35,14 @@ fn packets(text: impl Fn(u32) -> Vec<u8>) -> Vec<Vec<u8>> {
 
 fn measure(c: &mut Criterion, name: &str, snapshot: &Snapshot, packets: &[Vec<u8>]) {
     let client = Client { addr: [192, 0, 2, 200].into(), transport: Transport::Udp };
-    let (limits, mut scratch, mut out) = (Limits::default(), Scratch::new(0, 0), vec![0; 4096]);
+    let (mut scratch, mut out) = (Scratch::new(0, 0), vec![0; 4096]);
     let mut group = c.benchmark_group("answer");
     group.throughput(Throughput::Elements(1));
     let mut i = 0;
     group.bench_function(name, |b| {
         b.iter(|| {
             i = (i + 1) % packets.len();
-            answer(&packets[i], client, snapshot, &limits, &mut scratch, &mut out).len
+            answer(&packets[i], client, snapshot, 0, &mut scratch, &mut out).len
         });
     });
     group.finish();

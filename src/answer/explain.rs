@@ -5,7 +5,7 @@
 //! is counted.
 
 use crate::answer::steer::{Decision, Subject, is_picked};
-use crate::answer::{Client, Limits, Scratch, Transport, answer};
+use crate::answer::{Client, Scratch, Transport, answer};
 use crate::exchange::Snapshot;
 use crate::geo::Cell;
 use crate::id::{GroupIdx, MemberIdx, RuleIdx};
@@ -151,8 +151,8 @@ pub fn explain(name: &Name, client: IpAddr, qtype: u16, snapshot: &Snapshot) -> 
     let client = client.to_canonical();
     let query = compose_query(name, client, qtype);
     let mut out = vec![0; usize::from(u16::MAX)];
-    let (from, limits) = (Client { addr: client, transport: Transport::Tcp }, Limits::default());
-    let outcome = answer(&query, from, snapshot, &limits, &mut Scratch::uncounted(), &mut out);
+    let from = Client { addr: client, transport: Transport::Tcp };
+    let outcome = answer(&query, from, snapshot, 0, &mut Scratch::uncounted(), &mut out);
     let message = Message::from_vec(&out[..outcome.len]).unwrap_or_else(|_| Message::query());
     let aliases = message.answers.iter().filter_map(|r| match &r.data {
         RData::CNAME(target) => target.0.to_string().parse::<Name>().ok(),

@@ -10,10 +10,10 @@ mod resolve;
 pub mod steer;
 
 pub use crate::exchange::{Silence, Transport};
-pub use crate::wire::Rcode;
+pub use crate::wire::{Ede, Rcode};
 pub use explain::{Explanation, explain};
 
-use crate::exchange::Snapshot;
+use crate::exchange::{House, Snapshot};
 use crate::id::GroupIdx;
 use crate::wire::reply::Reply;
 use crate::wire::request::{NoReply, Request};
@@ -24,7 +24,7 @@ use std::net::IpAddr;
 /// The least room for a reply: what every client takes over UDP (RFC 1035 section 2.3.4).
 const MIN_REPLY: usize = 512;
 
-//----------- Client, Limits, Scratch ----------------------------------------
+//----------- Client, Scratch ------------------------------------------------
 
 /// Who sent the packet.
 #[derive(Clone, Copy, Debug)]
@@ -33,21 +33,6 @@ pub struct Client {
     pub addr: IpAddr,
     /// How it came.
     pub transport: Transport,
-}
-
-/// Bounds of this server.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Longest reply over UDP, whatever the client offers, and the size that OPT tells: 512 to 4,096 octets.
-    pub udp_size: u16,
-}
-
-impl Default for Limits {
-    /// 1,232 octets: fits an IPv6 packet of 1,280, the least MTU, so that replies are not fragmented
-    /// (RFC 9715 section 3.1).
-    fn default() -> Limits {
-        Limits { udp_size: 1232 }
-    }
 }
 
 /// What one thread reuses from query to query.
@@ -92,6 +77,15 @@ pub struct Outcome {
     pub scope: u8,
     /// Why there is no reply.
     pub silence: Option<Silence>,
+    /// Why the RCODE is what it is, where there is more to say (RFC 8914); whether or not the client was told.
+    pub ede: Option<Ede>,
+    /// Whether the query brought a server cookie of ours (RFC 7873 section 5.2.5): its source address is no forgery,
+    /// and no rate limit need hold it back.
+    pub proven: bool,
+    /// What was answered, for limits on alike replies to one client: equal for replies that a flood of made-up names
+    /// would bring forth. Name and type where they have data of their own; the zone for denials and wildcards; the
+    /// cut for referrals; 0 where no zone was asked. The RCODE is not in it.
+    pub key: u64,
 }
 
 impl Outcome {
@@ -100,7 +94,17 @@ impl Outcome {
             NoReply::Short => Silence::Short,
             NoReply::Response => Silence::Response,
         };
-        Outcome { len: 0, rcode: Rcode::NoError, truncated: false, steered: None, scope: 0, silence: Some(silence) }
+        Outcome {
+            len: 0,
+            rcode: Rcode::NoError,
+            truncated: false,
+            steered: None,
+            scope: 0,
+            silence: Some(silence),
+            ede: None,
+            proven: false,
+            key: 0,
+        }
     }
 }
 
@@ -108,15 +112,17 @@ impl Outcome {
 
 /// Answers one query: `out[..len]` is the reply, unless [`Outcome::silence`] says why there is none.
 ///
+/// `now`: seconds since 1970, which may wrap around (RFC 9018 section 4.3).
+///
 /// # Panics
-/// If `out` is shorter than 512 octets. It should hold 65,535 for streams and `limits.udp_size` for datagrams;
+/// If `out` is shorter than 512 octets. It should hold 65,535 for streams and the house's `udp_size` for datagrams;
 /// the reply is truncated to it.
 #[inline]
 pub fn answer(
     query: &[u8],
     client: Client,
     snapshot: &Snapshot,
-    limits: &Limits,
+    _now: u32,
     scratch: &mut Scratch,
     out: &mut [u8],
 ) -> Outcome {
@@ -125,49 +131,48 @@ pub fn answer(
         Ok(request) => request,
         Err(why) => return Outcome::silent(why),
     };
-    let limit = reply_limit(client.transport, &request, limits);
+    let house = &*snapshot.house;
+    let limit = reply_limit(client.transport, &request, house);
     let mut reply = Reply::new(query, &request, limit, out);
     let mut way = Way::new(query, &request, client, snapshot, scratch);
-    let rcode = match request.fault.or_else(|| refusal(&request)) {
-        Some(rcode) => rcode,
-        None => way.resolve(&mut reply),
-    };
-    let (authoritative, scope, steered) = (way.authoritative, way.scope, way.steered);
+    let refused = request.fault.map(|rcode| (rcode, None)).or_else(|| refusal(&request));
+    let (rcode, ede) = refused.unwrap_or_else(|| way.resolve(&mut reply));
+    let Way { authoritative, scope, steered, key, .. } = way;
     let truncated = reply.is_truncated();
-    let mut len = reply.finish(&request, rcode, authoritative, scope, limits.udp_size);
+    let mut len = reply.finish(&request, rcode, authoritative, scope, house.udp_size);
     if let (Some(tsig), Rcode::NotAuth) = (&request.tsig, rcode) {
         len = tsig.append_bad_key(query, out, len, limit);
     }
-    Outcome { len, rcode, truncated, steered, scope, silence: None }
+    Outcome { len, rcode, truncated, steered, scope, silence: None, ede, proven: false, key }
 }
 
 /// Longest reply that this client takes.
 #[inline]
-fn reply_limit(transport: Transport, request: &Request, limits: &Limits) -> usize {
+fn reply_limit(transport: Transport, request: &Request, house: &House) -> usize {
     match request.edns {
         _ if transport.is_stream() => usize::from(u16::MAX),
-        Some(edns) => usize::from(edns.udp_size.min(limits.udp_size)).max(MIN_REPLY),
+        Some(edns) => usize::from(edns.udp_size.min(house.udp_size)).max(MIN_REPLY),
         None => MIN_REPLY,
     }
 }
 
 /// What is refused before any zone is asked.
 #[inline]
-fn refusal(request: &Request) -> Option<Rcode> {
+fn refusal(request: &Request) -> Option<(Rcode, Option<Ede>)> {
     if request.tsig.is_some() {
         // There are no keys here (RFC 8945 section 5.2.1).
-        return Some(Rcode::NotAuth);
+        return Some((Rcode::NotAuth, None));
     }
     if request.qclass != rtype::CLASS_IN {
-        return Some(Rcode::Refused);
+        return Some((Rcode::Refused, Some(Ede::NotSupported)));
     }
     match request.qtype {
         // Pseudo records are no data (RFC 6891 section 6.1.1, RFC 8945 section 4.2, RFC 9824 section 3.5).
-        rtype::OPT | rtype::TSIG | rtype::NXNAME => Some(Rcode::FormErr),
+        rtype::OPT | rtype::TSIG | rtype::NXNAME => Some((Rcode::FormErr, Some(Ede::InvalidQueryType))),
         // Obsolete (RFC 1035 section 3.2.3), or in need of more than a question (RFC 2930).
-        rtype::MAILA | rtype::MAILB | rtype::TKEY => Some(Rcode::NotImp),
+        rtype::MAILA | rtype::MAILB | rtype::TKEY => Some((Rcode::NotImp, Some(Ede::NotSupported))),
         // No transfers are given.
-        rtype::AXFR | rtype::IXFR => Some(Rcode::Refused),
+        rtype::AXFR | rtype::IXFR => Some((Rcode::Refused, Some(Ede::NotSupported))),
         _ => None,
     }
 }

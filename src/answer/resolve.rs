@@ -8,7 +8,7 @@ use crate::id::GroupIdx;
 use crate::policy::AllDown;
 use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot};
 use crate::wire::request::{HEADER, Request};
-use crate::wire::{NameBuf, Rcode, rtype};
+use crate::wire::{Ede, NameBuf, Rcode, rtype};
 use crate::zone::lookup::Found;
 use crate::zone::store::{Node, RECORD_HEADER};
 use crate::zone::{RRset, Zone};
@@ -37,6 +37,8 @@ pub(super) struct Way<'q> {
     /// everybody, whatever scope it has, and should be told 0 (RFC 7871 section 7.4).
     pub scope: u8,
     pub steered: Option<GroupIdx>,
+    /// See [`crate::answer::Outcome::key`].
+    pub key: u64,
 }
 
 /// A name on the way: where it stands in the zones and in the message.
@@ -101,36 +103,39 @@ impl<'q> Way<'q> {
         snapshot: &'q Snapshot,
         scratch: &'q mut Scratch,
     ) -> Way<'q> {
-        Way { query, request, client, snapshot, scratch, authoritative: false, scope: 0, steered: None }
+        Way { query, request, client, snapshot, scratch, authoritative: false, scope: 0, steered: None, key: 0 }
     }
 
-    /// Fills the reply's sections and returns its RCODE. With aliases, the RCODE is that of the last name
-    /// (RFC 6604 section 3).
+    /// Fills the reply's sections and returns its RCODE and the reason, if there is more to say. With aliases, the
+    /// RCODE is that of the last name (RFC 6604 section 3).
     #[inline]
-    pub fn resolve(&mut self, reply: &mut Reply) -> Rcode {
+    pub fn resolve(&mut self, reply: &mut Reply) -> (Rcode, Option<Ede>) {
         let mut spot = Spot::QUESTION;
         let mut seen = [0; MAX_LINKS];
         for link in 0..MAX_LINKS {
             let Some((zone, apex)) = self.zone() else {
-                return if link == 0 { Rcode::Refused } else { Rcode::NoError };
+                return match link {
+                    0 => (Rcode::Refused, Some(Ede::NotAuthoritative)),
+                    _ => (Rcode::NoError, None),
+                };
             };
             let name = &self.scratch.name;
             let hash = name.hash_from(0);
             if seen[..link].contains(&hash) {
-                return Rcode::NoError;
+                break;
             }
             seen[link] = hash;
             let (owner, apex_at) = (spot.offset(0), spot.offset(name.start(apex)));
             if owner.max(apex_at) > POINTER_MAX {
-                return Rcode::NoError;
+                break;
             }
             let here = Here { zone, apex, spot, owner, apex_at, is_question: link == 0 };
             match self.step(reply, here) {
-                Step::Done(rcode) => return rcode,
+                Step::Done(rcode) => return (rcode, (rcode == Rcode::ServFail).then_some(Ede::Other)),
                 Step::Follow(next) => spot = next,
             }
         }
-        Rcode::NoError
+        (Rcode::NoError, None)
     }
 
     /// The zone for the name at hand. DS lives at the parent, so its question goes to the zone above where that is
@@ -155,7 +160,16 @@ impl<'q> Way<'q> {
 
     #[inline]
     fn step(&mut self, reply: &mut Reply, here: Here<'q>) -> Step {
-        match here.zone.lookup(&self.scratch.name, here.apex, self.request.qtype) {
+        let (name, qtype) = (&self.scratch.name, self.request.qtype);
+        let found = here.zone.lookup(name, here.apex, qtype);
+        if here.is_question {
+            self.key = match &found {
+                Found::Name { from_wildcard: false, .. } => name.hash_from(0) ^ u64::from(qtype),
+                Found::Cut { label, .. } | Found::Dname { label, .. } => name.hash_from(*label),
+                Found::Name { .. } | Found::NxDomain => here.zone.apex_hash(),
+            };
+        }
+        match found {
             Found::Name { node, .. } => {
                 self.authoritative = true;
                 self.at_name(reply, here, node)

@@ -7,7 +7,6 @@ mod signals;
 mod watch;
 
 use crate::admin::{self, Loads, Source};
-use crate::answer::Limits;
 use crate::cli::check;
 use crate::cli::config::Config;
 use crate::cli::load::{self, Loaded};
@@ -137,7 +136,7 @@ impl Server {
 
         let seed = clock.now().unix.to_bits();
         transport::sys::trim_heap();
-        let answering = |thread| Answering::new(exchange.clone(), Limits::default(), thread, seed);
+        let answering = |thread| Answering::new(exchange.clone(), thread, seed);
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
         let wiring = Wiring {
             exchange: exchange.clone(),

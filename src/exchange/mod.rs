@@ -8,12 +8,14 @@
 mod block;
 pub mod books;
 mod compose;
+pub mod house;
 pub mod pairs;
 pub mod snapshot;
 pub mod tally;
 
 pub use books::{Books, Connection, Silence, Transport};
 pub use compose::compose_answers;
+pub use house::House;
 pub use pairs::{Family, Pairs};
 pub use snapshot::{Exchange, MemberAnswer, Snapshot};
 pub use tally::{Tally, TallySum};

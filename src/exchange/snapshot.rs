@@ -1,6 +1,6 @@
 //! All that queries may see.
 
-use crate::exchange::{Pairs, Tally};
+use crate::exchange::{House, Pairs, Tally};
 use crate::geo::CellMap;
 use crate::policy::{Pick, Policies};
 use crate::steering::{Plan, Table};
@@ -32,12 +32,14 @@ pub struct Snapshot {
     pub tally: Arc<Tally>,
     /// The pairing memory of `pick=spread`, of this layout of groups; without entries if no group spreads.
     pub pairs: Arc<Pairs>,
+    /// What the server says of itself, and whom it answers.
+    pub house: Arc<House>,
 }
 
 impl Snapshot {
     /// The first snapshot of a process: generation 1, a tally for `n_threads` threads that answer.
     ///
-    /// `plan` and `table` run parallel to `policies` and `cells`; `answers` is what
+    /// The house is the default one, see [`Snapshot::with_house`]. `plan` and `table` run parallel to `policies` and `cells`; `answers` is what
     /// [`crate::exchange::compose_answers`] makes of `policies` and `zones`.
     pub fn first(
         n_threads: usize,
@@ -52,11 +54,12 @@ impl Snapshot {
         let tally = Arc::new(Tally::new(n_threads, &n_members, cells.cells.len()));
         let spreads = policies.groups.iter().any(|g| g.pick == Pick::Spread);
         let pairs = Arc::new(if spreads { Pairs::new() } else { Pairs::default() });
-        Snapshot { generation: 1, zones, policies, cells, answers, plan, table, tally, pairs }
+        let house = Arc::default();
+        Snapshot { generation: 1, zones, policies, cells, answers, plan, table, tally, pairs, house }
     }
 
     /// The snapshot after this one when everything was loaded anew: the next generation, an empty
-    /// tally and pairing memory, all else as [`Snapshot::first`].
+    /// tally and pairing memory, the house as before, all else as [`Snapshot::first`].
     pub fn reloaded(
         &self,
         zones: Arc<ZoneSet>,
@@ -67,11 +70,16 @@ impl Snapshot {
         table: Arc<Table>,
     ) -> Snapshot {
         let first = Snapshot::first(self.tally.n_threads(), zones, policies, cells, answers, plan, table);
-        Snapshot { generation: self.generation + 1, ..first }
+        Snapshot { generation: self.generation + 1, house: self.house.clone(), ..first }
+    }
+
+    /// This snapshot under the rules of another house.
+    pub fn with_house(self, house: Arc<House>) -> Snapshot {
+        Snapshot { house, ..self }
     }
 
     /// The snapshot after this one when only the plan changed: the next generation; zones, policies,
-    /// cells, answers, tally and pairing memory are shared with this one.
+    /// cells, answers, tally, pairing memory and house are shared with this one.
     pub fn with_plan(&self, plan: Arc<Plan>, table: Arc<Table>) -> Snapshot {
         Snapshot {
             generation: self.generation + 1,
@@ -83,6 +91,7 @@ impl Snapshot {
             table,
             tally: self.tally.clone(),
             pairs: self.pairs.clone(),
+            house: self.house.clone(),
         }
     }
 

@@ -1,37 +1,44 @@
 //! The handler of the real server: [`answer`] from the current snapshot.
 
-use crate::answer::{Client, Limits, Scratch, answer};
+use crate::answer::{Client, Scratch, answer};
 use crate::exchange::{Exchange, Snapshot};
 use crate::transport::handler::{Handler, Peer, Said};
+use crate::transport::sys;
 use std::sync::Arc;
 
 /// Answers from whatever snapshot is current when a batch begins.
 pub struct Answering {
     exchange: Arc<Exchange>,
-    limits: Limits,
     scratch: Scratch,
+}
+
+/// What one batch of queries sees.
+pub struct Moment {
+    /// The snapshot, held for one batch only, so that an idle thread keeps no old zones in memory.
+    pub snapshot: arc_swap::Guard<Arc<Snapshot>>,
+    /// Seconds since 1970, as cookies count them (RFC 9018 section 4.3).
+    pub now: u32,
 }
 
 impl Answering {
     /// For thread `thread`, its number in books and tallies. `seed`: see [`Scratch::new`].
-    pub fn new(exchange: Arc<Exchange>, limits: Limits, thread: usize, seed: u64) -> Answering {
-        Answering { exchange, limits, scratch: Scratch::new(thread, seed) }
+    pub fn new(exchange: Arc<Exchange>, thread: usize, seed: u64) -> Answering {
+        Answering { exchange, scratch: Scratch::new(thread, seed) }
     }
 }
 
 impl Handler for Answering {
-    type State = arc_swap::Guard<Arc<Snapshot>>;
+    type State = Moment;
 
-    /// Held for one batch only, so that an idle thread keeps no old zones in memory.
     #[inline]
-    fn begin(&self) -> Self::State {
-        self.exchange.load()
+    fn begin(&self) -> Moment {
+        Moment { snapshot: self.exchange.load(), now: sys::unix_secs() }
     }
 
     #[inline]
-    fn answer(&mut self, snapshot: &Self::State, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
+    fn answer(&mut self, moment: &Moment, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
         let client = Client { addr: peer.addr.ip(), transport: peer.transport };
-        let outcome = answer(query, client, snapshot, &self.limits, &mut self.scratch, out);
+        let outcome = answer(query, client, &moment.snapshot, moment.now, &mut self.scratch, out);
         match outcome.silence {
             Some(why) => Said::Silence(why),
             None => Said::Reply { len: outcome.len, rcode: outcome.rcode.number(), truncated: outcome.truncated },
@@ -67,16 +74,17 @@ mod tests {
         let first =
             Snapshot::first(1, zones(1), Arc::default(), cells.clone(), Arc::default(), Arc::default(), Arc::default());
         let exchange = Arc::new(Exchange::new(first));
-        let mut handler = Answering::new(exchange.clone(), Limits::default(), 0, 0);
+        let mut handler = Answering::new(exchange.clone(), 0, 0);
         let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\x03com\0\0\x01\0\x01";
         let mut out = [0; 4096];
-        let mut last_octet = |handler: &mut Answering, state: &arc_swap::Guard<Arc<Snapshot>>| {
+        let mut last_octet = |handler: &mut Answering, state: &Moment| {
             let len = settle(handler, state, query, PEER, &mut out, books.page(0));
             out[len - 1]
         };
         let batch = handler.begin();
         assert_eq!(last_octet(&mut handler, &batch), 1);
-        let next = batch.reloaded(zones(2), Arc::default(), cells, Arc::default(), Arc::default(), Arc::default());
+        let next =
+            batch.snapshot.reloaded(zones(2), Arc::default(), cells, Arc::default(), Arc::default(), Arc::default());
         drop(exchange.publish(next));
         assert_eq!(last_octet(&mut handler, &batch), 1);
         let batch = handler.begin();

@@ -1,5 +1,6 @@
 //! DNS messages, names, EDNS and client subnet: parse and compose.
 
+pub mod ede;
 pub mod edns;
 pub mod name;
 pub mod rcode;
@@ -8,5 +9,6 @@ pub mod request;
 pub mod rtype;
 pub mod tsig;
 
+pub use ede::Ede;
 pub use name::{Name, NameBuf};
 pub use rcode::Rcode;

@@ -4,6 +4,7 @@
 mod fixture;
 
 mod additional;
+mod envelope;
 mod oracle;
 mod rules;
 mod scope;

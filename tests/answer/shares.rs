@@ -2,7 +2,7 @@
 //! `pick=sticky` moves no more clients than a change of shares demands.
 
 use crate::fixture::{Steered, query, replan, steered};
-use floodway::answer::{Client, Limits, Scratch, Transport, answer, explain};
+use floodway::answer::{Client, Scratch, Transport, answer, explain};
 use floodway::exchange::Snapshot;
 use floodway::geo::{CellMap, Databases};
 use floodway::policy::Pick;
@@ -47,8 +47,8 @@ impl<'s> Asker<'s> {
 
     fn ask(&mut self, family: usize, addr: u32) -> u8 {
         let client = Client { addr: Ipv4Addr::from(addr).into(), transport: Transport::Udp };
-        let (packet, limits) = (&self.packets[family], Limits::default());
-        let outcome = answer(packet, client, self.snapshot, &limits, &mut self.scratch, &mut self.out);
+        let packet = &self.packets[family];
+        let outcome = answer(packet, client, self.snapshot, 0, &mut self.scratch, &mut self.out);
         self.out[outcome.len - 1]
     }
 }
