@@ -31,53 +31,72 @@ const DRAIN_ROUNDS: usize = 4096;
 /// wakes a waiting thread; then answers what had already arrived, closes the socket at once, and returns.
 ///
 /// `with_address`: see [`Batch::new`].
-pub fn serve<H: Handler>(socket: Arc<UdpSocket>, with_address: bool, mut handler: H, page: &Page, stop: &AtomicBool) {
-    let mut batch = Batch::<BATCH>::new(with_address);
+pub fn serve<H: Handler>(socket: Arc<UdpSocket>, with_address: bool, handler: H, page: &Page, stop: &AtomicBool) {
+    let mut worker = Worker::new(socket, with_address, handler, page);
     let mut troubles = 0;
     while !stop.load(Ordering::Acquire) {
-        match batch.receive(socket.as_fd(), Wait::ForOne) {
-            Ok(_) => {
-                troubles = 0;
-                round(&mut batch, &socket, &mut handler, page);
-            }
+        match worker.turn(Wait::ForOne) {
+            Ok(()) => troubles = 0,
             Err(e) => pause_after(&e, &mut troubles),
         }
     }
     for _ in 0..DRAIN_ROUNDS {
-        match batch.receive(socket.as_fd(), Wait::No) {
-            Ok(_) => round(&mut batch, &socket, &mut handler, page),
+        match worker.turn(Wait::No) {
+            Ok(()) => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
     }
     // Before buffers and handler go, which takes a while: what comes from now on would wait for nobody.
-    drop(socket);
+    drop(worker.socket);
 }
 
-/// Answers one batch from one state of the handler.
-#[inline]
-fn round<H: Handler>(batch: &mut Batch<BATCH>, socket: &UdpSocket, handler: &mut H, page: &Page) {
-    let mut n_queries = 0;
-    let state = handler.begin();
-    batch.answer(|query, out| {
-        n_queries += 1;
-        let refused = match (query.port, query.cut) {
-            (0, _) => Some(Silence::Sender),
-            (_, true) => Some(Silence::Oversize),
-            _ => None,
-        };
-        if let Some(why) = refused {
-            page.silence(Transport::Udp, why);
-            return 0;
+//----------- Worker ---------------------------------------------------------
+
+/// One socket and what answers from it.
+pub struct Worker<'p, H> {
+    socket: Arc<UdpSocket>,
+    batch: Batch<BATCH>,
+    handler: H,
+    page: &'p Page,
+}
+
+impl<'p, H: Handler> Worker<'p, H> {
+    /// Sets up the buffers. `with_address`: see [`Batch::new`].
+    pub fn new(socket: Arc<UdpSocket>, with_address: bool, handler: H, page: &'p Page) -> Worker<'p, H> {
+        Worker { socket, batch: Batch::new(with_address), handler, page }
+    }
+
+    /// Takes one batch, answers it from one state of the handler, and sends the replies.
+    ///
+    /// # Errors
+    /// As [`Batch::receive`].
+    pub fn turn(&mut self, wait: Wait) -> io::Result<()> {
+        self.batch.receive(self.socket.as_fd(), wait)?;
+        let (handler, page) = (&mut self.handler, self.page);
+        let mut n_queries = 0;
+        let state = handler.begin();
+        self.batch.answer(|query, out| {
+            n_queries += 1;
+            let refused = match (query.port, query.cut) {
+                (0, _) => Some(Silence::Sender),
+                (_, true) => Some(Silence::Oversize),
+                _ => None,
+            };
+            if let Some(why) = refused {
+                page.silence(Transport::Udp, why);
+                return 0;
+            }
+            let peer = Peer { addr: SocketAddr::new(query.addr, query.port), transport: Transport::Udp };
+            settle(handler, &state, query.bytes, peer, out, page)
+        });
+        drop(state);
+        page.queries(Transport::Udp, n_queries);
+        let n_unsent = self.batch.send(self.socket.as_fd());
+        if n_unsent > 0 {
+            page.unsent(Transport::Udp, n_unsent as u64);
         }
-        let peer = Peer { addr: SocketAddr::new(query.addr, query.port), transport: Transport::Udp };
-        settle(handler, &state, query.bytes, peer, out, page)
-    });
-    drop(state);
-    page.queries(Transport::Udp, n_queries);
-    let n_unsent = batch.send(socket.as_fd());
-    if n_unsent > 0 {
-        page.unsent(Transport::Udp, n_unsent as u64);
+        Ok(())
     }
 }
 
