@@ -206,6 +206,7 @@ mod tests {
                 exchange: fixtures::exchange(fixtures::plan()),
                 inbox: Arc::new(Inbox::new(10)),
                 books: Arc::new(Books::new(1)),
+                observed: Default::default(),
                 loads: Arc::new(Loads::default()),
                 clock: Clock::start(),
             },

@@ -8,6 +8,7 @@ use crate::admin::{Source, State};
 use crate::exchange::{Connection, Silence, books};
 use crate::steering::{BreakerState, Mode, ShadowState};
 use crate::telemetry::Refusal;
+use crate::transport::rate::{Action, Class};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet as NoExemplar, text};
 use prometheus_client::metrics::MetricType;
@@ -28,6 +29,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     let mut page = Page::default();
     process(&mut page, source, &state);
     queries(&mut page, source);
+    rate_limits(&mut page, source);
     samples(&mut page, source);
     pops(&mut page, &state);
     groups(&mut page, &state);
@@ -160,6 +162,22 @@ fn queries(page: &mut Page, source: &Source) {
         Connection::ALL.map(|what| (vec![by(s), ("event", what.label().to_owned())], s.connections(what)))
     });
     page.counter("connections", "What became of connections", connections);
+}
+
+fn rate_limits(page: &mut Page, source: &Source) {
+    let ledger = &source.observed.rate;
+    let rows = Class::ALL.into_iter().flat_map(|class| {
+        Action::ALL.map(|action| {
+            let labels = vec![("class", class.label().to_owned()), ("action", action.label().to_owned())];
+            (labels, ledger.limited(class, action))
+        })
+    });
+    page.counter("responses_rate_limited", "Responses over UDP that were over a rate limit", rows);
+    page.counter(
+        "rate_limit_evictions",
+        "Buckets of rate limits that were given up for others while in use",
+        [(Labels::new(), ledger.evicted())],
+    );
 }
 
 /// The mnemonic of an rcode (IANA DNS RCODEs), or `RCODEn` (RFC 8499 has no word for the rest).
@@ -307,6 +325,7 @@ mod tests {
             exchange: fixtures::exchange(fixtures::plan()),
             inbox: Arc::new(Inbox::new(10)),
             books: Arc::new(Books::new(1)),
+            observed: Default::default(),
             loads: Arc::new(Loads::default()),
             clock: Clock::start(),
         };
@@ -326,6 +345,7 @@ mod tests {
         for line in [
             "floodway_queries_total{transport=\"udp\"} 3",
             "floodway_responses_total{transport=\"udp\",rcode=\"NXDOMAIN\"} 1",
+            "floodway_responses_rate_limited_total{class=\"answer\",action=\"slipped\"} 0",
             "floodway_queries_unanswered_total{transport=\"udp\",reason=\"short\"} 1",
             "floodway_samples_total{result=\"refused\",reason=\"stale\"} 1",
             "floodway_samples_total{result=\"accepted\",reason=\"\"} 0",

@@ -9,6 +9,7 @@ use crate::exchange::{Books, Exchange, Snapshot};
 use crate::policy::{Group, Member, Role};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
 use crate::telemetry::{Counts, Inbox, Refusal};
+use crate::transport::Observed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,6 +143,8 @@ pub struct Source {
     pub inbox: Arc<Inbox>,
     /// The books of queries.
     pub books: Arc<Books>,
+    /// What the sockets count besides.
+    pub observed: Observed,
     /// What became of loads.
     pub loads: Arc<Loads>,
     /// What time it is.

@@ -21,7 +21,7 @@ const MAX_THREADS: usize = 256;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Config {
     /// `[listen]`.
     pub listen: Listen,
@@ -37,6 +37,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[tcp]`.
     pub tcp: Tcp,
+    /// `[rate-limit]`.
+    pub rate_limit: transport::rate::Config,
     /// `[log]`.
     pub log: Log,
 }
@@ -200,7 +202,7 @@ impl Config {
         if self.listen.threads > MAX_THREADS {
             return Err(format!("[listen] threads = {}: at most {MAX_THREADS}", self.listen.threads));
         }
-        Ok(())
+        self.rate_limit.check()
     }
 
     /// Makes relative paths relative to `base`.

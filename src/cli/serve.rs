@@ -1,5 +1,6 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
+mod limits;
 mod log;
 pub mod ready;
 pub mod reload;
@@ -15,7 +16,7 @@ use crate::control::{Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::steering::Table;
 use crate::telemetry::{self, Board, Inbox, listen};
-use crate::transport::{self, Answering};
+use crate::transport::{self, Answering, Observed, rate};
 use ready::{Ready, hints};
 use reload::{Reloader, say};
 use std::io::Write;
@@ -132,11 +133,18 @@ impl Server {
         let first = first_snapshot(loaded, sockets.n_threads(), saved.as_ref());
         let exchange = Arc::new(Exchange::new(first));
         let books = Arc::new(Books::new(sockets.n_threads()));
+        let n_datagram_threads = sockets.n_datagram_threads();
+        let n_sharing = n_datagram_threads.div_ceil(config.listen.dns.len());
+        let observed = Observed { rate: Arc::new(rate::Ledger::new(n_datagram_threads)) };
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
 
         let seed = clock.now().unix.to_bits();
         transport::sys::trim_heap();
-        let answering = |thread| Answering::new(exchange.clone(), thread, seed);
+        let answering = |thread| {
+            let limiter = (thread < n_datagram_threads)
+                .then(|| rate::Limiter::new(&config.rate_limit, n_sharing, observed.rate.clone(), thread));
+            Answering::new(exchange.clone(), thread, seed).limited(limiter.flatten())
+        };
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
         let wiring = Wiring {
             exchange: exchange.clone(),
@@ -150,7 +158,14 @@ impl Server {
 
         let (stop, stopping) = sync::watch::channel(false);
         let (_, ready_flag) = sync::watch::channel(true);
-        let source = Source { exchange: exchange.clone(), inbox: inbox.clone(), books, loads: loads.clone(), clock };
+        let source = Source {
+            exchange: exchange.clone(),
+            inbox: inbox.clone(),
+            books,
+            observed: observed.clone(),
+            loads: loads.clone(),
+            clock,
+        };
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
         let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
             .add_service(admin::steering::service(source.clone(), stopping.clone()));
@@ -170,7 +185,8 @@ impl Server {
         let served = admin::http::Admin { source, ready: ready_flag, reload };
         let edges = vec![
             runtime.spawn(logged("gRPC", grpc.serve(routes, stopping.clone()))),
-            runtime.spawn(logged("admin HTTP", http.serve(served, stopping))),
+            runtime.spawn(logged("admin HTTP", http.serve(served, stopping.clone()))),
+            runtime.spawn(limits::tell(observed.rate, stopping)),
         ];
         let watching = if reloader.config.zones.watch { watch::watch_folder(runtime, &reloader) } else { None };
         Ok(Server {

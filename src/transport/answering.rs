@@ -1,15 +1,19 @@
-//! The handler of the real server: [`answer`] from the current snapshot.
+//! The handler of the real server: [`answer`] from the current snapshot, within the rate limits.
 
 use crate::answer::{Client, Scratch, answer};
-use crate::exchange::{Exchange, Snapshot};
+use crate::exchange::{Exchange, Silence, Snapshot, Transport};
 use crate::transport::handler::{Handler, Peer, Said};
+use crate::transport::rate::{Decision, Limiter};
 use crate::transport::sys;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Answers from whatever snapshot is current when a batch begins.
 pub struct Answering {
     exchange: Arc<Exchange>,
     scratch: Scratch,
+    limiter: Option<Limiter>,
+    started: Instant,
 }
 
 /// What one batch of queries sees.
@@ -18,12 +22,19 @@ pub struct Moment {
     pub snapshot: arc_swap::Guard<Arc<Snapshot>>,
     /// Seconds since 1970, as cookies count them (RFC 9018 section 4.3).
     pub now: u32,
+    /// Nanoseconds since the thread started; read only where a limit needs them.
+    nanos: u64,
 }
 
 impl Answering {
     /// For thread `thread`, its number in books and tallies. `seed`: see [`Scratch::new`].
     pub fn new(exchange: Arc<Exchange>, thread: usize, seed: u64) -> Answering {
-        Answering { exchange, scratch: Scratch::new(thread, seed) }
+        Answering { exchange, scratch: Scratch::new(thread, seed), limiter: None, started: Instant::now() }
+    }
+
+    /// Limits the rate of replies over UDP.
+    pub fn limited(self, limiter: Option<Limiter>) -> Answering {
+        Answering { limiter, ..self }
     }
 }
 
@@ -32,24 +43,33 @@ impl Handler for Answering {
 
     #[inline]
     fn begin(&self) -> Moment {
-        Moment { snapshot: self.exchange.load(), now: sys::unix_secs() }
+        let nanos = self.limiter.as_ref().map_or(0, |_| self.started.elapsed().as_nanos() as u64);
+        Moment { snapshot: self.exchange.load(), now: sys::unix_secs(), nanos }
     }
 
     #[inline]
     fn answer(&mut self, moment: &Moment, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
         let client = Client { addr: peer.addr.ip(), transport: peer.transport };
         let outcome = answer(query, client, &moment.snapshot, moment.now, &mut self.scratch, out);
-        match outcome.silence {
-            Some(why) => Said::Silence(why),
-            None => Said::Reply { len: outcome.len, rcode: outcome.rcode.number(), truncated: outcome.truncated },
+        if let Some(why) = outcome.silence {
+            return Said::Silence(why);
         }
+        let (rcode, truncated) = (outcome.rcode.number(), outcome.truncated);
+        if let (Some(limiter), Transport::Udp, false) = (&mut self.limiter, peer.transport, outcome.proven) {
+            match limiter.decide(&mut out[..outcome.len], rcode, outcome.key, client.addr, moment.nanos) {
+                Decision::Send => {}
+                Decision::Slip(len) => return Said::Reply { len, rcode, truncated: true },
+                Decision::Drop => return Said::Silence(Silence::RateLimited),
+            }
+        }
+        Said::Reply { len: outcome.len, rcode, truncated }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Books, Silence, Transport};
+    use crate::exchange::Books;
     use crate::geo::CellMap;
     use crate::transport::handler::settle;
     use crate::wire::{Name, rtype};

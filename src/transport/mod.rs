@@ -5,6 +5,7 @@
 //!   datagrams           udp → mmsg              a thread and a socket per core, in batches
 //!   streams             tcp → gate, stream      one small tokio loop per stream thread, pipelined
 //!   both                handler, answering      answer one query, enter it into the books
+//!   datagrams           rate                    not too much of the same to one client
 //! ```
 //!
 //! All `unsafe` is in `mmsg` and `sys`. Linux only: batches of datagrams are its system calls.
@@ -14,6 +15,7 @@ pub mod bind;
 pub mod gate;
 pub mod handler;
 pub mod mmsg;
+pub mod rate;
 pub mod server;
 pub mod stream;
 pub mod sys;
@@ -22,3 +24,12 @@ pub mod udp;
 
 pub use answering::Answering;
 pub use server::{Bound, Config, Server};
+
+use std::sync::Arc;
+
+/// What the sockets count beside the books of queries, for metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// What rate limits did.
+    pub rate: Arc<rate::Ledger>,
+}

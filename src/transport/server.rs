@@ -113,9 +113,14 @@ impl Bound {
         self.endpoints.iter().map(|e| e.addr).collect()
     }
 
+    /// Threads for datagrams, numbered before those for streams.
+    pub fn n_datagram_threads(&self) -> usize {
+        self.endpoints.iter().map(|e| e.datagrams.len()).sum()
+    }
+
     /// Threads that answer queries, and so the number that tallies and books need room for.
     pub fn n_threads(&self) -> usize {
-        self.endpoints.iter().map(|e| e.datagrams.len()).sum::<usize>() + self.config.stream_threads.max(1)
+        self.n_datagram_threads() + self.config.stream_threads.max(1)
     }
 
     /// Starts serving. `make(thread)` gives the handler of each thread, numbered from 0 below

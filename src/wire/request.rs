@@ -155,7 +155,7 @@ impl Record {
 
 /// The offset after a name that may end in a pointer, which is not followed.
 #[inline]
-fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     let start = at;
     loop {
         match *message.get(at)? {

@@ -15,6 +15,7 @@ fn source() -> Source {
         exchange: fixtures::exchange(fixtures::plan()),
         inbox: Arc::new(Inbox::new(10)),
         books: Arc::new(Books::new(1)),
+        observed: Default::default(),
         loads: Arc::new(Loads::default()),
         clock: Clock::start(),
     }
