@@ -95,6 +95,8 @@ pub struct Entry<'a> {
     pub(crate) text: &'a str,
     pub(crate) file: u32,
     /// Text of the tokens of a generated entry, and where in it each is.
+    /// How many pieces of the text have begun, see [`crate::masterfile::Scanner::pieces`].
+    pub(crate) n_pieces: usize,
     pub(crate) generated: Option<(&'a str, &'a [(u32, u32)])>,
 }
 

@@ -58,6 +58,8 @@ pub enum Fault {
 pub struct Lexer {
     at: usize,
     line: u32,
+    /// Start of the line on which the entry at hand begins.
+    entry_at: usize,
     /// Set once a parenthesis was found open at the end of the text: from then on a line whose first
     /// column holds something ends an open parenthesis, since it looks like the next record.
     wary: bool,
@@ -85,13 +87,24 @@ static KIND: [u8; 256] = {
 impl Lexer {
     /// A lexer at the start of `text`, behind a byte order mark if there is one.
     pub fn new(text: &str) -> Lexer {
-        Lexer { at: if text.starts_with('\u{feff}') { 3 } else { 0 }, line: 1, wary: false }
+        Lexer { at: if text.starts_with('\u{feff}') { 3 } else { 0 }, line: 1, entry_at: 0, wary: false }
+    }
+
+    /// How far the text has been read: behind the last entry.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Where the line starts on which the last entry begins; the end of the text after the last one.
+    pub fn entry_at(&self) -> usize {
+        self.entry_at
     }
 
     /// Reads the tokens of the next entry into `tokens`. `text` is the same at every call.
     pub fn next_entry(&mut self, text: &str, tokens: &mut Vec<RawToken>) -> Lexed {
         let bytes = text.as_bytes();
         tokens.clear();
+        self.entry_at = self.at;
         let mut blank = self.starts_blank(bytes);
         // How many parentheses are open, and where the outermost stands.
         let (mut depth, mut outermost) = (0usize, (0, 0));
@@ -102,7 +115,10 @@ impl Lexer {
                     self.at += 1;
                     self.line += 1;
                     match depth {
-                        0 if tokens.is_empty() => blank = self.starts_blank(bytes),
+                        0 if tokens.is_empty() => {
+                            blank = self.starts_blank(bytes);
+                            self.entry_at = self.at;
+                        }
                         0 => return Lexed::Entry { blank },
                         _ if self.wary && self.starts_record(bytes) => return unclosed(outermost),
                         _ => {}
@@ -158,7 +174,10 @@ impl Lexer {
             }
         }
         match depth {
-            0 if tokens.is_empty() => Lexed::End,
+            0 if tokens.is_empty() => {
+                self.entry_at = self.at;
+                Lexed::End
+            }
             0 => Lexed::Entry { blank },
             _ => {
                 self.recover(bytes, outermost);

@@ -14,6 +14,6 @@ pub mod ttl;
 
 pub use diagnostic::{Diagnostic, Report, Severity, suggest};
 pub use entry::{Entry, Token};
-pub use scanner::{Includes, Scanner, no_includes};
+pub use scanner::{Includes, Scanner, State, no_includes};
 pub use source::{Sources, Span, decode, unescape};
 pub use ttl::parse_ttl;

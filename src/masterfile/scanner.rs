@@ -41,6 +41,32 @@ pub struct Scanner<'a> {
     tokens: Vec<RawToken>,
     generating: Option<Generate>,
     scratch: generate::Scratch,
+    /// Places in the root text, ascending, at which its pieces may begin.
+    cuts: Vec<u32>,
+    pieces: Vec<Piece>,
+    included: bool,
+}
+
+/// What an entry of a file takes from those before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What names without a trailing dot are relative to.
+    pub origin: Name,
+    /// The last owner.
+    pub owner: Option<Name>,
+    /// What `$TTL` says.
+    pub default_ttl: Option<u32>,
+    /// The TTL that was stated last.
+    pub last_ttl: Option<u32>,
+}
+
+/// A part of the root text that can be scanned by itself: it begins with a line that continues none before.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Octets from the start of the text.
+    pub start: u32,
+    /// What its first entry takes from those before.
+    pub state: State,
 }
 
 /// What is particular to one file being read.
@@ -95,7 +121,61 @@ impl<'a> Scanner<'a> {
             }),
             None => report.push(too_long(path)),
         }
-        Scanner { sources, includes, open, tokens: Vec::new(), generating: None, scratch: generate::Scratch::default() }
+        Scanner {
+            sources,
+            includes,
+            open,
+            tokens: Vec::new(),
+            generating: None,
+            scratch: generate::Scratch::default(),
+            cuts: Vec::new(),
+            pieces: Vec::new(),
+            included: false,
+        }
+    }
+
+    /// Continues a file: the text's first entry takes from those before it what `state` says.
+    pub fn resume(&mut self, state: &State) {
+        if let Some(open) = self.open.last_mut() {
+            let State { origin, owner, default_ttl, last_ttl } = state.clone();
+            *open = OpenFile { origin, owner, default_ttl, last_ttl, ..open.clone() };
+        }
+    }
+
+    /// Notes what holds at these places of the root text, ascending, wherever a piece begins there; and at its end,
+    /// as the last piece. See [`Scanner::pieces`].
+    pub fn note_pieces(&mut self, mut cuts: Vec<u32>) {
+        cuts.push(u32::MAX);
+        cuts.reverse();
+        self.cuts = cuts;
+    }
+
+    /// The pieces begun so far. What stands in one that begins where the entry at hand does belongs to it.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Whether another text was read, too.
+    pub fn has_included(&self) -> bool {
+        self.included
+    }
+
+    /// Notes the pieces that begin between the entry before and the one just read, or the end.
+    fn note(&mut self, from: usize, at_end: bool) {
+        let Some(open) = self.open.last() else { return };
+        let to = open.lexer.entry_at();
+        while let Some(&cut) = self.cuts.last() {
+            let is_end = cut == u32::MAX && at_end;
+            if cut as usize > to && !is_end {
+                break;
+            }
+            self.cuts.pop();
+            if cut as usize >= from || is_end {
+                let OpenFile { origin, owner, default_ttl, last_ttl, .. } = open.clone();
+                let start = cut.min(to as u32);
+                self.pieces.push(Piece { start, state: State { origin, owner, default_ttl, last_ttl } });
+            }
+        }
     }
 
     /// The texts scanned so far.
@@ -134,6 +214,7 @@ impl<'a> Scanner<'a> {
             text,
             file: state.file,
             generated,
+            n_pieces: self.pieces.len(),
         })
     }
 
@@ -161,13 +242,20 @@ impl<'a> Scanner<'a> {
                 }
                 continue;
             }
+            let depth = self.open.len();
             let state = self.open.last_mut()?;
-            match state.lexer.next_entry(self.sources.text(state.file), &mut self.tokens) {
+            let from = state.lexer.at();
+            let lexed = state.lexer.next_entry(self.sources.text(state.file), &mut self.tokens);
+            if depth == 1 && !self.cuts.is_empty() {
+                self.note(from, lexed == Lexed::End);
+            }
+            let file = self.open.last()?.file;
+            match lexed {
                 Lexed::End => {
                     self.open.pop();
                 }
                 Lexed::Fault { fault, start, len, line } => {
-                    let span = Span { file: state.file, line, start, len };
+                    let span = Span { file, line, start, len };
                     report.push(fault_diagnostic(self.sources, fault, span));
                 }
                 Lexed::Entry { blank } => {
@@ -362,6 +450,7 @@ impl<'a> Scanner<'a> {
         inner.lexer = Lexer::new(&text);
         inner.file = self.sources.add(&path, text).ok_or_else(|| too_long(&path))?;
         self.open.push(inner);
+        self.included = true;
         Ok(())
     }
 

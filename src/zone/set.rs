@@ -3,15 +3,17 @@
 use crate::id::{GroupIdx, ZoneIdx};
 use crate::wire::{Name, NameBuf};
 use crate::zone::store::Zone;
+use std::sync::Arc;
 
 //----------- ZoneSet --------------------------------------------------------
 
-/// The zones of one load.
+/// The zones of one load. Those that a load leaves as they were are shared with the load before.
 #[derive(Debug)]
 pub struct ZoneSet {
-    zones: Vec<Zone>,
-    /// Open addressing by apex hash: position in `zones` plus one, 0 if free. At most half full.
-    table: Vec<u32>,
+    zones: Vec<Arc<Zone>>,
+    /// Open addressing by apex hash: its high half, and the position in `zones` plus one, 0 if free. At most half
+    /// full.
+    table: Vec<(u32, u32)>,
     /// Bit `n` is set if some apex has `n` labels: only those suffixes of a question need a probe.
     label_counts: u128,
 }
@@ -25,16 +27,21 @@ impl Default for ZoneSet {
 impl ZoneSet {
     /// Takes the zones. Of two with one apex the first is served: the loader refuses such sets.
     pub fn new(zones: Vec<Zone>) -> ZoneSet {
-        let mut set =
-            ZoneSet { table: vec![0; (zones.len() * 2 + 1).next_power_of_two()], label_counts: 0, zones: Vec::new() };
+        ZoneSet::sharing(zones.into_iter().map(Arc::new).collect())
+    }
+
+    /// As [`ZoneSet::new`], of zones that other sets may hold, too.
+    pub fn sharing(zones: Vec<Arc<Zone>>) -> ZoneSet {
+        let size = (zones.len() * 2 + 1).next_power_of_two();
+        let mut set = ZoneSet { table: vec![(0, 0); size], label_counts: 0, zones: Vec::new() };
         let mask = set.table.len() - 1;
         for (i, zone) in zones.iter().enumerate() {
             set.label_counts |= 1 << zone.apex().labels().count();
             let mut slot = zone.apex_hash() as usize & mask;
-            while set.table[slot] != 0 {
+            while set.table[slot].1 != 0 {
                 slot = (slot + 1) & mask;
             }
-            set.table[slot] = i as u32 + 1;
+            set.table[slot] = ((zone.apex_hash() >> 32) as u32, i as u32 + 1);
         }
         set.zones = zones;
         set
@@ -74,9 +81,10 @@ impl ZoneSet {
     fn probe(&self, hash: u64, apex: &[u8]) -> Option<usize> {
         let mask = self.table.len() - 1;
         let mut slot = hash as usize & mask;
-        while self.table[slot] != 0 {
-            let i = self.table[slot] as usize - 1;
-            if self.zones[i].apex_hash() == hash && self.zones[i].apex().as_wire() == apex {
+        while self.table[slot].1 != 0 {
+            let (tag, number) = self.table[slot];
+            let i = number as usize - 1;
+            if tag == (hash >> 32) as u32 && self.zones[i].apex().as_wire() == apex {
                 return Some(i);
             }
             slot = (slot + 1) & mask;
@@ -84,23 +92,28 @@ impl ZoneSet {
         None
     }
 
-    /// Marks names as answered by groups, making nodes where there are none; wildcard owners are taken as
-    /// such. Names outside every zone are passed over: policy loading refuses them. Marking costs unmarked
-    /// names nothing.
+    /// Marks these names, and no others, as answered by groups, making nodes where there are none; wildcard owners
+    /// are taken as such. Names outside every zone are passed over: policy loading refuses them. Marking costs
+    /// unmarked names nothing, and a zone that has its marks already stays shared.
     pub fn steer<'n>(&mut self, marks: impl IntoIterator<Item = (&'n Name, GroupIdx)>) {
+        let mut of_zone: Vec<Vec<(Name, GroupIdx)>> = vec![Vec::new(); self.zones.len()];
         for (name, group) in marks {
             let buf = NameBuf::from(name);
-            let Some((zone, apex)) = self.find(&buf) else { continue };
-            let idx = self.probe(zone.apex_hash(), zone.apex().as_wire());
-            if let Some(idx) = idx {
-                self.zones[idx].steer(&buf, apex, group);
+            let found = self.find(&buf).and_then(|(zone, _)| self.probe(zone.apex_hash(), zone.apex().as_wire()));
+            if let Some(idx) = found {
+                of_zone[idx].push((name.clone(), group));
+            }
+        }
+        for (zone, marks) in self.zones.iter_mut().zip(of_zone) {
+            if zone.marks() != marks {
+                Arc::make_mut(zone).set_marks(marks);
             }
         }
     }
 
     /// The zone with this apex.
     pub fn zone(&self, apex: &Name) -> Option<&Zone> {
-        self.probe(apex.suffix_hash(), apex.as_wire()).map(|i| &self.zones[i])
+        self.probe(apex.suffix_hash(), apex.as_wire()).map(|i| &*self.zones[i])
     }
 
     /// The zone that a name falls into.
@@ -109,7 +122,7 @@ impl ZoneSet {
     }
 
     /// All zones, in the order given.
-    pub fn iter(&self) -> std::slice::Iter<'_, Zone> {
+    pub fn iter(&self) -> std::slice::Iter<'_, Arc<Zone>> {
         self.zones.iter()
     }
 

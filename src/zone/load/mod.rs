@@ -7,6 +7,11 @@
 
 mod check;
 mod index;
+mod outline;
+mod reread;
+
+pub use outline::Outline;
+pub use reread::{Reread, reread};
 
 use crate::masterfile::{Diagnostic, Entry, Includes, Report, Scanner, Severity, Sources, Span, Token};
 use crate::wire::{Name, rtype};
@@ -14,6 +19,7 @@ use crate::zone::rdata;
 use crate::zone::store::{Added, Builder, Zone};
 use check::Target;
 use index::{Index, Put};
+use std::ops::Range;
 
 /// Most problems told of one zone. Our choice: nobody reads more, and a wrong `$ORIGIN` makes one a line.
 pub const MAX_PROBLEMS: usize = 1000;
@@ -41,17 +47,45 @@ pub fn load<'a>(
     includes: &'a mut Includes<'a>,
     report: &mut Report,
 ) -> Option<Zone> {
+    read(path, text, origin, includes, report).map(|read| read.zone)
+}
+
+/// A zone that was read.
+pub struct Read {
+    /// The zone.
+    pub zone: Zone,
+    /// What [`reread`] needs to take in a change of the file. Zones that gave a warning have none, since its place may be
+    /// another after any change, nor those that include files, nor short ones.
+    pub outline: Option<Outline>,
+}
+
+/// As [`load`], for a text that may be read again.
+pub fn read<'a>(
+    path: &str,
+    text: impl Into<String>,
+    origin: &Name,
+    includes: &'a mut Includes<'a>,
+    report: &mut Report,
+) -> Option<Read> {
+    let text = text.into();
+    let cuts = if text.len() < outline::MIN_TEXT { Vec::new() } else { outline::cuts(text.as_bytes()) };
     let mut sources = Sources::default();
     let mut own = Report::default();
-    let mut loader = Loader::default();
+    let mut loader = Loader { places: (!cuts.is_empty()).then(Places::default), ..Loader::default() };
     let mut scanner = Scanner::new(&mut sources, includes, path, text, origin, &mut own);
+    scanner.note_pieces(cuts.clone());
     while let Some(entry) = scanner.next_entry(&mut own) {
         loader.record(&entry, &mut own);
         if own.diagnostics.len() >= 2 * MAX_PROBLEMS {
             loader.untold += cut(&mut own);
         }
     }
+    let (pieces, is_alone) = (scanner.pieces().to_vec(), !scanner.has_included());
     let zone = loader.finish(&sources, path, origin, &mut own);
+    let places = loader.places.take().filter(|_| is_alone && own.diagnostics.is_empty());
+    let outline = places.and_then(|places| {
+        Outline::new(sources.text(0).as_bytes(), &cuts, &pieces, places.nodes(&loader.offsets, pieces.len()))
+    });
     let untold = loader.untold + cut(&mut own);
     own.sort();
     if untold > 0 {
@@ -59,7 +93,7 @@ pub fn load<'a>(
     }
     let refused = own.has_errors();
     report.diagnostics.append(&mut own.diagnostics);
-    zone.filter(|_| !refused)
+    zone.filter(|_| !refused).map(|zone| Read { zone, outline })
 }
 
 /// Drops what is beyond the limit, warnings before errors; how many.
@@ -101,6 +135,40 @@ struct Loader {
     refused: Option<Span>,
     rdata: Vec<u8>,
     untold: usize,
+    /// Which names have records in which piece of the text, if that is to be remembered.
+    places: Option<Places>,
+    /// Where the nodes lie, once the zone is packed.
+    offsets: Vec<usize>,
+}
+
+/// Numbers of names, as [`Builder::last`] tells them, by piece of the text.
+#[derive(Default)]
+struct Places {
+    piece: usize,
+    of_piece: Vec<Vec<Range<u32>>>,
+}
+
+impl Places {
+    fn put(&mut self, number: u32) {
+        if self.of_piece.len() <= self.piece {
+            self.of_piece.resize(self.piece + 1, Vec::new());
+        }
+        let ranges = &mut self.of_piece[self.piece];
+        match ranges.last_mut() {
+            Some(last) if last.contains(&number) => {}
+            // What lies between was made for this name: the names above it.
+            Some(last) if number >= last.end && number - last.end < 8 => last.end = number + 1,
+            _ => ranges.push(number..number + 1),
+        }
+    }
+
+    /// The same by place in the arena, over four.
+    fn nodes(mut self, offsets: &[usize], n_pieces: usize) -> Vec<Vec<Range<u32>>> {
+        self.of_piece.resize(n_pieces, Vec::new());
+        let at = |number: u32| offsets.get(number as usize).map_or(0, |at| (at >> 2) as u32);
+        let place = |ranges: Vec<Range<u32>>| ranges.into_iter().map(|r| at(r.start)..at(r.end - 1) + 1).collect();
+        self.of_piece.into_iter().map(place).collect()
+    }
 }
 
 /// A record that waits for the SOA.
@@ -119,6 +187,9 @@ impl Loader {
     fn record(&mut self, entry: &Entry<'_>, report: &mut Report) {
         if entry.is_generated() && self.refused == Some(entry.rtype.span) {
             return;
+        }
+        if let Some(places) = &mut self.places {
+            places.piece = entry.n_pieces.saturating_sub(1);
         }
         let Some(rtype) = record_type(entry, report) else {
             self.refused = Some(entry.rtype.span);
@@ -204,6 +275,10 @@ impl Loader {
 
     fn open(&mut self, apex: &Name, sources: &Sources, report: &mut Report) {
         self.zone = Some((apex.clone(), Builder::new(apex)));
+        if !self.early.is_empty() {
+            // Where those stand is known no more.
+            self.places = None;
+        }
         for early in std::mem::take(&mut self.early) {
             let Record { owner, rtype, ttl, rdata, taken, span, target } = early;
             self.put(&owner, rtype, ttl, taken.then_some(&rdata), span, target, sources, report);
@@ -274,6 +349,9 @@ impl Loader {
         if builder.add(owner, rtype, ttl, rdata) == Added::TooLarge {
             report.push(sources.error(span, "the zone is too large to be held"));
         }
+        if let Some(places) = &mut self.places {
+            places.put(builder.last());
+        }
     }
 
     /// Checks the whole and packs it.
@@ -298,7 +376,8 @@ impl Loader {
             return None;
         }
         drop(index);
-        let zone = builder.finish();
+        let (zone, offsets) = builder.finish_with_offsets();
+        self.offsets = offsets;
         for (owner, rtype) in zone.oversized() {
             let message = format!("the {} records of {owner} do not fit into any message", rdata::type_text(*rtype));
             report.push(of_file(path, Severity::Error, message));

@@ -10,6 +10,7 @@ use crate::zone::store::NODE_HEADER;
 //----------- Index ----------------------------------------------------------
 
 /// Hash → arena offset of a node.
+#[derive(Clone)]
 pub(super) struct Index {
     slots: Vec<u32>,
     n: usize,
@@ -19,6 +20,8 @@ pub(super) struct Index {
 impl Index {
     /// Room for `n` nodes in an arena of `arena_len` octets.
     pub(super) fn new(n: usize, arena_len: usize) -> Index {
+        // A little room, so that the first names to come do not cost a new table.
+        let (n, arena_len) = (n + n / 64, arena_len + arena_len / 16);
         let offset_bits = usize::BITS - (arena_len >> 2).leading_zeros();
         Index { slots: vec![0; n * 10 / 7 + 2], n: 0, offset_bits: offset_bits.clamp(8, 32) }
     }
@@ -105,17 +108,49 @@ impl Index {
         if (self.n + 1) * 10 <= self.slots.len() * 7 && (arena.len() >> 2) >> self.offset_bits == 0 {
             return;
         }
-        let mut grown = Index::new((self.n + 8) * 3 / 2, arena.len() * 2);
+        let mut grown = Index::new((self.n + 8) * 5 / 4, arena.len() + arena.len() / 4);
         for at in self.offsets() {
-            let name = &arena[at + NODE_HEADER..at + NODE_HEADER + arena[at + 1] as usize];
-            grown.put(hash_relative(name, apex_hash), at);
+            grown.put(hash_relative(name_at(arena, at), apex_hash), at);
         }
         *self = grown;
     }
+
+    /// Takes out the node at `at`, if it is there. What was pushed aside by it moves back.
+    pub(super) fn remove(&mut self, hash: u64, at: usize, arena: &[u8], apex_hash: u64) {
+        let len = self.slots.len();
+        let mut hole = self.home(hash);
+        while self.offset(self.slots[hole]) != at {
+            if self.slots[hole] == 0 {
+                return;
+            }
+            hole = (hole + 1) % len;
+        }
+        let mut i = hole;
+        loop {
+            i = (i + 1) % len;
+            let entry = self.slots[i];
+            if entry == 0 {
+                break;
+            }
+            let home = self.home(hash_relative(name_at(arena, self.offset(entry)), apex_hash));
+            if (i + len - home) % len >= (i + len - hole) % len {
+                self.slots[hole] = entry;
+                hole = i;
+            }
+        }
+        self.slots[hole] = 0;
+        self.n -= 1;
+    }
+}
+
+/// The relative name of the node at an arena offset.
+#[inline]
+pub(super) fn name_at(arena: &[u8], at: usize) -> &[u8] {
+    &arena[at + NODE_HEADER..at + NODE_HEADER + arena[at + 1] as usize]
 }
 
 /// The suffix hash of a relative name under an apex.
-fn hash_relative(name: &[u8], apex_hash: u64) -> u64 {
+pub(super) fn hash_relative(name: &[u8], apex_hash: u64) -> u64 {
     if name.is_empty() {
         return apex_hash;
     }

@@ -21,17 +21,27 @@
 //!
 //! Empty non-terminals are nodes without RRsets. Names below a zone cut or a DNAME are there (they may be
 //! glue) but flagged, and a lookup does not find them as data.
+//!
+//! A [`Builder`] packs a zone as a whole. A `Patch` makes a copy of one with other records at some names:
+//! a node that keeps its length is written over, others go to the end. Names that policies steer have a second
+//! node behind all others (`store::steered`), so that the zone can be had as its file says it at any time.
 
 mod build;
 mod index;
+mod pack;
+mod patch;
+mod steered;
+mod survey;
 
 pub use build::{Added, Builder};
+pub(crate) use patch::Patch;
 
 use crate::id::GroupIdx;
 use crate::wire::{Name, NameBuf, rtype};
-use index::Index;
+use index::{Index, hash_relative};
 use std::borrow::Cow;
 use std::fmt;
+use steered::Steered;
 
 /// What a node is, besides its records.
 pub(crate) mod flag {
@@ -45,6 +55,8 @@ pub(crate) mod flag {
     pub(crate) const STEERED: u8 = 8;
     /// Lies below a cut or a DNAME: not to be found as data.
     pub(crate) const OCCLUDED: u8 = 16;
+    /// No name leads here: left over from before a patch, or the SOA of negative answers.
+    pub(crate) const DEAD: u8 = 128;
 }
 
 /// Octets of an RRset's header.
@@ -62,6 +74,7 @@ fn word(bytes: &[u8], at: usize) -> usize {
 //----------- Zone -----------------------------------------------------------
 
 /// A zone that can be answered from. Made by [`Builder`].
+#[derive(Clone)]
 pub struct Zone {
     apex: Name,
     apex_hash: u64,
@@ -73,7 +86,14 @@ pub struct Zone {
     n_names: usize,
     n_rrsets: usize,
     n_records: usize,
+    /// Nodes that are cuts.
+    n_cuts: usize,
+    /// Octets of nodes that patches have left behind.
+    n_dead: usize,
     oversized: Vec<(Name, u16)>,
+    /// Where the nodes end that come of the zone's file; those of steered names follow.
+    base_len: usize,
+    steered: Steered,
 }
 
 impl Zone {
@@ -114,7 +134,7 @@ impl Zone {
 
     /// Octets of memory held.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Zone>() + self.arena.capacity() + self.index.memory_bytes()
+        size_of::<Zone>() + self.arena.capacity() + self.index.memory_bytes() + self.steered.memory_bytes()
     }
 
     /// The node of suffix `i` of `name`, with the apex at suffix `apex`; occluded ones too.
@@ -132,6 +152,32 @@ impl Zone {
         self.index
             .find(hash, |at| self.node_at(at).relative_name().strip_prefix(b"\x01*") == Some(parent))
             .map(|at| self.node_at(at))
+    }
+
+    /// A copy without marks, with room for `extra` octets of nodes.
+    fn clone_for_patch(&self, extra: usize) -> Zone {
+        let mut arena = Vec::with_capacity(self.arena.len() + extra);
+        arena.extend_from_slice(&self.arena);
+        let mut copy = Zone {
+            apex: self.apex.clone(),
+            arena,
+            index: self.index.clone(),
+            oversized: Vec::new(),
+            steered: self.steered.clone(),
+            ..*self
+        };
+        copy.unmark();
+        copy
+    }
+
+    /// The node of a relative name with this hash; occluded ones too.
+    fn node_by(&self, hash: u64, relative: &[u8]) -> Option<Node<'_>> {
+        self.index.find(hash, |at| self.node_at(at).relative_name() == relative).map(|at| self.node_at(at))
+    }
+
+    /// The node of a relative name.
+    fn node_at_name(&self, relative: &[u8]) -> Option<Node<'_>> {
+        self.node_by(hash_relative(relative, self.apex_hash), relative)
     }
 
     #[inline]
@@ -182,53 +228,6 @@ impl Zone {
         let first: &[u8; RECORD_HEADER] = records.first_chunk().expect("an RRset has a record");
         let ttl = u32::from_be_bytes([first[6], first[7], first[8], first[9]]);
         (RRset { rtype, ttl, n, records, extra, zone: self }, end)
-    }
-
-    /// Marks a name as answered by a group, making its node if there is none.
-    ///
-    /// The node is copied to the end of the arena with room for the group, so that names which are not steered
-    /// pay nothing. `apex`: the suffix of `name` that is this zone's apex.
-    pub(crate) fn steer(&mut self, name: &NameBuf, apex: usize, group: GroupIdx) {
-        for i in (0..apex).rev() {
-            if self.node(name, i, apex).is_none() {
-                let above = self.node(name, i + 1, apex).map_or(0, |n| n.flags());
-                let occluded = above & (flag::CUT | flag::DNAME | flag::OCCLUDED) != 0;
-                self.insert_empty(name, i, apex, if occluded { flag::OCCLUDED } else { 0 });
-                if name.label(i) == b"*"
-                    && let Some(parent) = self.node(name, i + 1, apex)
-                {
-                    let at = parent.at;
-                    self.arena[at] |= flag::WILDCARD_CHILD;
-                }
-            }
-        }
-        let Some(old) = self.node(name, 0, apex) else { return };
-        let (old, rrsets, end) = (old.at, old.rrsets_start(), old.end());
-        if self.arena[old] & flag::STEERED != 0 {
-            let at = rrsets - 2;
-            self.arena[at..rrsets].copy_from_slice(&group.0.to_le_bytes());
-            return;
-        }
-        self.align();
-        let new = self.arena.len();
-        self.arena.extend_from_within(old..rrsets);
-        self.arena[new] |= flag::STEERED;
-        self.arena.extend_from_slice(&group.0.to_le_bytes());
-        self.arena.extend_from_within(rrsets..end);
-        self.index.replace(name.hash_from(0), old, new, &self.arena, self.apex_hash);
-    }
-
-    fn align(&mut self) {
-        self.arena.resize(self.arena.len().next_multiple_of(4), 0);
-    }
-
-    fn insert_empty(&mut self, name: &NameBuf, i: usize, apex: usize, flags: u8) {
-        self.align();
-        let at = self.arena.len();
-        let relative = &name.as_wire()[name.start(i)..name.start(apex)];
-        self.arena.extend_from_slice(&[flags, relative.len() as u8, 0, 0]);
-        self.arena.extend_from_slice(relative);
-        self.index.insert(name.hash_from(i), at, &self.arena, self.apex_hash);
     }
 }
 
@@ -326,13 +325,32 @@ impl<'z> Node<'z> {
         })
     }
 
+    /// Whether there are addresses here.
+    fn has_addresses(self) -> bool {
+        self.rrset(rtype::A).or_else(|| self.rrset(rtype::AAAA)).is_some()
+    }
+
+    /// Where the next node starts.
     fn end(self) -> usize {
-        let mut at = self.rrsets_start();
-        for _ in 0..self.n_rrsets() {
-            at = self.zone.rrset_at(at).1;
+        node_end(&self.zone.arena, self.at)
+    }
+}
+
+/// Where the headers of a node's RRsets stand, and last of all where they end.
+fn rrset_bounds(arena: &[u8], node: usize) -> impl Iterator<Item = usize> {
+    let steered = usize::from(arena[node] & flag::STEERED != 0);
+    let mut at = node + NODE_HEADER + usize::from(arena[node + 1]) + 2 * steered;
+    (0..=word(arena, node + 2)).map(move |i| {
+        if i > 0 {
+            at += RRSET_HEADER + word(arena, at + 4) + 2 * word(arena, at + 6);
         }
         at
-    }
+    })
+}
+
+/// Where the node after the one at `node` starts.
+fn node_end(arena: &[u8], node: usize) -> usize {
+    rrset_bounds(arena, node).last().map_or(node, |end| end.next_multiple_of(4))
 }
 
 //----------- RRset ----------------------------------------------------------
