@@ -6,7 +6,7 @@ use crate::answer::{Client, Scratch};
 use crate::exchange::{Family, MemberAnswer, Snapshot};
 use crate::id::GroupIdx;
 use crate::policy::AllDown;
-use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot};
+use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot, pointer};
 use crate::wire::request::{HEADER, Request};
 use crate::wire::{Ede, NameBuf, Rcode, rtype};
 use crate::zone::lookup::Found;
@@ -221,7 +221,9 @@ impl<'q> Way<'q> {
         if qtype == rtype::ANY {
             return any(reply, here, node);
         }
-        if let Some(rrset) = node.rrset(rtype::CNAME) {
+        if !rtype::BESIDE_CNAME.contains(&qtype)
+            && let Some(rrset) = node.rrset(rtype::CNAME)
+        {
             return self.alias(reply, here, rrset);
         }
         negative(reply, here, most_secs);
@@ -331,9 +333,9 @@ impl<'q> Way<'q> {
     fn substitute(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, label: usize) -> Step {
         let Some(rrset) = node.rrset(rtype::DNAME) else { return Step::Done(Rcode::ServFail) };
         let cut = self.scratch.name.start(label);
-        if put(reply, Section::Answer, rrset, here.spot.offset(cut), here.apex_at).is_none() {
+        let Some(dname_at) = put(reply, Section::Answer, rrset, here.spot.offset(cut), here.apex_at) else {
             return Step::Done(Rcode::NoError);
-        }
+        };
         let target = first_rdata(rrset.records());
         let mut prefix = [0; 256];
         prefix[..cut].copy_from_slice(&self.scratch.name.as_wire()[..cut]);
@@ -345,10 +347,13 @@ impl<'q> Way<'q> {
         if !parse_parts(&mut self.scratch.name, prefix, target) {
             return Step::Done(Rcode::YxDomain);
         }
-        let put = reply.put_record(Section::Answer, here.owner, rtype::CNAME, rrset.ttl, [prefix, target]);
+        // The CNAME's target ends in the DNAME's, which stands there in full (RFC 6672 section 2.5).
+        let target_at = dname_at + RECORD_HEADER;
+        let tail = if target_at <= POINTER_MAX { &pointer(target_at)[..] } else { target };
+        let put = reply.put_record(Section::Answer, here.owner, rtype::CNAME, rrset.ttl, [prefix, tail]);
         match put {
             Some(start) if !matches!(self.request.qtype, rtype::CNAME | rtype::ANY) => {
-                Step::Follow(Spot::whole(start + RECORD_HEADER))
+                Step::Follow(Spot::split(start + RECORD_HEADER, cut, target_at))
             }
             _ => Step::Done(Rcode::NoError),
         }

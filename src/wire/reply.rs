@@ -244,7 +244,8 @@ impl<'o> Reply<'o> {
     }
 }
 
+/// A compression pointer to an offset, which must not exceed [`POINTER_MAX`] (RFC 1035 section 4.1.4).
 #[inline]
-fn pointer(offset: usize) -> [u8; 2] {
+pub fn pointer(offset: usize) -> [u8; 2] {
     (0xc000 | offset as u16).to_be_bytes()
 }

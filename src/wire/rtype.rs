@@ -47,6 +47,10 @@ pub const MAILA: u16 = 254;
 /// Everything, answered minimally (RFC 8482).
 pub const ANY: u16 = 255;
 
+/// Types that may stand beside a CNAME, and so are the alias's own: SIG, KEY, RRSIG and NSEC (RFC 2181 section 10.1, RFC
+/// 4034 sections 3 and 4).
+pub const BESIDE_CNAME: [u16; 4] = [24, 25, 46, 47];
+
 /// The Internet class.
 pub const CLASS_IN: u16 = 1;
 /// The Chaos class, where servers speak of themselves.

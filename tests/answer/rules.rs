@@ -67,6 +67,9 @@ fn aliases_are_followed() {
     check("chain.example.com. A", &format!("NOERROR aa | chain~ 300 CNAME alias~, alias~ 300 CNAME www~, {www}"));
     check("alias.example.com. CNAME", "NOERROR aa | alias~ 300 CNAME www~");
     check("alias.example.com. MX", &format!("NOERROR aa | alias~ 300 CNAME www~ | {NEGATIVE}"));
+    // RFC 4034 sections 3 and 4: what may stand beside a CNAME is asked of the alias itself.
+    check_negative("alias.example.com. NSEC", "NOERROR");
+    check_negative("alias.example.com. RRSIG", "NOERROR");
     check("out.example.com. A", "NOERROR aa | out~ 300 CNAME www.elsewhere.test.");
     check("over.example.com. A", "NOERROR aa | over~ 300 CNAME www.example.org., www.example.org. 300 A 198.51.100.80");
     check("gone.example.com. A", &format!("NXDOMAIN aa | gone~ 300 CNAME nothing~ | {NEGATIVE}"));

@@ -8,9 +8,6 @@ use crate::zone::load::RRSIG;
 use crate::zone::load::index::{Index, Seen};
 use crate::zone::rdata::type_text;
 
-/// Types that may stand beside a CNAME: its signature and its link in the chain of names (RFC 2535 section 2.3.5,
-/// RFC 4034 sections 3 and 4).
-const BESIDE_CNAME: [u16; 4] = [24, 25, 46, 47];
 /// Types that the parent holds at a zone cut beside NS (RFC 4035 section 2).
 const AT_CUT: [u16; 4] = [rtype::NS, rtype::DS, 46, 47];
 
@@ -107,7 +104,8 @@ fn neighbours(whole: &Whole<'_>, owner: u32, report: &mut Report) {
         return;
     }
     if let Some(cname) = index.rrset(owner, rtype::CNAME)
-        && let Some(other) = index.rrsets(owner).find(|s| s.rtype != rtype::CNAME && !BESIDE_CNAME.contains(&s.rtype))
+        && let Some(other) =
+            index.rrsets(owner).find(|s| s.rtype != rtype::CNAME && !rtype::BESIDE_CNAME.contains(&s.rtype))
     {
         let (earlier, later) = if cname.span < other.span { (cname, other) } else { (other, cname) };
         let (owner, other) = (name(whole, owner), type_text(other.rtype));
