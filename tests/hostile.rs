@@ -4,9 +4,10 @@
 
 mod fixture;
 
-use fixture::{Steered, print, query, steered};
+use fixture::{Steered, full_house, print, query, steered};
 use floodway::answer::{Client, Rcode, Scratch, Transport, answer};
 use hickory_proto::op::Message;
+use std::sync::Arc;
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 struct Random(u64);
@@ -57,6 +58,8 @@ fn seeds() -> Vec<Vec<u8>> {
         signed.extend(b"\x03key\x00\x00\xfa\x00\xff\x00\x00\x00\x00\x00\x1d\x0bhmac-sha256\x00");
         signed.extend([0, 0, 0x65, 0, 0, 1, 1, 0x2c, 0, 0, 0x12, 0x34, 0, 0, 0, 0]);
         seeds.push(signed);
+        seeds
+            .push(q.option(3, &[]).option(10, &[7; 24]).option(11, &[]).option(12, &[0; 9]).ecs("192.0.2.0/24").wire());
     }
     seeds
 }
@@ -95,7 +98,10 @@ fn mutated_packets_get_well_formed_replies() {
         Steered { shares: [0.3, 0.3, 0.2, 0.1, 0.1], answers: 2, ..Steered::default() },
         Steered { shares: [0.0; 5], all_down: floodway::policy::AllDown::ServFail, ..Steered::default() },
     ];
-    let snapshots = worlds.map(steered);
+    let [plain, strict] = worlds.map(steered);
+    let mut house = full_house();
+    house.cookies.as_mut().unwrap().required = true;
+    let snapshots = [plain, strict.with_house(Arc::new(house))];
     let seeds = seeds();
     let (mut random, mut scratch) = (Random(0x00f1_00d3), Scratch::new(0, 1));
     let mut out = vec![0; 65_535];
@@ -103,9 +109,9 @@ fn mutated_packets_get_well_formed_replies() {
     for i in 0..n_packets {
         let mut packet = seeds[random.below(seeds.len())].clone();
         mutate(&mut packet, &seeds, &mut random);
-        let transport = if i % 16 == 0 { Transport::Tcp } else { Transport::Udp };
+        let transport = if i % 16 < 2 { Transport::Tls } else { Transport::Udp };
         let client = Client { addr: std::net::Ipv4Addr::from(random.next() as u32).into(), transport };
-        let snapshot = &snapshots[usize::from(i % 8 == 0)];
+        let snapshot = &snapshots[usize::from(i % 8 == 1)];
         let outcome = answer(&packet, client, snapshot, 0, &mut scratch, &mut out);
         let reply = &out[..outcome.len];
         if outcome.silence.is_some() {

@@ -2,11 +2,12 @@
 
 mod fixture;
 
-use fixture::{Steered, query, steered};
+use fixture::{Steered, full_house, query, steered};
 use floodway::answer::{Client, Scratch, Transport, answer};
 use floodway::policy::Pick;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -34,7 +35,8 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn answers_allocate_nothing() {
     let snapshots = [Pick::Sticky, Pick::Spread]
-        .map(|pick| steered(Steered { shares: [0.4, 0.4, 0.0, 0.1, 0.1], pick, ..Steered::default() }));
+        .map(|pick| steered(Steered { shares: [0.4, 0.4, 0.0, 0.1, 0.1], pick, ..Steered::default() }))
+        .map(|snapshot| snapshot.with_house(Arc::new(full_house())));
     let packets: Vec<Vec<u8>> = [
         "www.example.com. A",
         "api.example.com. AAAA",
@@ -55,6 +57,8 @@ fn answers_allocate_nothing() {
     .iter()
     .flat_map(|q| [query(q).wire(), query(q).ecs("203.0.113.0/24").wire(), query(q).wire()[..20].to_vec()])
     .collect();
+    let rare = query("www.example.com. A").option(3, &[]).option(10, &[7; 24]).option(12, &[]);
+    let packets: Vec<Vec<u8>> = packets.into_iter().chain([rare.wire()]).collect();
     let client = Client { addr: [192, 0, 2, 200].into(), transport: Transport::Udp };
     let (mut scratch, mut out) = (Scratch::new(0, 0), vec![0; 4096]);
     let before = ALLOCATIONS.with(Cell::get);

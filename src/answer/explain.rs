@@ -5,8 +5,8 @@
 //! is counted.
 
 use crate::answer::steer::{Decision, Subject, is_picked};
-use crate::answer::{Client, Scratch, Transport, answer};
-use crate::exchange::Snapshot;
+use crate::answer::{Client, Scratch, Transport, answer_by};
+use crate::exchange::{House, Snapshot};
 use crate::geo::Cell;
 use crate::id::{GroupIdx, MemberIdx, RuleIdx};
 use crate::policy::{Effect, Group, Pick, Role};
@@ -152,7 +152,7 @@ pub fn explain(name: &Name, client: IpAddr, qtype: u16, snapshot: &Snapshot) -> 
     let query = compose_query(name, client, qtype);
     let mut out = vec![0; usize::from(u16::MAX)];
     let from = Client { addr: client, transport: Transport::Tcp };
-    let outcome = answer(&query, from, snapshot, 0, &mut Scratch::uncounted(), &mut out);
+    let outcome = answer_by(&House::default(), &query, from, snapshot, 0, &mut Scratch::uncounted(), &mut out);
     let message = Message::from_vec(&out[..outcome.len]).unwrap_or_else(|_| Message::query());
     let aliases = message.answers.iter().filter_map(|r| match &r.data {
         RData::CNAME(target) => target.0.to_string().parse::<Name>().ok(),

@@ -5,7 +5,11 @@
 //! lock, allocates nothing, and no message makes it panic.
 
 mod additional;
+mod chaos;
+mod cookie;
 pub mod explain;
+mod operation;
+mod options;
 mod resolve;
 pub mod steer;
 
@@ -15,9 +19,13 @@ pub use explain::{Explanation, explain};
 
 use crate::exchange::{House, Snapshot};
 use crate::id::GroupIdx;
-use crate::wire::reply::Reply;
-use crate::wire::request::{NoReply, Request};
+use crate::policy::SteerBy;
+use crate::steering::Mode;
+use crate::wire::opt::Extras;
+use crate::wire::reply::{Ending, Reply};
+use crate::wire::request::{NoReply, Opcode, Request};
 use crate::wire::{NameBuf, rtype};
+use options::Settled;
 use resolve::Way;
 use std::net::IpAddr;
 
@@ -122,52 +130,137 @@ pub fn answer(
     query: &[u8],
     client: Client,
     snapshot: &Snapshot,
-    _now: u32,
+    now: u32,
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) -> Outcome {
+    answer_by(&snapshot.house, query, client, snapshot, now, scratch, out)
+}
+
+/// Answers by the rules of another house than the snapshot's: explain is under none.
+#[inline]
+fn answer_by(
+    house: &House,
+    query: &[u8],
+    client: Client,
+    snapshot: &Snapshot,
+    now: u32,
     scratch: &mut Scratch,
     out: &mut [u8],
 ) -> Outcome {
     assert!(out.len() >= MIN_REPLY, "the caller gives room for the least reply");
-    let request = match Request::parse(query, &mut scratch.name) {
+    let mut request = match Request::parse(query, &mut scratch.name) {
         Ok(request) => request,
         Err(why) => return Outcome::silent(why),
     };
-    let house = &*snapshot.house;
-    let limit = reply_limit(client.transport, &request, house);
-    let mut reply = Reply::new(query, &request, limit, out);
-    let mut way = Way::new(query, &request, client, snapshot, scratch);
-    let refused = request.fault.map(|rcode| (rcode, None)).or_else(|| refusal(&request));
-    let (rcode, ede) = refused.unwrap_or_else(|| way.resolve(&mut reply));
-    let Way { authoritative, scope, steered, key, .. } = way;
+    let limit = reply_limit(client.transport, &request, house).min(out.len());
+    let has_rules = request.edns.as_ref().is_some_and(|edns| house.ecs.is_some() || !edns.asks.is_empty());
+    let Settled { extras, proven, fault } =
+        if has_rules { options::settle(&mut request, client, house, now) } else { Settled::default() };
+    let tail = tsig_len(&request, &extras, limit);
+    let mut reply = Reply::new(query, &request, limit, &extras, tail, out);
+    let mut way = Way::new(query, &request, client, snapshot, house, scratch);
+    let rcode = match request.fault.or(fault) {
+        Some(rcode) => {
+            way.ede = (rcode == Rcode::NotImp).then_some(Ede::NotSupported);
+            rcode
+        }
+        None => way.go(&mut reply),
+    };
+    let Way { authoritative, scope, steered, key, ede, .. } = way;
+    let ede = ede.or_else(|| steered.filter(|group| is_stale(snapshot, *group)).map(|_| Ede::Stale));
+    let scope = scope.min(longest_scope(&request, house));
     let truncated = reply.is_truncated();
-    let mut len = reply.finish(&request, rcode, authoritative, scope, house.udp_size);
-    if let (Some(tsig), Rcode::NotAuth) = (&request.tsig, rcode) {
-        len = tsig.append_bad_key(query, out, len, limit);
+    let ending = Ending { rcode, authoritative, scope, udp_size: house.udp_size, extras: &extras, ede };
+    let mut len = reply.finish(&request, &ending);
+    if let Some(tsig) = request.tsig.as_ref().filter(|_| tail > 0 && rcode == Rcode::NotAuth) {
+        len = tsig.append_bad_key(query, out, len);
     }
-    Outcome { len, rcode, truncated, steered, scope, silence: None, ede, proven: false, key }
+    Outcome { len, rcode, truncated, steered, scope, silence: None, ede, proven, key }
 }
 
 /// Longest reply that this client takes.
 #[inline]
 fn reply_limit(transport: Transport, request: &Request, house: &House) -> usize {
-    match request.edns {
+    match &request.edns {
         _ if transport.is_stream() => usize::from(u16::MAX),
         Some(edns) => usize::from(edns.udp_size.min(house.udp_size)).max(MIN_REPLY),
         None => MIN_REPLY,
     }
 }
 
-/// What is refused before any zone is asked.
+/// Octets that the TSIG record of the reply takes: none if the query is not signed, or if it does not fit.
 #[inline]
-fn refusal(request: &Request) -> Option<(Rcode, Option<Ede>)> {
-    if request.tsig.is_some() {
-        // There are no keys here (RFC 8945 section 5.2.1).
-        return Some((Rcode::NotAuth, None));
+fn tsig_len(request: &Request, extras: &Extras, limit: usize) -> usize {
+    let Some(tsig) = &request.tsig else { return 0 };
+    let opt_len = request.edns.as_ref().map_or(0, |edns| extras.opt_len(edns));
+    let len = tsig.bad_key_len();
+    if request.question_end + opt_len + len <= limit { len } else { 0 }
+}
+
+/// The longest scope that the house's rules leave.
+#[inline]
+fn longest_scope(request: &Request, house: &House) -> u8 {
+    match (&house.ecs, request.edns.as_ref().and_then(|edns| edns.ecs.as_ref())) {
+        (Some(rules), Some(ecs)) => rules.most_bits(ecs.family),
+        _ => u8::MAX,
     }
-    if request.qclass != rtype::CLASS_IN {
-        return Some((Rcode::Refused, Some(Ede::NotSupported)));
+}
+
+/// Whether a group was steered by a plan that telemetry should have renewed and has not.
+#[inline]
+fn is_stale(snapshot: &Snapshot, group: GroupIdx) -> bool {
+    matches!(snapshot.plan.mode, Mode::Stale | Mode::Blind)
+        && snapshot
+            .policies
+            .groups
+            .get(group.idx())
+            .is_some_and(|g| matches!(g.steer, SteerBy::Priced | SteerBy::Weighted))
+}
+
+impl Way<'_> {
+    /// From a sound message to the RCODE: what is not for the zones is answered first.
+    #[inline]
+    fn go(&mut self, reply: &mut Reply) -> Rcode {
+        let request = self.request;
+        let plain = request.opcode == Opcode::Query && request.qclass == rtype::CLASS_IN && request.tsig.is_none();
+        let refused = if plain { refuse_type(request.qtype) } else { self.not_for_the_zones(reply) };
+        match refused {
+            Some((rcode, ede)) => {
+                self.ede = ede;
+                rcode
+            }
+            None => self.resolve(reply),
+        }
     }
-    match request.qtype {
-        // Pseudo records are no data (RFC 6891 section 6.1.1, RFC 8945 section 4.2, RFC 9824 section 3.5).
+
+    /// What is signed, is no question, or is of another class.
+    #[cold]
+    fn not_for_the_zones(&mut self, reply: &mut Reply) -> Option<(Rcode, Option<Ede>)> {
+        let (request, name) = (self.request, &self.scratch.name);
+        Some(match request.qclass {
+            // There are no keys here (RFC 8945 section 5.2.1).
+            _ if request.tsig.is_some() => (Rcode::NotAuth, None),
+            _ if request.opcode != Opcode::Query => operation::refuse(request, name, self.snapshot),
+            // For a cookie alone, which the reply has (RFC 7873 section 5.4).
+            _ if !request.has_question() => (Rcode::NoError, None),
+            rtype::CLASS_CH => {
+                let said = chaos::answer(request, name, self.client.addr, self.house, reply);
+                self.authoritative = said.0 == Rcode::NoError;
+                said
+            }
+            // HS, ANY, NONE and those not assigned: no zone of ours is in them. RFC 1035 section 3.2.5 has QCLASS ANY
+            // for whoever has zones of several classes.
+            _ => (Rcode::Refused, Some(Ede::NotSupported)),
+        })
+    }
+}
+
+/// Types that are no data.
+#[inline]
+fn refuse_type(qtype: u16) -> Option<(Rcode, Option<Ede>)> {
+    match qtype {
+        // Pseudo records (RFC 6891 section 6.1.1, RFC 8945 section 4.2, RFC 9824 section 3.5).
         rtype::OPT | rtype::TSIG | rtype::NXNAME => Some((Rcode::FormErr, Some(Ede::InvalidQueryType))),
         // Obsolete (RFC 1035 section 3.2.3), or in need of more than a question (RFC 2930).
         rtype::MAILA | rtype::MAILB | rtype::TKEY => Some((Rcode::NotImp, Some(Ede::NotSupported))),

@@ -3,7 +3,7 @@
 use crate::answer::additional::leads;
 use crate::answer::steer::{Decision, Subject, is_picked, rotation};
 use crate::answer::{Client, Scratch};
-use crate::exchange::{Family, MemberAnswer, Snapshot};
+use crate::exchange::{Family, House, MemberAnswer, Snapshot};
 use crate::id::GroupIdx;
 use crate::policy::AllDown;
 use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot, pointer};
@@ -28,8 +28,9 @@ const HINFO_TTL: u32 = 3600;
 pub(super) struct Way<'q> {
     query: &'q [u8],
     pub(super) request: &'q Request,
-    client: Client,
+    pub(super) client: Client,
     pub(super) snapshot: &'q Snapshot,
+    pub(super) house: &'q House,
     pub(super) scratch: &'q mut Scratch,
     /// Whether the owner of the first answer, or the name denied, is in a zone of ours (RFC 1035 section 4.1.1).
     pub authoritative: bool,
@@ -39,6 +40,8 @@ pub(super) struct Way<'q> {
     pub steered: Option<GroupIdx>,
     /// See [`crate::answer::Outcome::key`].
     pub key: u64,
+    /// See [`crate::answer::Outcome::ede`].
+    pub ede: Option<Ede>,
 }
 
 /// A name on the way: where it stands in the zones and in the message.
@@ -101,23 +104,23 @@ impl<'q> Way<'q> {
         request: &'q Request,
         client: Client,
         snapshot: &'q Snapshot,
+        house: &'q House,
         scratch: &'q mut Scratch,
     ) -> Way<'q> {
-        Way { query, request, client, snapshot, scratch, authoritative: false, scope: 0, steered: None, key: 0 }
+        let (authoritative, scope, steered, key, ede) = (false, 0, None, 0, None);
+        Way { query, request, client, snapshot, house, scratch, authoritative, scope, steered, key, ede }
     }
 
-    /// Fills the reply's sections and returns its RCODE and the reason, if there is more to say. With aliases, the
-    /// RCODE is that of the last name (RFC 6604 section 3).
+    /// Fills the reply's sections and returns its RCODE. With aliases, the RCODE is that of the last name (RFC 6604
+    /// section 3).
     #[inline]
-    pub fn resolve(&mut self, reply: &mut Reply) -> (Rcode, Option<Ede>) {
+    pub fn resolve(&mut self, reply: &mut Reply) -> Rcode {
         let mut spot = Spot::QUESTION;
         let mut seen = [0; MAX_LINKS];
         for link in 0..MAX_LINKS {
-            let Some((zone, apex)) = self.zone() else {
-                return match link {
-                    0 => (Rcode::Refused, Some(Ede::NotAuthoritative)),
-                    _ => (Rcode::NoError, None),
-                };
+            // A zone that the client may not ask is, to it, a zone of another server.
+            let Some((zone, apex)) = self.zone().filter(|(zone, _)| self.admits(zone)) else {
+                return if link == 0 { self.refuse() } else { Rcode::NoError };
             };
             let name = &self.scratch.name;
             let hash = name.hash_from(0);
@@ -131,11 +134,26 @@ impl<'q> Way<'q> {
             }
             let here = Here { zone, apex, spot, owner, apex_at, is_question: link == 0 };
             match self.step(reply, here) {
-                Step::Done(rcode) => return (rcode, (rcode == Rcode::ServFail).then_some(Ede::Other)),
+                Step::Done(rcode) => return rcode,
                 Step::Follow(next) => spot = next,
             }
         }
-        (Rcode::NoError, None)
+        Rcode::NoError
+    }
+
+    /// Whether the client may ask for what is in a zone.
+    #[inline]
+    fn admits(&self, zone: &Zone) -> bool {
+        self.house.access.admits(self.client.addr, zone)
+    }
+
+    /// No zone for the question: there is none, or none for this client, which is not told more than that it may
+    /// not ask.
+    #[cold]
+    fn refuse(&mut self) -> Rcode {
+        let may_ask = self.zone().is_none() && self.house.access.admits_in_general(self.client.addr);
+        self.ede = Some(if may_ask { Ede::NotAuthoritative } else { Ede::Prohibited });
+        Rcode::Refused
     }
 
     /// The zone for the name at hand. DS lives at the parent, so its question goes to the zone above where that is
@@ -219,7 +237,7 @@ impl<'q> Way<'q> {
             return Step::Done(Rcode::NoError);
         }
         if qtype == rtype::ANY {
-            return any(reply, here, node);
+            return self.any(reply, here, node);
         }
         if !rtype::BESIDE_CNAME.contains(&qtype)
             && let Some(rrset) = node.rrset(rtype::CNAME)
@@ -250,7 +268,7 @@ impl<'q> Way<'q> {
                 }
                 _ => {
                     reply.clear(self.request.question_end);
-                    (self.authoritative, self.scope) = (false, 0);
+                    (self.authoritative, self.scope, self.ede) = (false, 0, Some(Ede::AllDown));
                     Steered::Step(Step::Done(Rcode::ServFail))
                 }
             };
@@ -275,7 +293,7 @@ impl<'q> Way<'q> {
     pub(super) fn decide(&mut self, group: GroupIdx, family: Option<Family>) -> Option<Verdict<'q>> {
         let snapshot = self.snapshot;
         let policy = snapshot.policies.groups.get(group.idx())?;
-        let subject = Subject::of(self.request.edns.and_then(|e| e.ecs), self.client.addr);
+        let subject = Subject::of(self.request.edns.as_ref().and_then(|e| e.ecs.as_ref()), self.client.addr);
         let thread = self.scratch.thread.filter(|_| family.is_some());
         let mut spread = self.scratch.spread;
         let decision = Decision::make(snapshot, group, subject, &mut spread, thread.and(family));
@@ -294,6 +312,22 @@ impl<'q> Way<'q> {
             answers: policy.answers,
             all_down: policy.all_down,
         })
+    }
+
+    /// QTYPE ANY: one RRset of those there are (RFC 8482 section 4.1). At a steered name none of the zone's addresses:
+    /// a resolver may keep what it gets here (RFC 2181 section 5.4.1) and give it out in place of a pick. Where that
+    /// leaves nothing, a HINFO that says so (RFC 8482 section 4.2).
+    fn any(&mut self, reply: &mut Reply, here: Here, node: Node) -> Step {
+        let is_fallback = |rrset: &RRset| node.group().is_some() && matches!(rrset.rtype, rtype::A | rtype::AAAA);
+        if let Some(rrset) = node.rrsets().find(|rrset| !is_fallback(rrset)) {
+            put(reply, Section::Answer, rrset, here.owner, here.apex_at);
+        } else if node.group().is_some() {
+            reply.put_record(Section::Answer, here.owner, rtype::HINFO, HINFO_TTL, [b"\x07RFC8482", b"\x00"]);
+            self.ede = Some(Ede::Synthesized);
+        } else {
+            negative(reply, here, u32::MAX);
+        }
+        Step::Done(Rcode::NoError)
     }
 
     /// An external member: its CNAME, and on from there if the target is ours, unless the CNAME is what was asked for
@@ -426,21 +460,6 @@ fn negative(reply: &mut Reply, here: Here, most_secs: u32) {
     {
         reply.set_ttls(start, 1, 0, most_secs);
     }
-}
-
-/// QTYPE ANY: one RRset of those there are (RFC 8482 section 4.1). At a steered name none of the zone's addresses: a
-/// resolver may keep what it gets here (RFC 2181 section 5.4.1) and give it out in place of a pick. Where that leaves
-/// nothing, a HINFO that says so (RFC 8482 section 4.2).
-fn any(reply: &mut Reply, here: Here, node: Node) -> Step {
-    let is_fallback = |rrset: &RRset| node.group().is_some() && matches!(rrset.rtype, rtype::A | rtype::AAAA);
-    if let Some(rrset) = node.rrsets().find(|rrset| !is_fallback(rrset)) {
-        put(reply, Section::Answer, rrset, here.owner, here.apex_at);
-    } else if node.group().is_some() {
-        reply.put_record(Section::Answer, here.owner, rtype::HINFO, HINFO_TTL, [b"\x07RFC8482", b"\x00"]);
-    } else {
-        negative(reply, here, u32::MAX);
-    }
-    Step::Done(Rcode::NoError)
 }
 
 /// A referral: the cut's NS, and the addresses of its servers that this zone knows. `cut`: where the name of the

@@ -41,6 +41,11 @@ impl Transport {
         }
     }
 
+    /// Whether nobody on the way can read along.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Https | Transport::Quic)
+    }
+
     /// Whether messages may be as long as 65,535 octets and the client's address is proven.
     pub fn is_stream(self) -> bool {
         self != Transport::Udp

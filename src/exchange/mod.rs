@@ -5,6 +5,7 @@
 //! per-thread counters, summed when read. Between threads of the data plane: [`Pairs`], which keeps the two
 //! queries of a client together where answers are dealt out.
 
+pub mod access;
 pub(crate) mod block;
 pub mod books;
 mod compose;

@@ -2,8 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Option code of the name server identifier (RFC 5001 section 2.3).
+pub const OPTION_NSID: u16 = 3;
 /// Option code of client subnet (RFC 7871 section 6).
 pub const OPTION_ECS: u16 = 8;
+/// Option code of cookies (RFC 7873 section 4).
+pub const OPTION_COOKIE: u16 = 10;
+/// Option code of the idle timeout of connections (RFC 7828 section 3.1).
+pub const OPTION_KEEPALIVE: u16 = 11;
+/// Option code of padding (RFC 7830 section 3).
+pub const OPTION_PADDING: u16 = 12;
 
 //----------- Edns -----------------------------------------------------------
 
@@ -18,6 +26,10 @@ pub struct Edns {
     pub dnssec_ok: bool,
     /// Client subnet, if given.
     pub ecs: Option<Ecs>,
+    /// Which other options there are.
+    pub asks: Asks,
+    /// The cookie, if `asks` has one.
+    pub cookie: Cookie,
 }
 
 impl Edns {
@@ -26,7 +38,14 @@ impl Edns {
     /// meaning is unknown.
     pub fn parse(class: u16, ttl: u32, options: &[u8]) -> (Edns, bool) {
         let version = (ttl >> 16) as u8;
-        let mut edns = Edns { udp_size: class.max(512), version, dnssec_ok: ttl & 0x8000 != 0, ecs: None };
+        let mut edns = Edns {
+            udp_size: class.max(512),
+            version,
+            dnssec_ok: ttl & 0x8000 != 0,
+            ecs: None,
+            asks: Asks::default(),
+            cookie: Cookie::default(),
+        };
         if version != 0 {
             return (edns, true);
         }
@@ -35,14 +54,108 @@ impl Edns {
             let [c0, c1, l0, l1, tail @ ..] = rest else { return (edns, false) };
             let (code, len) = (u16::from_be_bytes([*c0, *c1]), usize::from(u16::from_be_bytes([*l0, *l1])));
             let Some((data, next)) = tail.split_at_checked(len) else { return (edns, false) };
-            if code == OPTION_ECS {
-                // Twice is no well-formed query: there would be two clients to decide for. Our choice.
-                let Some(ecs) = Ecs::parse(data).filter(|_| edns.ecs.is_none()) else { return (edns, false) };
-                edns.ecs = Some(ecs);
+            match code {
+                OPTION_ECS => {
+                    // Twice is no well-formed query: there would be two clients to decide for. Our choice.
+                    let Some(ecs) = Ecs::parse(data).filter(|_| edns.ecs.is_none()) else { return (edns, false) };
+                    edns.ecs = Some(ecs);
+                }
+                // The one closest to the header counts (RFC 7873 section 5.2).
+                OPTION_COOKIE if !edns.asks.has(Asks::COOKIE) => {
+                    let Some(cookie) = Cookie::parse(data) else { return (edns, false) };
+                    edns.asks.add(Asks::COOKIE);
+                    edns.cookie = cookie;
+                }
+                // Data of the client is of no account (RFC 5001 section 2.1).
+                OPTION_NSID => edns.asks.add(Asks::NSID),
+                OPTION_KEEPALIVE if data.is_empty() => edns.asks.add(Asks::KEEPALIVE),
+                OPTION_KEEPALIVE => edns.asks.add(Asks::BAD_KEEPALIVE),
+                OPTION_PADDING => edns.asks.add(Asks::PADDING),
+                // What is not known is passed over (RFC 6891 section 6.1.2).
+                _ => {}
             }
             rest = next;
         }
         (edns, true)
+    }
+}
+
+//----------- Asks -----------------------------------------------------------
+
+/// The options of a query that most queries do not have, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asks(u8);
+
+impl Asks {
+    /// To know which server answers (RFC 5001).
+    pub const NSID: Asks = Asks(1);
+    /// For a server cookie (RFC 7873).
+    pub const COOKIE: Asks = Asks(2);
+    /// To know how long the connection may be idle (RFC 7828).
+    pub const KEEPALIVE: Asks = Asks(4);
+    /// The same with a timeout, which is the server's to give (RFC 7828 section 3.2.1).
+    pub const BAD_KEEPALIVE: Asks = Asks(8);
+    /// For a reply of a length that does not tell what is in it (RFC 7830).
+    pub const PADDING: Asks = Asks(16);
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether there is this one.
+    #[inline]
+    pub fn has(self, one: Asks) -> bool {
+        self.0 & one.0 != 0
+    }
+
+    fn add(&mut self, one: Asks) {
+        self.0 |= one.0;
+    }
+}
+
+//----------- Cookie ---------------------------------------------------------
+
+/// Octets of a client cookie (RFC 7873 section 4.1).
+const CLIENT_COOKIE: usize = 8;
+
+/// A cookie option as it came in.
+///
+/// ```text
+///   client cookie, 8 octets | server cookie, none or 8 to 32 octets (RFC 7873 section 4)
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cookie {
+    /// What the client knows us by.
+    pub client: [u8; CLIENT_COOKIE],
+    /// What the client says we know it by.
+    pub server: ServerCookie,
+}
+
+/// The server's part of a query's cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerCookie {
+    /// The client has none yet.
+    #[default]
+    None,
+    /// As long as ours are (RFC 9018 section 4).
+    Ours([u8; 16]),
+    /// Of another length: not ours.
+    Foreign,
+}
+
+impl Cookie {
+    /// Reads the option's data. `None` if the length is none that a cookie can have (RFC 7873 section 5.2.2).
+    pub fn parse(data: &[u8]) -> Option<Cookie> {
+        let (client, server) = data.split_first_chunk()?;
+        let server = match server.len() {
+            0 => ServerCookie::None,
+            16 => ServerCookie::Ours(server.try_into().expect("sixteen octets")),
+            8..=32 => ServerCookie::Foreign,
+            _ => return None,
+        };
+        Some(Cookie { client: *client, server })
     }
 }
 
@@ -59,6 +172,8 @@ pub struct Ecs {
     pub family: u16,
     /// Source prefix length: how many bits of the address were sent. 0: the client asks not to be told apart.
     pub source: u8,
+    /// How many of those bits are taken note of.
+    pub used: u8,
     address: [u8; 16],
 }
 
@@ -86,20 +201,25 @@ impl Ecs {
         {
             return None;
         }
-        Some(Ecs { family, source, address })
+        Some(Ecs { family, source, used: source, address })
     }
 
-    /// The client's prefix as an address with zeros after the prefix; `None` if the client asked not to be told
-    /// apart (RFC 7871 section 7.1.2).
+    /// The client's prefix, as far as it is taken note of, as an address with zeros after it; `None` if the client
+    /// asked not to be told apart (RFC 7871 section 7.1.2).
     #[inline]
     pub fn client(&self) -> Option<IpAddr> {
-        match (self.source, self.family) {
-            (0, _) => None,
-            (_, 1) => {
-                Some(IpAddr::V4(Ipv4Addr::new(self.address[0], self.address[1], self.address[2], self.address[3])))
-            }
-            _ => Some(IpAddr::V6(Ipv6Addr::from(self.address))),
-        }
+        let [a, b, c, d, ..] = self.address;
+        let addr = match (self.used, self.family) {
+            (0, _) => return None,
+            (_, 1) => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+            _ => IpAddr::V6(Ipv6Addr::from(self.address)),
+        };
+        if self.used == self.source { Some(addr) } else { Some(cut(addr, self.used)) }
+    }
+
+    /// Takes note of no more than `most` bits.
+    pub fn limit(&mut self, most: u8) {
+        self.used = self.used.min(most);
     }
 
     /// Octets of address that the source prefix needs.
@@ -125,6 +245,15 @@ impl Ecs {
         out[6] = self.source;
         out[7] = scope;
         out[8..8 + n].copy_from_slice(&self.address[..n]);
+    }
+}
+
+/// The address with zeros after the first `bits`, of which there are at least one and fewer than the family has.
+#[cold]
+fn cut(addr: IpAddr, bits: u8) -> IpAddr {
+    match addr {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() & u32::MAX << (32 - bits)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & u128::MAX << (128 - bits)).into()),
     }
 }
 
@@ -176,15 +305,53 @@ mod tests {
     fn options_are_read_strictly() {
         let ok = |options: &[u8]| Edns::parse(1232, 0, options).1;
         assert!(ok(&[]));
-        assert!(ok(&[0, 10, 0, 2, 1, 2]));
-        assert!(!ok(&[0, 10, 0, 2, 1]));
-        assert!(!ok(&[0, 10, 0]));
+        assert!(ok(&[0, 100, 0, 2, 1, 2]));
+        assert!(!ok(&[0, 100, 0, 2, 1]));
+        assert!(!ok(&[0, 100, 0]));
         assert!(ok(&[0, 8, 0, 4, 0, 1, 0, 0]));
         assert!(!ok(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0]), "twice");
-        assert_eq!(Edns::parse(100, 0x8000, &[]).0, Edns { udp_size: 512, version: 0, dnssec_ok: true, ecs: None });
-        assert_eq!(
-            Edns::parse(1232, 0x0001_0000, &[0xff]),
-            (Edns { udp_size: 1232, version: 1, dnssec_ok: false, ecs: None }, true)
-        );
+        let plain = |udp_size, version, dnssec_ok| Edns {
+            udp_size,
+            version,
+            dnssec_ok,
+            ecs: None,
+            asks: Asks::default(),
+            cookie: Cookie::default(),
+        };
+        assert_eq!(Edns::parse(100, 0x8000, &[]).0, plain(512, 0, true));
+        assert_eq!(Edns::parse(1232, 0x0001_0000, &[0xff]), (plain(1232, 1, false), true));
+    }
+
+    /// RFC 7873 sections 4 and 5.2.2: which lengths a cookie may have; section 5.2: the first one counts.
+    #[test]
+    fn cookies_are_read_strictly() {
+        for len in 0..=45 {
+            let expected = match len {
+                8 => Some(ServerCookie::None),
+                24 => Some(ServerCookie::Ours([7; 16])),
+                16..=40 => Some(ServerCookie::Foreign),
+                _ => None,
+            };
+            assert_eq!(Cookie::parse(&vec![7; len]).map(|c| c.server), expected, "{len} octets");
+        }
+        let first_then = [[0, 10, 0, 8, 1, 1, 1, 1, 1, 1, 1, 1], [0, 10, 0, 8, 2, 2, 2, 2, 2, 2, 2, 2]].concat();
+        let (edns, well_formed) = Edns::parse(1232, 0, &first_then);
+        assert_eq!((edns.cookie.client, well_formed), ([1; 8], true));
+    }
+
+    /// RFC 7871 section 7.1.3: of a prefix that is longer than it may be, the first bits count; all of it is echoed.
+    #[test]
+    fn long_prefixes_are_cut() {
+        let mut ecs = Ecs::parse(&[0, 1, 32, 0, 192, 0, 2, 255]).unwrap();
+        ecs.limit(28);
+        assert_eq!(ecs.client(), Some([192, 0, 2, 240].into()));
+        let mut out = [0; 12];
+        ecs.compose(28, &mut out);
+        assert_eq!(out, [0, 8, 0, 8, 0, 1, 32, 28, 192, 0, 2, 255]);
+        ecs.limit(0);
+        assert_eq!(ecs.client(), None);
+        let mut ecs = Ecs::parse(&[0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0xff]).unwrap();
+        ecs.limit(33);
+        assert_eq!(ecs.client(), Some("2001:db8:8000::".parse().unwrap()));
     }
 }

@@ -3,6 +3,7 @@
 pub mod ede;
 pub mod edns;
 pub mod name;
+pub mod opt;
 pub mod rcode;
 pub mod reply;
 pub mod request;

@@ -18,15 +18,18 @@ pub enum Rcode {
     Refused = 5,
     /// A DNAME substitution came out longer than a name may be (RFC 6672 section 2.2).
     YxDomain = 6,
-    /// The query is signed with a key this server does not have (RFC 8945 section 5.2.1).
+    /// The query is signed with a key this server does not have (RFC 8945 section 5.2.1), or is an update of a zone
+    /// it does not have (RFC 2136 section 3.1.2).
     NotAuth = 9,
     /// The EDNS version is not implemented (RFC 6891 section 6.1.3).
     BadVers = 16,
+    /// The query should be asked again with the cookie that is given (RFC 7873 section 5.2.3).
+    BadCookie = 23,
 }
 
 impl Rcode {
     /// Every code this server sends, for counters.
-    pub const ALL: [Rcode; 9] = [
+    pub const ALL: [Rcode; 10] = [
         Rcode::NoError,
         Rcode::FormErr,
         Rcode::ServFail,
@@ -36,6 +39,7 @@ impl Rcode {
         Rcode::YxDomain,
         Rcode::NotAuth,
         Rcode::BadVers,
+        Rcode::BadCookie,
     ];
 
     /// The twelve-bit number.
@@ -48,6 +52,7 @@ impl Rcode {
         match self {
             Rcode::NotAuth => 7,
             Rcode::BadVers => 8,
+            Rcode::BadCookie => 9,
             other => other as usize,
         }
     }
@@ -64,6 +69,7 @@ impl Rcode {
             Rcode::YxDomain => "YXDOMAIN",
             Rcode::NotAuth => "NOTAUTH",
             Rcode::BadVers => "BADVERS",
+            Rcode::BadCookie => "BADCOOKIE",
         }
     }
 }

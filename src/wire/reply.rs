@@ -1,9 +1,11 @@
 //! Composing a reply: header, question, sections in order, truncation, OPT.
 //!
-//! The room for OPT is set aside from the start, so it always stays (RFC 6891 section 7). RRsets go in
+//! The room for OPT is set aside from the start, so it always stays ([`crate::wire::opt`]). RRsets go in
 //! whole or not at all; what does not fit in answer or authority sets TC (RFC 2181 section 9), what does not fit
 //! in additional is left out without, glue that a referral cannot do without apart (RFC 9471 section 3.1).
 
+use crate::wire::ede::Ede;
+use crate::wire::opt::{Extras, Opt};
 use crate::wire::request::{HEADER, OPCODE, QR, RD, Request};
 use crate::wire::{Rcode, rtype};
 
@@ -13,8 +15,6 @@ const AA: u8 = 0x04;
 const TC: u8 = 0x02;
 /// Highest offset that a compression pointer reaches.
 pub const POINTER_MAX: usize = 0x3fff;
-/// Octets of an OPT record without options.
-const OPT_LEN: usize = 11;
 
 /// A section of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,22 +65,31 @@ impl Spot {
 pub struct Reply<'o> {
     out: &'o mut [u8],
     at: usize,
-    /// Records must end here: OPT comes after.
+    /// Records must end here: OPT and `tail` octets come after, and end by `bound`.
     limit: usize,
+    bound: usize,
+    tail: usize,
     counts: [u16; 3],
     truncated: bool,
 }
 
 impl<'o> Reply<'o> {
-    /// Starts a reply of at most `limit` octets with the question of `query`. `out` must have room for 512
-    /// octets, and `limit` must not be less.
+    /// Starts a reply of at most `limit` octets with the question of `query`. `extras`: the options that the reply
+    /// is to have; `tail`: octets that follow OPT. `out` must have room for 512 octets, and `limit` must not be less.
     #[inline]
-    pub fn new(query: &[u8], request: &Request, limit: usize, out: &'o mut [u8]) -> Reply<'o> {
-        let limit = limit.min(out.len());
-        let reserved = request.edns.map_or(0, |e| OPT_LEN + e.ecs.map_or(0, |ecs| ecs.option_len()));
+    pub fn new(
+        query: &[u8],
+        request: &Request,
+        limit: usize,
+        extras: &Extras,
+        tail: usize,
+        out: &'o mut [u8],
+    ) -> Reply<'o> {
+        let bound = limit.min(out.len());
+        let reserved = tail + request.edns.as_ref().map_or(0, |edns| extras.opt_len(edns));
         let at = request.question_end;
         out[..at].copy_from_slice(&query[..at]);
-        Reply { out, at, limit: limit - reserved, counts: [0; 3], truncated: false }
+        Reply { out, at, limit: bound.saturating_sub(reserved).max(at), bound, tail, counts: [0; 3], truncated: false }
     }
 
     /// Whether something that had to be there did not fit.
@@ -175,6 +184,15 @@ impl<'o> Reply<'o> {
         Some(start)
     }
 
+    /// Writes one TXT record of class CH at the question's name, TTL 0, with one string of at most 255 octets; longer
+    /// ones are cut.
+    pub fn put_text(&mut self, text: &[u8]) -> Option<usize> {
+        let text = &text[..text.len().min(255)];
+        let start = self.put_record(Section::Answer, HEADER, rtype::TXT, 0, [&[text.len() as u8], text])?;
+        self.out[start + 4..start + 6].copy_from_slice(&rtype::CLASS_CH.to_be_bytes());
+        Some(start)
+    }
+
     /// Sets the TTL of `n` records of equal length at `start`.
     #[inline]
     pub fn set_ttls(&mut self, start: usize, n: usize, record_len: usize, ttl: u32) {
@@ -202,33 +220,14 @@ impl<'o> Reply<'o> {
         self.truncated = false;
     }
 
-    /// Writes OPT and header and returns the length. `server_udp_size`: what this server takes over UDP.
+    /// Writes OPT and header and returns the length.
     #[inline]
-    pub fn finish(
-        self,
-        request: &Request,
-        rcode: Rcode,
-        authoritative: bool,
-        scope: u8,
-        server_udp_size: u16,
-    ) -> usize {
-        let Reply { out, mut at, counts, truncated, .. } = self;
+    pub fn finish(self, request: &Request, ending: &Ending) -> usize {
+        let Reply { out, mut at, bound, tail, counts, truncated, .. } = self;
+        let Ending { rcode, authoritative, scope, udp_size, extras, ede } = *ending;
         let mut n_additional = counts[Section::Additional as usize];
-        if let Some(edns) = request.edns {
-            let options_len = edns.ecs.map_or(0, |ecs| ecs.option_len());
-            let opt = &mut out[at..at + OPT_LEN + options_len];
-            opt[0] = 0;
-            opt[1..3].copy_from_slice(&rtype::OPT.to_be_bytes());
-            opt[3..5].copy_from_slice(&server_udp_size.to_be_bytes());
-            opt[5] = (rcode.number() >> 4) as u8;
-            opt[6] = 0;
-            opt[7] = if edns.dnssec_ok { 0x80 } else { 0 };
-            opt[8] = 0;
-            opt[9..11].copy_from_slice(&(options_len as u16).to_be_bytes());
-            if let Some(ecs) = edns.ecs {
-                ecs.compose(scope, &mut opt[OPT_LEN..]);
-            }
-            at += OPT_LEN + options_len;
+        if let Some(edns) = &request.edns {
+            at = Opt { edns, rcode, udp_size, scope, extras, ede }.compose(out, at, bound, tail);
             n_additional += 1;
         }
         // AD and CD are clear in an authoritative answer without validation (RFC 4035 section 3.1.6), RA
@@ -242,6 +241,22 @@ impl<'o> Reply<'o> {
         out[10..12].copy_from_slice(&n_additional.to_be_bytes());
         at
     }
+}
+
+/// What a reply says beside its records.
+pub struct Ending<'a> {
+    /// What became of the query.
+    pub rcode: Rcode,
+    /// AA.
+    pub authoritative: bool,
+    /// Scope prefix length for the client subnet.
+    pub scope: u8,
+    /// What this server takes over UDP.
+    pub udp_size: u16,
+    /// The options that room was set aside for.
+    pub extras: &'a Extras<'a>,
+    /// Why, if there is more to say than the RCODE does.
+    pub ede: Option<Ede>,
 }
 
 /// A compression pointer to an offset, which must not exceed [`POINTER_MAX`] (RFC 1035 section 4.1.4).

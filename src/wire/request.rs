@@ -8,7 +8,7 @@
 //! Every message of at least a header that is not itself a response gets a reply, so a fault found on the
 //! way is kept beside what was read before it: the reply then carries the question if that much was clear.
 
-use crate::wire::edns::Edns;
+use crate::wire::edns::{Asks, Edns};
 use crate::wire::tsig::Tsig;
 use crate::wire::{NameBuf, Rcode, rtype};
 
@@ -32,9 +32,36 @@ pub enum NoReply {
     Response,
 }
 
+/// What kind of message it is (IANA registry of opcodes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// A question (RFC 1035).
+    Query,
+    /// A zone has changed (RFC 1996).
+    Notify,
+    /// A zone is to be changed (RFC 2136).
+    Update,
+    /// IQUERY (obsolete, RFC 3425), STATUS, stateful operations (RFC 8490), and those not assigned.
+    Other,
+}
+
+impl Opcode {
+    #[inline]
+    fn of(octet: u8) -> Opcode {
+        match (octet & OPCODE) >> 3 {
+            0 => Opcode::Query,
+            4 => Opcode::Notify,
+            5 => Opcode::Update,
+            _ => Opcode::Other,
+        }
+    }
+}
+
 /// A query, as far as it could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// What kind of message it is.
+    pub opcode: Opcode,
     /// End of the question in the message; 12 if there is none to echo.
     pub question_end: usize,
     /// QTYPE; 0 without question.
@@ -60,11 +87,22 @@ impl Request {
         if header[2] & QR != 0 {
             return Err(NoReply::Response);
         }
-        let mut request = Request { question_end: HEADER, qtype: 0, qclass: 0, edns: None, tsig: None, fault: None };
-        // RFC 8906 section 3.1.4: an opcode that is not known is NOTIMP, whatever follows the header.
-        request.fault =
-            if header[2] & OPCODE != 0 { Some(Rcode::NotImp) } else { request.read(message, header, name).err() };
+        let opcode = Opcode::of(header[2]);
+        let mut request =
+            Request { opcode, question_end: HEADER, qtype: 0, qclass: 0, edns: None, tsig: None, fault: None };
+        request.fault = request.read(message, header, name).err();
+        if opcode == Opcode::Other && request.fault != Some(Rcode::BadVers) {
+            // RFC 8906 section 3.1.4: NOTIMP, whatever follows the header. What could be read as in a query stays, so
+            // that the reply has OPT if the query did.
+            request.fault = Some(Rcode::NotImp);
+        }
         Ok(request)
+    }
+
+    /// Whether there is a question. A well-formed query without asks for a server cookie (RFC 7873 section 5.4).
+    #[inline]
+    pub fn has_question(&self) -> bool {
+        self.question_end > HEADER
     }
 
     #[inline]
@@ -74,7 +112,8 @@ impl Request {
         // the reply must have one too (RFC 6891 sections 6.1.1 and 7).
         let mut is_sound = true;
         let mut at = HEADER;
-        // RFC 9619 section 4: a QUERY has one question. None at all would be for cookies (RFC 7873 section 5.4).
+        // RFC 9619 section 4: a QUERY has one question, and so do NOTIFY (RFC 1996 section 3.6) and UPDATE (RFC 2136
+        // section 2.3). None at all is for cookies, which come later in the message.
         if count(4) == 1 {
             at += name.parse(&message[HEADER..]).ok_or(Rcode::FormErr)?;
             let Some(&[t0, t1, c0, c1]) = message.get(at..at + 4) else { return Err(Rcode::FormErr) };
@@ -83,13 +122,13 @@ impl Request {
             at += 4;
             self.question_end = at;
         } else {
-            is_sound = false;
+            is_sound = count(4) == 0 && self.opcode == Opcode::Query;
             for _ in 0..count(4) {
                 at = skip_name(message, at).ok_or(Rcode::FormErr)? + 4;
             }
         }
-        // Only a transfer's query has records before the additional section (RFC 1995 section 3).
-        is_sound &= count(6) == 0 && (count(8) == 0 || self.qtype == rtype::IXFR);
+        // Of queries only a transfer's has records before the additional section (RFC 1995 section 3).
+        is_sound &= self.opcode != Opcode::Query || count(6) == 0 && (count(8) == 0 || self.qtype == rtype::IXFR);
         for _ in 0..u32::from(count(6)) + u32::from(count(8)) {
             at = Record::parse(message, at).ok_or(Rcode::FormErr)?.end;
         }
@@ -102,7 +141,7 @@ impl Request {
                     is_sound &= self.edns.is_none() && message[at] == 0;
                     let (edns, well_formed) = Edns::parse(record.class, record.ttl, &message[record.rdata..record.end]);
                     is_sound &= well_formed;
-                    self.edns = self.edns.or(Some(edns));
+                    self.edns.get_or_insert(edns);
                 }
                 // RFC 8945 section 5.1: one TSIG, the last record of all.
                 rtype::TSIG if i + 1 < n_additional => is_sound = false,
@@ -120,10 +159,12 @@ impl Request {
             // because a message that two readers could take for two things is not well-formed.
             return Err(Rcode::FormErr);
         }
-        if self.edns.is_some_and(|e| e.version != 0) {
-            return Err(Rcode::BadVers);
+        match &self.edns {
+            Some(edns) if edns.version != 0 => Err(Rcode::BadVers),
+            Some(edns) if !self.has_question() && !edns.asks.has(Asks::COOKIE) => Err(Rcode::FormErr),
+            None if !self.has_question() => Err(Rcode::FormErr),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -42,15 +42,17 @@ impl Tsig {
         })
     }
 
+    /// Octets of what [`Tsig::append_bad_key`] appends.
+    pub fn bad_key_len(&self) -> usize {
+        self.owner.len() + 10 + self.algorithm.len() + BEFORE_MAC + AFTER_MAC
+    }
+
     /// Appends to the reply in `out[..len]` the unsigned TSIG that says the key is not known (RFC 8945 sections
-    /// 5.2.1 and 5.3.2), if it fits, and returns the new length.
-    pub fn append_bad_key(&self, query: &[u8], out: &mut [u8], len: usize, limit: usize) -> usize {
+    /// 5.2.1 and 5.3.2), and returns the new length. There must be room for it.
+    pub fn append_bad_key(&self, query: &[u8], out: &mut [u8], len: usize) -> usize {
         let (owner, algorithm) = (&query[self.owner.clone()], &query[self.algorithm.clone()]);
         let rdata_len = algorithm.len() + BEFORE_MAC + AFTER_MAC;
-        let end = len + owner.len() + 10 + rdata_len;
-        if end > limit.min(out.len()) {
-            return len;
-        }
+        let end = len + self.bad_key_len();
         let mut at = len;
         let mut write = |bytes: &[u8]| {
             out[at..at + bytes.len()].copy_from_slice(bytes);

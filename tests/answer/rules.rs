@@ -267,9 +267,6 @@ fn odd_headers() {
     assert_eq!(rcode_of(&good[..11]), "short");
     assert_eq!(rcode_of(&[]), "short");
     assert_eq!(with(2, 0x80), "response");
-    for opcode in 1..16 {
-        assert_eq!(with(2, opcode << 3), "NOTIMP");
-    }
     assert_eq!(with(5, 0), "FORMERR", "no question");
     assert_eq!(with(5, 2), "FORMERR", "two questions");
     assert_eq!(with(7, 1), "FORMERR", "an answer");
@@ -312,8 +309,8 @@ fn edns_is_answered() {
     let at = owned.len() - 11;
     owned.splice(at..at + 1, [0xc0, 12]);
     assert_eq!(rcode_of(&owned), "FORMERR", "section 6.1.2: the owner is the root");
-    let refused = query("www.elsewhere.test. A").edns(1232);
-    assert_eq!(opt(&refused), ("REFUSED", 5, plain));
+    let no_name = query("nothing.example.com. A").edns(1232);
+    assert_eq!(opt(&no_name), ("NXDOMAIN", 3, plain));
 }
 
 /// RFC 6891 sections 6.1.1 and 7: a FORMERR carries OPT if the query did, as long as the OPT can be found.

@@ -1,6 +1,6 @@
 //! RFC 7871: whose place decides, and the scope that a reply may tell.
 
-use crate::fixture::{Steered, print, query, send, steered};
+use crate::fixture::{Steered, options, print, query, send, steered};
 use floodway::answer::{Client, Scratch, Transport, answer};
 use floodway::exchange::Snapshot;
 use floodway::geo::{CellMap, Databases, Match};
@@ -23,11 +23,11 @@ fn world() -> Snapshot {
     steered(Steered { cells, empty_cells: vec![empty], all_down: AllDown::Static, ..Steered::default() })
 }
 
-/// Reply as text, and the scope in its option, which is the last thing in the message.
+/// Reply as text, and the scope in its option.
 fn ask(snapshot: &Snapshot, question: &str, subnet: &str) -> (String, u8) {
-    let source: usize = subnet.split_once('/').unwrap().1.parse().unwrap();
     let (_, reply) = send(snapshot, &query(question).ecs(subnet).wire());
-    (print(&reply), reply[reply.len() - source.div_ceil(8) - 1])
+    let told = options(&reply).unwrap().into_iter().find(|(code, _)| *code == 8).unwrap().1[3];
+    (print(&reply), told)
 }
 
 #[test]
