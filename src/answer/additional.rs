@@ -129,7 +129,10 @@ impl<'q> Way<'q> {
                 rtype::A => self.addresses(reply, here, node, owner, Family::A),
                 rtype::AAAA => self.addresses(reply, here, node, owner, Family::Aaaa),
                 _ => {
-                    if let Some(rrset) = node.rrset(rtype) {
+                    let Some(rrset) = node.rrset(rtype) else { continue };
+                    if matches!(rtype, rtype::SVCB | rtype::HTTPS) {
+                        self.put_services(reply, Section::Additional, here, node, rrset, (owner, u32::MAX));
+                    } else {
                         put(reply, Section::Additional, rrset, owner, here.apex_at);
                     }
                 }

@@ -11,6 +11,7 @@ pub mod explain;
 mod operation;
 mod options;
 mod resolve;
+mod service;
 pub mod steer;
 
 pub use crate::exchange::{Silence, Transport};

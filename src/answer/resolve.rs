@@ -226,7 +226,13 @@ impl<'q> Way<'q> {
         }
         if let Some(rrset) = node.rrset(qtype) {
             self.scope = self.scope.max(scope);
-            if let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at) {
+            let start = match qtype {
+                rtype::SVCB | rtype::HTTPS => {
+                    self.put_services(reply, Section::Answer, here, node, rrset, (here.owner, most_secs))
+                }
+                _ => put(reply, Section::Answer, rrset, here.owner, here.apex_at),
+            };
+            if let Some(start) = start {
                 if most_secs < rrset.ttl {
                     reply.lower_ttls(start, most_secs);
                 }
@@ -414,6 +420,17 @@ fn of_family(member: &MemberAnswer, family: Family) -> (&[u8], usize) {
     }
 }
 
+/// A member's records of a family that the group gives of them, in two parts, and the length of each record. The first part
+/// is empty only if there are none.
+#[inline]
+pub(super) fn addresses<'s>(member: &'s MemberAnswer, family: Family, verdict: &Verdict) -> ([&'s [u8]; 2], usize) {
+    let (records, len) = of_family(member, family);
+    let n = records.len() / len;
+    let (first, take) = rotation(verdict.key, n, verdict.answers);
+    let head = take.min(n - first);
+    ([&records[first * len..(first + head) * len], &records[..(take - head) * len]], len)
+}
+
 /// Puts in a member's addresses, as many as the group gives; whether any went in.
 #[inline]
 pub(super) fn give(
@@ -424,18 +441,12 @@ pub(super) fn give(
     family: Family,
     verdict: &Verdict,
 ) -> bool {
-    let (records, len) = of_family(member, family);
-    let n = records.len() / len;
-    let (first, take) = rotation(verdict.key, n, verdict.answers);
-    let head = take.min(n - first);
+    let (parts, len) = addresses(member, family, verdict);
     let mut some = false;
-    for (from, count) in [(first, head), (0, take - head)] {
-        if count == 0 {
-            continue;
-        }
-        let part = &records[from * len..(from + count) * len];
-        if let Some(start) = reply.put(section, count as u16, part, owner, std::iter::empty(), 0) {
-            reply.set_ttls(start, count, len, verdict.ttl);
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        let n = part.len() / len;
+        if let Some(start) = reply.put(section, n as u16, part, owner, std::iter::empty(), 0) {
+            reply.set_ttls(start, n, len, verdict.ttl);
             some = true;
         }
     }

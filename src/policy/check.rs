@@ -13,7 +13,7 @@ use crate::policy::member;
 use crate::policy::route;
 use crate::policy::said::{SaidName, Spot};
 use crate::policy::spec::{GroupSpec, PopSpec, Specs, SteerSpec};
-use crate::policy::value::{AllDown, BreakerConfig, Group, Policies, Pop, Role, Steer, SteerBy};
+use crate::policy::value::{AllDown, BreakerConfig, Group, Pick, Policies, Pop, Role, Steer, SteerBy};
 use crate::units::LatLon;
 use crate::wire::{Name, rtype};
 use std::collections::HashMap;
@@ -270,11 +270,10 @@ fn steer(spec: SteerSpec, land: &Land<'_>, book: &mut Book, report: &mut Report)
         let help = "a name has a CNAME or is steered; put the static fallback in its place, as A and AAAA";
         return name.spot.error(report, format!("{short} has a CNAME in zone {}", spoken.apex()), help);
     }
-    if let Some(word) = spoken.hinted() {
-        let message = format!("{short} has address hints in its {word} record in zone {}", spoken.apex());
-        let help =
-            "clients may go by the hints, past all steering (RFC 9460 section 7.3); remove ipv4hint and ipv6hint";
-        name.spot.error(report, message, help);
+    if let (Some(word), Pick::Spread) = (spoken.hinted(), book.policies.groups[group.idx()].pick) {
+        let message = format!("the address hints in the {word} record of {short} are left out of answers");
+        let help = "with `pick=spread` every visit takes a member of its own, and a hint might be of another one";
+        name.spot.warn(report, message, help);
     }
     let value = &book.policies.groups[group.idx()];
     let place = &book.group_places[group.idx()];

@@ -129,6 +129,11 @@ impl<'o> Reply<'o> {
         Some(start)
     }
 
+    /// Writes octets where room was made.
+    pub fn write(&mut self, at: usize, octets: &[u8]) {
+        self.out[at..at + octets.len()].copy_from_slice(octets);
+    }
+
     /// Sets TC: something the section rules would let go had to be there.
     pub fn truncate(&mut self) {
         self.truncated = true;

@@ -5,6 +5,7 @@ mod fixture;
 
 mod additional;
 mod envelope;
+mod hints;
 mod oracle;
 mod rules;
 mod scope;
