@@ -121,7 +121,8 @@ fn snapshot() -> Snapshot {
     config.zones.dir = dir.path().into();
     let (loaded, report) = load(&config);
     let l = loaded.unwrap_or_else(|| panic!("the inputs load: {report}"));
-    Snapshot::first(1, l.zones, l.policies, l.cells, l.answers, l.plan, l.table)
+    let (plan, table) = l.declared();
+    Snapshot::first(1, l.zones, l.policies, l.cells, l.answers, plan, table)
 }
 
 /// The message of a question: RD off, an OPT that offers 1,232 octets.

@@ -69,7 +69,9 @@ fn work_out(args: &Args, config: &Config) -> Result<String, String> {
     let name = Name::from_str(&args.name).map_err(|e| format!("{}: {e}", args.name))?;
     let qtype = rdata::parse_type(&args.r#type).ok_or_else(|| format!("{}: not a record type", args.r#type))?;
     let (loaded, report) = load::load(config);
-    let Loaded { zones, policies, cells, answers, plan, table, .. } = loaded.ok_or_else(|| report.to_string())?;
+    let loaded = loaded.ok_or_else(|| report.to_string())?;
+    let (plan, table) = loaded.declared();
+    let Loaded { zones, policies, cells, answers } = loaded;
     let snapshot = Snapshot::first(1, zones, policies, cells, answers, plan, table);
     let said = answer::explain(&name, args.client.0, qtype, &snapshot);
     if args.json { serde_json::to_string(&said).map_err(|e| e.to_string()) } else { Ok(said.to_string()) }

@@ -53,7 +53,7 @@ pub fn run(args: Args, config: Option<&Path>) -> ExitCode {
 
 fn look_up(config: &Config, addresses: &[IpAddr], json: bool) -> Result<(), String> {
     let (databases, cells) = match load::load(config) {
-        (Some(loaded), _) => (loaded.databases, loaded.cells),
+        (Some(loaded), _) => (load::databases(config)?, loaded.cells),
         (None, _) => {
             let databases = load::databases(config)?;
             eprintln!("zones and policies do not load (see `floodway check`); cells are those without their rules");

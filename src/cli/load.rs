@@ -5,21 +5,23 @@
 //! file is in the report.
 
 use crate::cli::config::Config;
+use crate::cli::known::{Changes, Known};
 use crate::control::declared_plan;
 use crate::exchange::{MemberAnswer, compose_answers};
 use crate::geo::{CellMap, Databases};
-use crate::masterfile::{Diagnostic, Report, Severity, decode};
-use crate::policy::{self, Policies, PolicyFile};
+use crate::masterfile::{Diagnostic, Report, Severity};
+use crate::policy::Policies;
 use crate::steering::{Plan, Table};
 use crate::units::LatLon;
 use crate::wire::Name;
 use crate::zone::{self, Zone, ZoneSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 //----------- Loaded ---------------------------------------------------------
 
-/// Everything of one load, checked and compiled, with the plan that holds before anything is measured.
+/// Everything of one load, checked and compiled.
 #[derive(Debug)]
 pub struct Loaded {
     /// The zones, steered names marked.
@@ -30,83 +32,85 @@ pub struct Loaded {
     pub cells: Arc<CellMap>,
     /// The member's answers, composed.
     pub answers: Arc<Vec<Vec<MemberAnswer>>>,
-    /// Shares by declared capacity.
-    pub plan: Arc<Plan>,
-    /// Its compiled form.
-    pub table: Arc<Table>,
-    /// The databases, for people's questions; queries read `cells`.
-    pub databases: Databases,
+}
+
+impl Loaded {
+    /// The plan that holds before anything is measured, by declared capacity, and its compiled form.
+    pub fn declared(&self) -> (Arc<Plan>, Arc<Table>) {
+        let plan = declared_plan(&self.policies, &self.cells);
+        let table = Table::compile(&plan, &self.policies, &self.cells.cells, None);
+        (Arc::new(plan), Arc::new(table))
+    }
 }
 
 /// Reads zones, policies and databases, and says everything that is wrong with them.
 pub fn load(config: &Config) -> (Option<Loaded>, Report) {
-    let mut report = Report::default();
-    let loaded = load_into(config, &mut report);
-    report.sort();
-    (loaded.filter(|_| !report.has_errors()), report)
+    let (loaded, report, _) = Known::default().load(config);
+    (loaded, report)
 }
 
-fn load_into(config: &Config, report: &mut Report) -> Option<Loaded> {
-    let databases = open_databases(config, report);
-    let (zone_files, policy_files) = match list(&config.zones.dir) {
-        Ok(files) => files,
-        Err(e) => {
-            report.push(
-                about(&config.zones.dir, e)
-                    .help("`[zones] dir` of floodway.toml names the folder of *.zone and *.policy"),
-            );
+impl Known {
+    /// As [`load`], reading only what has changed since the last load that was taken; and says what that was.
+    pub fn load(&mut self, config: &Config) -> (Option<Loaded>, Report, Changes) {
+        let (mut report, mut changes) = (Report::default(), Changes::default());
+        let loaded = self.load_into(config, &mut report, &mut changes);
+        report.sort();
+        (loaded, report, changes)
+    }
+
+    fn load_into(&mut self, config: &Config, report: &mut Report, changes: &mut Changes) -> Option<Loaded> {
+        let (zone_files, policy_files) = match list(&config.zones.dir) {
+            Ok(files) => files,
+            Err(e) => {
+                let help = "`[zones] dir` of floodway.toml names the folder of *.zone and *.policy";
+                report.push(about(&config.zones.dir, e).help(help));
+                return None;
+            }
+        };
+        if zone_files.is_empty() {
+            let help = "a zone is one master file, such as example.com.zone";
+            report.push(about(&config.zones.dir, "no *.zone file here").help(help));
+        }
+        let mut files = Vec::with_capacity(zone_files.len());
+        let mut zones: Vec<Arc<Zone>> = Vec::with_capacity(zone_files.len());
+        let mut apexes = HashSet::with_capacity(zone_files.len());
+        for path in &zone_files {
+            let Some((zone, file)) = self.zone(path, report, changes) else { continue };
+            if !apexes.insert(zone.apex().clone()) {
+                let help = "one zone is one file: remove the copy, or give it another ending than .zone";
+                report.push(about(path, format!("{} is in another file here, too", zone.apex())).help(help));
+                continue;
+            }
+            zones.push(zone);
+            files.push((path.clone(), file));
+        }
+        let known: HashSet<&PathBuf> = files.iter().map(|(path, _)| path).collect();
+        changes.n_zones = zones.len();
+        changes.n_gone = self.zones.keys().filter(|path| !known.contains(path)).count();
+        let mut zones = ZoneSet::sharing(zones);
+        let missing = missing(&zone_files, &zones);
+        let policies = self.policies(&policy_files, &zones, &missing, report, changes);
+        if report.has_errors() {
+            // All that is wrong is told at once.
+            open_databases(config, report);
             return None;
         }
-    };
-    if zone_files.is_empty() {
-        report.push(
-            about(&config.zones.dir, "no *.zone file here").help("a zone is one master file, such as example.com.zone"),
-        );
+        let mut next = Known { policies, ..Known::default() };
+        let policies = next.policies.as_ref()?.policies.clone();
+        zones.steer(policies.steers.iter().map(|s| (&s.name, s.group)));
+        next.zones =
+            files.into_iter().zip(zones.iter()).map(|((path, file), zone)| (path, (zone.clone(), file))).collect();
+        next.cells = self.cells(config, &policies, report, changes);
+        let cells = next.cells.as_ref()?.cells.clone();
+        let answers = compose_answers(&policies, &zones);
+        next.answers = match &self.answers {
+            Some(known) if **known == answers => Some(known.clone()),
+            _ => Some(Arc::new(answers)),
+        };
+        let answers = next.answers.clone()?;
+        *self = next;
+        Some(Loaded { zones: Arc::new(zones), policies, cells, answers })
     }
-    let mut zones: Vec<Zone> = Vec::new();
-    for path in &zone_files {
-        let Some(zone) = load_zone(path, report) else { continue };
-        match zones.iter().any(|z| z.apex() == zone.apex()) {
-            true => report.push(
-                about(path, format!("{} is in another file here, too", zone.apex()))
-                    .help("one zone is one file: remove the copy, or give it another ending than .zone"),
-            ),
-            false => zones.push(zone),
-        }
-    }
-    let mut zones = ZoneSet::new(zones);
-    let files = policy_files.iter().filter_map(|path| {
-        let octets = read(path).map_err(|e| report.push(about(path, e))).ok()?;
-        Some(PolicyFile::new(path.display().to_string(), decode(octets)))
-    });
-    let files: Vec<_> = files.collect();
-    let policies =
-        policy::load(files, &mut |path| read(Path::new(path)), &zones, &missing(&zone_files, &zones), report)?;
-    if report.has_errors() {
-        return None;
-    }
-    zones.steer(policies.steers.iter().map(|s| (&s.name, s.group)));
-    let databases = databases?;
-    let cells = CellMap::compile(&databases, &policies.matches(), &views(&policies));
-    let answers = compose_answers(&policies, &zones);
-    let plan = declared_plan(&policies, &cells);
-    let table = Table::compile(&plan, &policies, &cells.cells, None);
-    Some(Loaded {
-        zones: Arc::new(zones),
-        policies: Arc::new(policies),
-        cells: Arc::new(cells),
-        answers: Arc::new(answers),
-        plan: Arc::new(plan),
-        table: Arc::new(table),
-        databases,
-    })
-}
-
-fn load_zone(path: &Path, report: &mut Report) -> Option<Zone> {
-    let name = path.display().to_string();
-    let octets = read(path).map_err(|e| report.push(about(path, e))).ok()?;
-    let origin = zone::load::origin_of(&name).unwrap_or_else(Name::root);
-    zone::load::load(&name, decode(octets), &origin, &mut |path| read(Path::new(path)), report)
 }
 
 /// The databases alone.
@@ -116,6 +120,12 @@ fn load_zone(path: &Path, report: &mut Report) -> Option<Zone> {
 pub fn databases(config: &Config) -> Result<Databases, String> {
     let mut report = Report::default();
     open_databases(config, &mut report).ok_or_else(|| report.to_string())
+}
+
+/// Reads and compiles the map; `None` if a database cannot be read.
+pub(super) fn compile_cells(config: &Config, policies: &Policies, report: &mut Report) -> Option<CellMap> {
+    let databases = open_databases(config, report)?;
+    Some(CellMap::compile(&databases, &policies.matches(), &views(policies)))
 }
 
 /// What the zones are called that could not be loaded.
@@ -149,7 +159,7 @@ fn open_databases(config: &Config, report: &mut Report) -> Option<Databases> {
 }
 
 /// The distinct sets of sites that groups have: the geography that steering must tell apart.
-fn views(policies: &Policies) -> Vec<Vec<LatLon>> {
+pub(super) fn views(policies: &Policies) -> Vec<Vec<LatLon>> {
     let mut views: Vec<Vec<LatLon>> = Vec::new();
     for group in &policies.groups {
         let mut pops: Vec<_> = group.members.iter().filter_map(|m| m.pop).collect();
@@ -165,11 +175,11 @@ fn views(policies: &Policies) -> Vec<Vec<LatLon>> {
 
 //----------- Files ----------------------------------------------------------
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| e.to_string())
 }
 
-fn about(path: &Path, message: impl Into<String>) -> Diagnostic {
+pub(super) fn about(path: &Path, message: impl Into<String>) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
         file: path.display().to_string().into(),

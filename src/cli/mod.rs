@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod geoip;
+pub mod known;
 pub mod load;
 pub mod pops;
 pub mod report;

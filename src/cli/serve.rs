@@ -10,7 +10,8 @@ mod watch;
 use crate::admin::{self, Loads, Source};
 use crate::cli::check;
 use crate::cli::config::Config;
-use crate::cli::load::{self, Loaded};
+use crate::cli::known::Known;
+use crate::cli::load::Loaded;
 use crate::clock::Clock;
 use crate::control::{Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
@@ -117,7 +118,8 @@ impl Server {
         let http = admin::http::Bound::bind(config.listen.admin, config.admin.allow_remote);
         let http = runtime.block_on(http).map_err(|e| e.to_string())?;
 
-        let (loaded, report) = load::load(&config);
+        let mut known = Known::default();
+        let (loaded, report, _) = known.load(&config);
         let (errors, warnings) = report.counts();
         let loaded = loaded.ok_or_else(|| format!("{report}not started: {errors} errors, {warnings} warnings"))?;
         say(&report);
@@ -177,7 +179,7 @@ impl Server {
             zones: n_zones,
             generation: exchange.load().generation,
         };
-        let reloader = Arc::new(Reloader { config, exchange, loads, clock, one_at_a_time: Mutex::new(()) });
+        let reloader = Arc::new(Reloader { config, exchange, loads, clock, known: Mutex::new(known) });
         let reload = {
             let reloader = reloader.clone();
             Arc::new(move || reloader.reload("asked over HTTP"))
@@ -240,7 +242,7 @@ async fn logged<E: std::fmt::Display>(what: &'static str, serving: impl Future<O
 
 /// The first snapshot: the plan of the last run where one was saved, else the declared one.
 fn first_snapshot(loaded: Loaded, n_threads: usize, saved: Option<&Saved>) -> Snapshot {
-    let Loaded { zones, policies, cells, answers, .. } = loaded;
+    let Loaded { zones, policies, cells, answers } = loaded;
     let plan = Arc::new(live::first_plan(saved, &policies, &cells));
     let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, None));
     Snapshot::first(n_threads, zones, policies, cells, answers, plan, table)

@@ -95,6 +95,12 @@ impl Snapshot {
         }
     }
 
+    /// The snapshot after this one when only zones changed: the next generation; all but zones and answers is shared
+    /// with this one.
+    pub fn with_zones(&self, zones: Arc<ZoneSet>, answers: Arc<Vec<Vec<MemberAnswer>>>) -> Snapshot {
+        Snapshot { zones, answers, ..self.with_plan(self.plan.clone(), self.table.clone()) }
+    }
+
     /// Whether a plan made for `other` fits this snapshot: both come from one load.
     pub fn same_load(&self, other: &Snapshot) -> bool {
         Arc::ptr_eq(&self.tally, &other.tally)
@@ -143,6 +149,11 @@ impl Exchange {
     /// not a thread that answers queries.
     pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
         self.current.swap(Arc::new(next))
+    }
+
+    /// Publishes other zones beside all else that is served, see [`Snapshot::with_zones`] and [`Exchange::publish`].
+    pub fn publish_zones(&self, zones: Arc<ZoneSet>, answers: Arc<Vec<Vec<MemberAnswer>>>) -> Arc<Snapshot> {
+        self.current.rcu(|current| current.with_zones(zones.clone(), answers.clone()))
     }
 
     /// Publishes a plan that was made for `made_for`, unless a reload has come between; then the plan

@@ -3,7 +3,8 @@
 use crate::admin::Loads;
 use crate::admin::loads::Reloaded;
 use crate::cli::config::Config;
-use crate::cli::load::{self, Loaded};
+use crate::cli::known::Known;
+use crate::cli::load::Loaded;
 use crate::clock::Clock;
 use crate::control;
 use crate::exchange::{Exchange, Snapshot};
@@ -24,19 +25,20 @@ pub struct Reloader {
     pub(super) exchange: Arc<Exchange>,
     pub(super) loads: Arc<Loads>,
     pub(super) clock: Clock,
-    pub(super) one_at_a_time: Mutex<()>,
+    /// What is known of the files served; held for as long as a reload takes, so that there is one at a time.
+    pub(super) known: Mutex<Known>,
 }
 
 impl Reloader {
     /// Reloads; `why` is for the log. Shares go on as they were for everything that keeps its name.
     pub fn reload(&self, why: &str) -> Reloaded {
-        let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.clock.now();
-        let (loaded, report) = load::load(&self.config);
+        let (loaded, report, changes) = known.load(&self.config);
         let taken = loaded.is_some();
         // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
         // holds it for one batch, so that it is this one after a moment.
-        let before = loaded.map(|loaded| self.exchange.publish(self.next(loaded)));
+        let before = loaded.filter(|_| changes.any()).map(|loaded| self.publish(loaded));
         std::thread::sleep(A_BATCH);
         drop(before);
         transport::sys::trim_heap();
@@ -46,18 +48,23 @@ impl Reloader {
         let (errors, warnings) = report.counts();
         let generation = self.exchange.load().generation;
         match taken {
-            true => tracing::info!(generation, warnings, "reloaded ({why})"),
+            true => tracing::info!(generation, warnings, "reloaded ({why}): {changes}"),
             false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
         }
         Reloaded::new(taken, generation, now.since(begun), report)
     }
 
-    fn next(&self, loaded: Loaded) -> Snapshot {
+    /// Swaps in what was loaded and returns what was served before.
+    fn publish(&self, loaded: Loaded) -> Arc<Snapshot> {
         let before = self.exchange.load_full();
-        let Loaded { zones, policies, cells, answers, .. } = loaded;
+        let Loaded { zones, policies, cells, answers } = loaded;
+        // The plan goes on, with its counters, if it means what it meant.
+        if Arc::ptr_eq(&policies, &before.policies) && Arc::ptr_eq(&cells, &before.cells) {
+            return self.exchange.publish_zones(zones, answers);
+        }
         let plan = control::carry(&before.plan, (&before.policies, &before.cells), (&policies, &cells));
         let table = Table::compile(&plan, &policies, &cells.cells, Some(&before.table));
-        before.reloaded(zones, policies, cells, answers, Arc::new(plan), Arc::new(table))
+        self.exchange.publish(before.reloaded(zones, policies, cells, answers, Arc::new(plan), Arc::new(table)))
     }
 }
 

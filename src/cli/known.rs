@@ -1,0 +1,409 @@
+//! What the last load knew of its files, so that the next one reads only what has changed.
+//!
+//! A file counts as unchanged if the system says so (device, inode, length and both times of change, the later one long enough
+//! before it was read), or if its octets have the same keyed hash. Unchanged zones are shared with the load
+//! before; a changed one is read again by its outline ([`reread`]) where that is enough. Policies are read
+//! again if one of their files or any zone changed, since they lean on zones; the map of cells is made again if the
+//! databases, or what the policies ask of it, changed.
+
+use crate::cli::check::count;
+use crate::cli::config::Config;
+use crate::cli::load::{about, compile_cells, read, views};
+use crate::exchange::MemberAnswer;
+use crate::geo::{CellMap, Match};
+use crate::masterfile::{Diagnostic, Report, decode};
+use crate::policy::{self, Policies, PolicyFile};
+use crate::units::LatLon;
+use crate::wire::Name;
+use crate::zone::load::{self, Outline, origin_of, reread};
+use crate::zone::{Zone, ZoneSet};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A file that changed less than this before it was read may have changed again since, unseen: file systems count time in
+/// steps of up to two seconds.
+const GRAIN: Duration = Duration::from_secs(2);
+
+/// Keys of the hashes, new for every process, so that nobody can prepare two texts that look alike.
+static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
+    let random = RandomState::new();
+    (random.hash_one(0), random.hash_one(1))
+});
+
+//----------- Known ----------------------------------------------------------
+
+/// What is known of the files of the last load that was taken.
+#[derive(Default)]
+pub struct Known {
+    pub(super) zones: HashMap<PathBuf, (Arc<Zone>, KnownFile)>,
+    pub(super) policies: Option<KnownPolicies>,
+    pub(super) cells: Option<KnownCells>,
+    pub(super) answers: Option<Arc<Vec<Vec<MemberAnswer>>>>,
+}
+
+/// The file of a zone.
+#[derive(Clone)]
+pub(super) struct KnownFile {
+    file: Seen,
+    /// What it includes.
+    includes: Vec<(PathBuf, Seen)>,
+    outline: Option<Arc<Outline>>,
+    /// The warnings it gave.
+    told: Arc<Vec<Diagnostic>>,
+}
+
+/// The policy files.
+pub(super) struct KnownPolicies {
+    pub(super) policies: Arc<Policies>,
+    /// The files, and after them what they include.
+    files: Vec<(PathBuf, Seen)>,
+    told: Vec<Diagnostic>,
+}
+
+/// The map of cells, and what it was made of.
+pub(super) struct KnownCells {
+    pub(super) cells: Arc<CellMap>,
+    files: Vec<(PathBuf, Seen)>,
+    matches: Vec<Match>,
+    views: Vec<Vec<LatLon>>,
+}
+
+/// What a load changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Zones there are.
+    pub n_zones: usize,
+    /// Zones of files that are new or changed.
+    pub n_changed: usize,
+    /// Zones whose files are gone.
+    pub n_gone: usize,
+    /// Of the changed, those that had to be loaded whole.
+    pub n_whole: usize,
+    /// Names whose records changed in the others.
+    pub n_names: usize,
+    /// Whether policies are others than before.
+    pub policies: bool,
+    /// Whether the map of cells was made again.
+    pub cells: bool,
+}
+
+impl Changes {
+    /// Whether anything at all changed.
+    pub fn any(&self) -> bool {
+        self.n_changed > 0 || self.n_gone > 0 || self.policies || self.cells
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} changed", self.n_changed, count(self.n_zones, "zone"))?;
+        match (self.n_whole, self.n_changed - self.n_whole) {
+            (0, 0) => {}
+            (0, _) => write!(f, ", {}", count(self.n_names, "name"))?,
+            (whole, 0) => write!(f, ", {whole} loaded whole")?,
+            (whole, _) => write!(f, ", {whole} loaded whole, {} in the others", count(self.n_names, "name"))?,
+        }
+        if self.n_gone > 0 {
+            write!(f, ", {} gone", self.n_gone)?;
+        }
+        for (changed, what) in [(self.policies, "policies"), (self.cells, "the map of cells")] {
+            if changed {
+                write!(f, ", {what} made anew")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    /// The zone of a file: the one known if it is unchanged. Its problems go to `report`.
+    pub(super) fn zone(
+        &self,
+        path: &Path,
+        report: &mut Report,
+        changes: &mut Changes,
+    ) -> Option<(Arc<Zone>, KnownFile)> {
+        let before = self.zones.get(path);
+        let looked = Looked::at(path, before.map(|(_, known)| &known.file));
+        if let Some((zone, known)) = before
+            && looked.file.is_some()
+            && known.includes.iter().all(|(path, seen)| Looked::at(path, Some(seen)).file.is_some())
+        {
+            report.diagnostics.extend(known.told.iter().cloned());
+            return Some((zone.clone(), KnownFile { file: looked.file?, ..known.clone() }));
+        }
+        let (octets, stamp) = looked.take(path).map_err(|e| report.push(about(path, e))).ok()?;
+        changes.n_changed += 1;
+        if let Some((zone, known)) = before
+            && let Some(again) = known.outline.as_ref().and_then(|outline| reread(&octets, zone, outline))
+        {
+            changes.n_names += again.n_changed;
+            changes.n_changed -= usize::from(again.zone.is_none());
+            let zone = again.zone.map_or_else(|| zone.clone(), Arc::new);
+            // Without an outline the next look at it must find it changed, unless the stamp says otherwise.
+            let file = Seen { stamp, hash: None };
+            let outline = again.outline.map(Arc::new);
+            return Some((zone, KnownFile { file, includes: Vec::new(), outline, told: Arc::default() }));
+        }
+        changes.n_whole += 1;
+        let name = path.display().to_string();
+        let origin = origin_of(&name).unwrap_or_else(Name::root);
+        let mut included = Vec::new();
+        let mut include = |path: &str| {
+            let (octets, seen) = read_and_hash(Path::new(path))?;
+            included.push((PathBuf::from(path), seen));
+            Ok(octets)
+        };
+        let hash = hash(&octets);
+        let mut own = Report::default();
+        let read = load::read(&name, decode(octets), &origin, &mut include, &mut own);
+        let told = own.diagnostics.clone();
+        report.diagnostics.append(&mut own.diagnostics);
+        let read = read?;
+        let (zone, outline) = (Arc::new(read.zone), read.outline.map(Arc::new));
+        // What has an outline needs no other hash.
+        let file = Seen { stamp, hash: outline.is_none().then_some(hash) };
+        Some((zone, KnownFile { file, includes: included, outline, told: told.into() }))
+    }
+
+    /// The policies: those known if no file and no zone changed.
+    pub(super) fn policies(
+        &self,
+        paths: &[PathBuf],
+        zones: &ZoneSet,
+        missing: &[Name],
+        report: &mut Report,
+        changes: &mut Changes,
+    ) -> Option<KnownPolicies> {
+        let same_zones = changes.n_changed == 0 && changes.n_gone == 0 && missing.is_empty();
+        if let Some(known) = self.policies.as_ref().filter(|_| same_zones)
+            && known.files.starts_with_paths(paths)
+            && known.files.iter().all(|(path, seen)| Looked::at(path, Some(seen)).file.is_some())
+        {
+            report.diagnostics.extend(known.told.iter().cloned());
+            let KnownPolicies { policies, files, told } = known;
+            return Some(KnownPolicies { policies: policies.clone(), files: files.clone(), told: told.clone() });
+        }
+        let mut seen = Vec::new();
+        let mut texts = Vec::new();
+        for path in paths {
+            match read_and_hash(path) {
+                Ok((octets, file)) => {
+                    seen.push((path.clone(), file));
+                    texts.push(PolicyFile::new(path.display().to_string(), decode(octets)));
+                }
+                Err(e) => report.push(about(path, e)),
+            }
+        }
+        let mut include = |path: &str| {
+            let (octets, file) = read_and_hash(Path::new(path))?;
+            seen.push((PathBuf::from(path), file));
+            Ok(octets)
+        };
+        let before = report.diagnostics.len();
+        let policies = policy::load(texts, &mut include, zones, missing, report)?;
+        let told = report.diagnostics[before..].to_vec();
+        let known = self.policies.as_ref().map(|known| &known.policies).filter(|known| ***known == policies);
+        changes.policies = known.is_none();
+        Some(KnownPolicies { policies: known.cloned().unwrap_or_else(|| Arc::new(policies)), files: seen, told })
+    }
+
+    /// The map of cells: the one known if databases and policies ask for the same. `None` with an error in `report`.
+    pub(super) fn cells(
+        &self,
+        config: &Config,
+        policies: &Policies,
+        report: &mut Report,
+        changes: &mut Changes,
+    ) -> Option<KnownCells> {
+        let (matches, views) = (policies.matches(), views(policies));
+        if let Some(known) = &self.cells
+            && known.matches.iter().eq(matches.iter().copied())
+            && known.views == views
+            && known.files.iter().all(|(path, seen)| Looked::at(path, Some(seen)).file.is_some())
+        {
+            let KnownCells { cells, files, .. } = known;
+            let matches = known.matches.clone();
+            return Some(KnownCells { cells: cells.clone(), files: files.clone(), matches, views });
+        }
+        changes.cells = true;
+        // Looked at before they are read: what changes in between is seen the next time.
+        let files = config.geoip.files.iter().map(|path| (path.clone(), Seen { stamp: Stamp::of(path), hash: None }));
+        let files = files.collect();
+        let cells = Arc::new(compile_cells(config, policies, report)?);
+        Some(KnownCells { cells, files, matches: matches.into_iter().cloned().collect(), views })
+    }
+}
+
+trait StartsWithPaths {
+    fn starts_with_paths(&self, paths: &[PathBuf]) -> bool;
+}
+
+impl StartsWithPaths for Vec<(PathBuf, Seen)> {
+    fn starts_with_paths(&self, paths: &[PathBuf]) -> bool {
+        self.len() >= paths.len() && self.iter().zip(paths).all(|((path, _), other)| path == other)
+    }
+}
+
+//----------- Seen -----------------------------------------------------------
+
+/// A file as it was read.
+#[derive(Clone, Copy)]
+struct Seen {
+    stamp: Option<Stamp>,
+    hash: Option<u128>,
+}
+
+/// What the system says of a file's version; only taken if it can be relied on, see [`GRAIN`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    dev: u64,
+    ino: u64,
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> Option<Stamp> {
+        let m = std::fs::metadata(path).ok()?;
+        let (modified, changed) = ((m.mtime(), m.mtime_nsec()), (m.ctime(), m.ctime_nsec()));
+        let latest = modified.max(changed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        let then = Duration::new(latest.0.try_into().ok()?, latest.1.try_into().ok()?);
+        let age = now.checked_sub(then)?;
+        (age >= GRAIN).then_some(Stamp { dev: m.dev(), ino: m.ino(), len: m.len(), modified, changed })
+    }
+}
+
+/// A look at a file that may have been seen before.
+struct Looked {
+    /// The file, if it is unchanged.
+    file: Option<Seen>,
+    /// Its octets, if they had to be read to know.
+    octets: Option<Result<Vec<u8>, String>>,
+    stamp: Option<Stamp>,
+}
+
+impl Looked {
+    fn at(path: &Path, before: Option<&Seen>) -> Looked {
+        let stamp = Stamp::of(path);
+        let Some(before) = before else { return Looked { file: None, octets: None, stamp } };
+        if stamp.is_some() && stamp == before.stamp {
+            return Looked { file: Some(*before), octets: None, stamp };
+        }
+        let Some(known) = before.hash else { return Looked { file: None, octets: None, stamp } };
+        let octets = read(path);
+        let same = octets.as_ref().is_ok_and(|octets| hash(octets) == known);
+        Looked { file: same.then_some(Seen { stamp, hash: Some(known) }), octets: Some(octets), stamp }
+    }
+
+    /// The octets, and the stamp that held before they were read.
+    fn take(self, path: &Path) -> Result<(Vec<u8>, Option<Stamp>), String> {
+        Ok((self.octets.unwrap_or_else(|| read(path))?, self.stamp))
+    }
+}
+
+fn read_and_hash(path: &Path) -> Result<(Vec<u8>, Seen), String> {
+    let stamp = Stamp::of(path);
+    let octets = read(path)?;
+    let hash = Some(hash(&octets));
+    Ok((octets, Seen { stamp, hash }))
+}
+
+fn hash(octets: &[u8]) -> u128 {
+    let mut hasher = SipHasher13::new_with_keys(KEYS.0, KEYS.1);
+    hasher.write(octets);
+    hasher.finish128().as_u128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::load::Loaded;
+    use std::fmt::Write;
+
+    fn big(middle: &str) -> String {
+        let mut text = String::from("$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n");
+        for i in 0..4000 {
+            match i {
+                2000 => text += middle,
+                _ => writeln!(text, "h{i} A 192.0.2.{}", i % 256).unwrap(),
+            }
+        }
+        text
+    }
+
+    /// Loads after each change of the files, and tells what it said it did.
+    #[test]
+    fn a_load_reads_only_what_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::parse(&format!("[zones]\ndir = {:?}", dir.path()), "floodway.toml").unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let mut known = Known::default();
+        let mut load = |said: &str| -> Loaded {
+            let (loaded, report, changes) = known.load(&config);
+            assert_eq!((report.to_string(), changes.to_string()), (String::new(), said.to_string()));
+            loaded.unwrap()
+        };
+        let small = "$TTL 300\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\nams A 192.0.2.2\nfra A 192.0.2.3\nwww A 192.0.2.2\nw3 A 192.0.2.2\n";
+        let policy = "ams.pop POP at=52,4 capacity=1k\nfra.pop POP at=50,8 capacity=1k\n\
+                      web GROUP\nweb MEMBER ams pop=ams.pop\nweb MEMBER fra pop=fra.pop\nwww STEER web\n";
+        write("small.example.zone", small);
+        write("big.example.zone", &big("mid A 192.0.2.9\n"));
+        write("small.example.policy", policy);
+        let first = load("2 of 2 zones changed, 2 loaded whole, policies made anew, the map of cells made anew");
+
+        let again = load("0 of 2 zones changed");
+        assert!(Arc::ptr_eq(&first.policies, &again.policies) && Arc::ptr_eq(&first.cells, &again.cells));
+        assert!(first.zones.iter().zip(again.zones.iter()).all(|(a, b)| Arc::ptr_eq(a, b)));
+
+        write("big.example.zone", &big("mid A 192.0.2.10\nmid2 A 192.0.2.9\n"));
+        let changed = load("1 of 2 zones changed, 2 names");
+        assert!(Arc::ptr_eq(&first.policies, &changed.policies) && Arc::ptr_eq(&first.answers, &changed.answers));
+        let mid = "mid2.big.example.".parse().unwrap();
+        assert!(changed.zones.zone_of(&mid).unwrap().node_of(&mid).is_some());
+        let shared =
+            |loaded: &Loaded| loaded.zones.iter().filter(|z| first.zones.iter().any(|f| Arc::ptr_eq(f, z))).count();
+        assert_eq!(shared(&changed), 1);
+
+        // Other marks in a zone that did not change: a copy of it is marked.
+        write("small.example.policy", &policy.replace("www STEER", "w3 STEER"));
+        let marked = load("0 of 2 zones changed, policies made anew");
+        let marks = |loaded: &Loaded| loaded.zones.iter().flat_map(|z| z.marks().to_vec()).collect::<Vec<_>>();
+        assert_eq!(marks(&marked)[0].0.to_string(), "w3.small.example.");
+        assert_eq!(marks(&changed)[0].0.to_string(), "www.small.example.");
+
+        std::fs::remove_file(dir.path().join("big.example.zone")).unwrap();
+        load("0 of 1 zone changed, 1 gone");
+    }
+
+    /// A load that is refused changes nothing of what is known.
+    #[test]
+    fn a_refused_load_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::parse(&format!("[zones]\ndir = {:?}", dir.path()), "floodway.toml").unwrap();
+        let path = dir.path().join("big.example.zone");
+        let mut known = Known::default();
+        for (middle, is_good, said) in [
+            (
+                "mid A 192.0.2.9\n",
+                true,
+                "1 of 1 zone changed, 1 loaded whole, policies made anew, the map of cells made anew",
+            ),
+            ("mid A 192.0.2.300\n", false, "1 of 0 zones changed, 1 loaded whole, 1 gone"),
+            ("mid A 192.0.2.9\n", true, "0 of 1 zone changed"),
+            ("mid A 192.0.2.10\n", true, "1 of 1 zone changed, 1 name"),
+        ] {
+            std::fs::write(&path, big(middle)).unwrap();
+            let (loaded, _, changes) = known.load(&config);
+            assert_eq!((loaded.is_some(), changes.to_string()), (is_good, said.to_string()));
+        }
+    }
+}
