@@ -10,6 +10,7 @@ mod cookie;
 pub mod explain;
 mod operation;
 mod options;
+mod plain;
 mod resolve;
 mod service;
 pub mod steer;
@@ -135,11 +136,29 @@ pub fn answer(
     scratch: &mut Scratch,
     out: &mut [u8],
 ) -> Outcome {
+    assert!(out.len() >= MIN_REPLY, "the caller gives room for the least reply");
+    match plain::answer(query, client, snapshot, scratch, out) {
+        Some(outcome) => outcome,
+        None => answer_at_length(query, client, snapshot, now, scratch, out),
+    }
+}
+
+/// The long way of [`answer`], on which any query gets the same outcome and reply.
+///
+/// # Panics
+/// As [`answer`].
+pub fn answer_at_length(
+    query: &[u8],
+    client: Client,
+    snapshot: &Snapshot,
+    now: u32,
+    scratch: &mut Scratch,
+    out: &mut [u8],
+) -> Outcome {
     answer_by(&snapshot.house, query, client, snapshot, now, scratch, out)
 }
 
 /// Answers by the rules of another house than the snapshot's: explain is under none.
-#[inline]
 fn answer_by(
     house: &House,
     query: &[u8],

@@ -6,14 +6,9 @@ use crate::id::GroupIdx;
 use crate::policy::Pick;
 use crate::steering::{Picked, mix};
 use crate::wire::edns::Ecs;
-use crate::wire::{Name, rtype};
-use siphasher::sip::SipHasher24;
-use std::hash::Hasher;
+use crate::wire::rtype;
 use std::net::IpAddr;
 
-/// SipHash-2-4 key of [`sticky_key`]: fixed for ever, so that every node, and the same node after a restart,
-/// gives a client the same slot. The first digits of π.
-const STICKY_KEY: (u64, u64) = (0x2432_3f6a_8885_a308, 0xd313_198a_2e03_7073);
 /// Bits of an IPv4 and of an IPv6 address that [`sticky_key`] takes: what resolvers commonly send (RFC 7871 section
 /// 11.1).
 const STICKY_BITS: (u8, u8) = (24, 56);
@@ -76,7 +71,7 @@ impl Decision {
         let located = snapshot.cells.locate(subject.addr);
         let mode = snapshot.table.pick_mode(group);
         let key = match mode {
-            Pick::Sticky => sticky_key(subject.addr, &snapshot.policies.groups[group.idx()].name),
+            Pick::Sticky => sticky_key(subject.addr, snapshot.table.sticky_seed(group)),
             Pick::Spread => {
                 let mut next = || {
                     *spread = spread.wrapping_add(GOLDEN);
@@ -116,19 +111,19 @@ pub fn is_picked(snapshot: &Snapshot, group: GroupIdx, qtype: u16) -> bool {
     matches!(qtype, rtype::A | rtype::AAAA) || qtype != rtype::ANY && has_external()
 }
 
-/// The key that gives a client its slot: SipHash-2-4 of its prefix and the group's name.
+/// The key that gives a client its slot: SplitMix64 of its prefix, started at the group's `seed`. Fixed for ever, so that
+/// every node, and the same node after a restart, gives a client the same slot.
 ///
-/// The prefix is cut to 24 bits of IPv4 or 56 of IPv6 (`STICKY_BITS`), so that a client has one slot whether its resolver sends more bits or is itself the client.
+/// The prefix is cut to 24 bits of IPv4 or 56 of IPv6 (`STICKY_BITS`), so that a client has one slot whether its resolver
+/// sends more bits or is itself the client. Who sends made-up prefixes may choose their slots whatever the hash is, by
+/// asking; so a keyed hash of prefix and name (SipHash-2-4: 300 instructions, this one 15) would keep nobody from it.
 #[inline]
-pub fn sticky_key(client: IpAddr, group: &Name) -> u64 {
+pub fn sticky_key(client: IpAddr, seed: u64) -> u64 {
     let prefix = match client {
         IpAddr::V4(v4) => u64::from(u32::from(v4) & u32::MAX << (32 - STICKY_BITS.0)) | 4 << 56,
         IpAddr::V6(v6) => (u128::from(v6) >> (128 - STICKY_BITS.1)) as u64 | 6 << 56,
     };
-    let mut hasher = SipHasher24::new_with_keys(STICKY_KEY.0, STICKY_KEY.1);
-    hasher.write(&prefix.to_le_bytes());
-    hasher.write(group.as_wire());
-    hasher.finish()
+    mix(seed, prefix)
 }
 
 /// The key of a value of the sequence: its high bits choose the slot, its low bits, turned round, the first

@@ -24,6 +24,9 @@ pub struct Snapshot {
     pub cells: Arc<CellMap>,
     /// Per group and member, the answer, pre-composed from the zones: `answers[group][member]`.
     pub answers: Arc<Vec<Vec<MemberAnswer>>>,
+    /// Per group, whether every member has addresses of both families and no alias: such a group has an answer wherever
+    /// a member may be given.
+    pub always_addresses: Arc<[bool]>,
     /// The plan, for explain.
     pub plan: Arc<Plan>,
     /// Its compiled form, for picks.
@@ -54,8 +57,10 @@ impl Snapshot {
         let tally = Arc::new(Tally::new(n_threads, &n_members, cells.cells.len()));
         let spreads = policies.groups.iter().any(|g| g.pick == Pick::Spread);
         let pairs = Arc::new(if spreads { Pairs::new() } else { Pairs::default() });
+        let has_all = |m: &MemberAnswer| m.cname.is_empty() && !m.a.is_empty() && !m.aaaa.is_empty();
+        let always_addresses = answers.iter().map(|members| members.iter().all(has_all)).collect();
         let house = Arc::default();
-        Snapshot { generation: 1, zones, policies, cells, answers, plan, table, tally, pairs, house }
+        Snapshot { generation: 1, zones, policies, cells, answers, always_addresses, plan, table, tally, pairs, house }
     }
 
     /// The snapshot after this one when everything was loaded anew: the next generation, an empty
@@ -87,6 +92,7 @@ impl Snapshot {
             policies: self.policies.clone(),
             cells: self.cells.clone(),
             answers: self.answers.clone(),
+            always_addresses: self.always_addresses.clone(),
             plan,
             table,
             tally: self.tally.clone(),

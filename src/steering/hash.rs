@@ -17,6 +17,7 @@ pub fn name_hash(name: &Name) -> u64 {
 }
 
 /// SplitMix64's step and finalizer (Steele, Lea and Flood 2014) over two words: uniform in `u64`.
+#[inline]
 pub(crate) fn mix(seed: u64, at: u64) -> u64 {
     let mut z = seed.wrapping_add(at.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -48,6 +48,8 @@ struct GroupTable {
     ttl: u32,
     pick: Pick,
     name: Name,
+    /// Stable hash of `name`.
+    seed: u64,
     /// Stable name hash per member.
     members: Vec<u64>,
 }
@@ -72,6 +74,13 @@ impl Table {
     #[inline]
     pub fn pick_mode(&self, group: GroupIdx) -> Pick {
         self.groups.get(group.idx()).map_or(Pick::Sticky, |g| g.pick)
+    }
+
+    /// What tells the keys of a sticky group from those of the others: a stable hash of its name; 0 for a group that
+    /// the table does not have.
+    #[inline]
+    pub fn sticky_seed(&self, group: GroupIdx) -> u64 {
+        self.groups.get(group.idx()).map_or(0, |g| g.seed)
     }
 
     /// The member of the slot that `key` falls into; `None` when no member may be given there.
@@ -179,6 +188,7 @@ fn compile_group(plan: &GroupPlan, group: &Group, bits: &[u8], prev: Option<(&Gr
         ttl: plan.ttl,
         pick: group.pick,
         name: group.name.clone(),
+        seed: name_hash(&group.name),
         members: Vec::new(),
     };
     let rename = prev.map(|(prev, _)| rename(&prev.members, &members));

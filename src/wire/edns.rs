@@ -36,6 +36,7 @@ impl Edns {
     /// Reads an OPT record from its CLASS, TTL and RDATA fields. The second value is false if the options are
     /// malformed, which makes the query a FORMERR; options of another version are not looked at, since their
     /// meaning is unknown.
+    #[inline]
     pub fn parse(class: u16, ttl: u32, options: &[u8]) -> (Edns, bool) {
         let version = (ttl >> 16) as u8;
         let mut edns = Edns {

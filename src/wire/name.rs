@@ -23,57 +23,37 @@ pub const ROOT_HASH: u64 = 0x243f_6a88_85a3_08d3;
 
 /// Extends the hash of a parent name by one more label, already in lower case.
 ///
-/// A multiply-and-fold over eight octets at a time. Names in the table come from operators, not from
-/// queries, so nobody gains from finding collisions; the function need not resist them.
+/// A multiply-and-fold over eight octets at a time, the label's length octet being the first: most labels are one
+/// product. Names in the table come from operators, not from queries, so nobody gains from finding collisions;
+/// the function need not resist them.
 #[inline]
 pub fn suffix_hash(parent: u64, label: &[u8]) -> u64 {
-    const K: u64 = 0x9e37_79b9_7f4a_7c15;
-    #[inline]
-    fn fold(h: u64, word: u64) -> u64 {
-        let wide = u128::from(h ^ word) * u128::from(K);
-        (wide as u64) ^ ((wide >> 64) as u64)
-    }
-    let mut h = fold(parent, label.len() as u64);
-    let mut chunks = label.chunks_exact(8);
-    for chunk in &mut chunks {
-        h = fold(h, u64::from_le_bytes(chunk.try_into().expect("chunks of eight")));
-    }
-    match chunks.remainder().len() {
-        0 => h,
-        n => fold(h, last_octets(label, n)),
-    }
+    let (head, rest) = label.split_at(label.len().min(7));
+    let first = word(head) << 8 | (label.len() as u64 & 0xff);
+    rest.chunks(8).fold(fold(parent, first), |h, chunk| fold(h, word(chunk)))
 }
 
-/// The last `n` octets of `bytes` (1 to 7, of at least as many) as a number, the first of them lowest.
 #[inline]
-fn last_octets(bytes: &[u8], n: usize) -> u64 {
+fn fold(h: u64, word: u64) -> u64 {
+    let wide = u128::from(h ^ word) * 0x9e37_79b9_7f4a_7c15;
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+/// At most eight octets as a number, the first of them lowest.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
     let len = bytes.len();
-    if let Some(eight) = bytes.last_chunk::<8>() {
-        return u64::from_le_bytes(*eight) >> (64 - 8 * n);
-    }
     match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         // The middle is in both, alike, so joining them does no harm.
         (Some(first), Some(last)) => {
             u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
         }
+        _ if len == 0 => 0,
         _ => {
             let octet = |i: usize| u64::from(bytes[i]) << (8 * i);
             octet(0) | octet(len / 2) | octet(len - 1)
         }
     }
-}
-
-/// Eight octets with their ASCII capitals made small, each octet by itself.
-#[inline]
-fn fold_case(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
-    // The high bit of each octet of `from_a` says "at least A", of `past_z` "more than Z".
-    let low = word & !HIGH;
-    let from_a = low + (0x80 - u64::from(b'A')) * ONES;
-    let past_z = low + (0x7f - u64::from(b'Z')) * ONES;
-    let capitals = (from_a & !past_z) & HIGH & !word;
-    word | capitals >> 2
 }
 
 //----------- Name -----------------------------------------------------------
@@ -360,13 +340,17 @@ pub fn print_wire(wire: &[u8], f: &mut dyn fmt::Write) -> fmt::Result {
 
 //----------- NameBuf --------------------------------------------------------
 
+/// Octets that names are copied, folded and hashed by, beyond the end of the longest one.
+const BLOCK: usize = 16;
+
 /// A question's name on the stack: lower case, label starts, suffix hashes.
 ///
 /// Label `i` is counted from the leaf: `0` is the first label as written, `n_labels()` the root.
 /// Suffix `i` is the name made of labels `i..`, so suffix 0 is the whole name.
 #[derive(Clone)]
 pub struct NameBuf {
-    wire: [u8; MAX_NAME + 1],
+    /// The name, and behind its end whatever was there before.
+    wire: [u8; MAX_NAME + 1 + BLOCK],
     starts: [u8; MAX_LABELS + 1],
     hashes: [u64; MAX_LABELS + 1],
     len: u8,
@@ -377,7 +361,7 @@ impl Default for NameBuf {
     /// The root name.
     fn default() -> NameBuf {
         NameBuf {
-            wire: [0; MAX_NAME + 1],
+            wire: [0; MAX_NAME + 1 + BLOCK],
             starts: [0; MAX_LABELS + 1],
             hashes: [ROOT_HASH; MAX_LABELS + 1],
             len: 1,
@@ -410,14 +394,28 @@ impl NameBuf {
         self.starts[n] = at as u8;
         self.len = (at + 1) as u8;
         self.n_labels = n as u8;
-        self.wire[..=at].copy_from_slice(&wire[..=at]);
-        // Length octets are below `A`, so the name can be folded whole; what lies behind its end is of no account.
-        for eight in self.wire[..(at + 1).next_multiple_of(8)].chunks_exact_mut(8) {
-            let word = u64::from_ne_bytes((&*eight).try_into().expect("chunks of eight"));
-            eight.copy_from_slice(&fold_case(word).to_ne_bytes());
-        }
+        self.copy_folded(wire, at + 1);
         self.hash_suffixes();
         Some(at + 1)
+    }
+
+    /// Copies a name of `len` octets in lower case. Length octets are below `A`, so it can be folded whole.
+    #[inline]
+    fn copy_folded(&mut self, wire: &[u8], len: usize) {
+        // In blocks, because those are a few instructions each; behind a question is enough to fill the last one where
+        // there is an OPT record.
+        match wire.get(..len.next_multiple_of(BLOCK)) {
+            Some(wire) => {
+                let (to, _) = self.wire.as_chunks_mut::<BLOCK>();
+                for (i, block) in wire.as_chunks::<BLOCK>().0.iter().enumerate() {
+                    to[i] = block.map(|octet| octet.to_ascii_lowercase());
+                }
+            }
+            None => {
+                self.wire[..len].copy_from_slice(&wire[..len]);
+                self.wire[..len].make_ascii_lowercase();
+            }
+        }
     }
 
     #[inline]
@@ -425,13 +423,23 @@ impl NameBuf {
         let n = self.n_labels as usize;
         let mut hash = ROOT_HASH;
         self.hashes[n] = hash;
-        let mut end = self.starts[n] as usize;
         for i in (0..n).rev() {
-            let at = self.starts[i] as usize;
-            hash = suffix_hash(hash, &self.wire[at + 1..end]);
+            hash = self.extend_hash(hash, self.starts[i] as usize);
             self.hashes[i] = hash;
-            end = at;
         }
+    }
+
+    /// As [`suffix_hash`], for the label whose length octet is at `at`: whole words are read, and what lies behind
+    /// the label is masked out.
+    #[inline]
+    fn extend_hash(&self, parent: u64, mut at: usize) -> u64 {
+        let word = |at: usize| u64::from_le_bytes(*self.wire[at..].first_chunk().expect("there is a block behind"));
+        let (mut hash, mut n_left) = (parent, 1 + u32::from(self.wire[at]));
+        while n_left > 8 {
+            hash = fold(hash, word(at));
+            (at, n_left) = (at + 8, n_left - 8);
+        }
+        fold(hash, word(at) & u64::MAX >> (64 - 8 * n_left))
     }
 
     /// The whole name in wire form, lower case, root label included.
@@ -568,21 +576,30 @@ mod tests {
         assert!(!name("aexample.com.").is_within(&name("example.com.")));
     }
 
-    /// The fast ways to fold and to hash against the obvious ones.
+    /// The fast ways to fold and to hash against the obvious ones: every octet, every length of label, with much, little
+    /// and nothing behind the name.
     #[test]
     fn folding_and_hashing_agree_with_the_obvious() {
-        for b in 0..=255u8 {
-            let folded = fold_case(u64::from_ne_bytes([b, b'A', b, b'z', b, b'Z', b, 0xff])).to_ne_bytes();
-            let f = b.to_ascii_lowercase();
-            assert_eq!(folded, [f, b'a', f, b'z', f, b'z', f, 0xff]);
-        }
-        let bytes: Vec<u8> = (1..=63).map(|b| b * 3).collect();
-        for len in 1..=63 {
-            for n in 1..=len.min(7) {
-                let obvious = bytes[len - n..len].iter().rev().fold(0, |word, b| word << 8 | u64::from(*b));
-                if n == len || len >= 8 {
-                    assert_eq!(last_octets(&bytes[..len], n), obvious, "{n} of {len}");
-                }
+        for len in 1..=63u8 {
+            let label: Vec<u8> = (0..len).map(|i| i.wrapping_mul(37).wrapping_add(len * 3)).collect();
+            let mut wire = [&[len][..], &label, b"\x03CoM\0"].concat();
+            let n = wire.len();
+            wire.extend([b'Q'; 40]);
+            let mut buf = NameBuf::default();
+            for behind in [40, 4, 0] {
+                buf.wire.fill(0xee);
+                assert_eq!(buf.parse(&wire[..n + behind]), Some(n));
+                assert_eq!(buf.as_wire(), wire[..n].to_ascii_lowercase());
+                let obvious = |parent, label: &[u8]| {
+                    let octets: Vec<u8> = [&[label.len() as u8], label].concat();
+                    octets.chunks(8).fold(parent, |h, chunk| {
+                        fold(h, chunk.iter().rev().fold(0, |word, b| word << 8 | u64::from(*b)))
+                    })
+                };
+                let com = obvious(ROOT_HASH, b"com");
+                assert_eq!([buf.hash_from(1), suffix_hash(ROOT_HASH, b"com")], [com; 2]);
+                let whole = obvious(com, &label.to_ascii_lowercase());
+                assert_eq!([buf.hash_from(0), suffix_hash(com, &label.to_ascii_lowercase())], [whole; 2]);
             }
         }
     }

@@ -14,8 +14,8 @@ pub struct ZoneSet {
     /// Open addressing by apex hash: its high half, and the position in `zones` plus one, 0 if free. At most half
     /// full.
     table: Vec<(u32, u32)>,
-    /// Bit `n` is set if some apex has `n` labels: only those suffixes of a question need a probe.
-    label_counts: u128,
+    /// The numbers of labels that apexes have, longest first: only those suffixes of a question need a probe.
+    label_counts: Vec<u8>,
 }
 
 impl Default for ZoneSet {
@@ -33,16 +33,18 @@ impl ZoneSet {
     /// As [`ZoneSet::new`], of zones that other sets may hold, too.
     pub fn sharing(zones: Vec<Arc<Zone>>) -> ZoneSet {
         let size = (zones.len() * 2 + 1).next_power_of_two();
-        let mut set = ZoneSet { table: vec![(0, 0); size], label_counts: 0, zones: Vec::new() };
+        let mut set = ZoneSet { table: vec![(0, 0); size], label_counts: Vec::new(), zones: Vec::new() };
         let mask = set.table.len() - 1;
         for (i, zone) in zones.iter().enumerate() {
-            set.label_counts |= 1 << zone.apex().labels().count();
+            set.label_counts.push(zone.apex().n_labels() as u8);
             let mut slot = zone.apex_hash() as usize & mask;
             while set.table[slot].1 != 0 {
                 slot = (slot + 1) & mask;
             }
             set.table[slot] = ((zone.apex_hash() >> 32) as u32, i as u32 + 1);
         }
+        set.label_counts.sort_unstable_by(|a, b| b.cmp(a));
+        set.label_counts.dedup();
         set.zones = zones;
         set
     }
@@ -60,19 +62,11 @@ impl ZoneSet {
 
     #[inline]
     fn find_from(&self, name: &NameBuf, first: usize) -> Option<(&Zone, usize)> {
-        let n_labels = name.n_labels();
-        if first > n_labels {
-            return None;
-        }
-        let longest = n_labels - first;
-        let mut counts = self.label_counts & (u128::MAX >> (127 - longest));
-        while counts != 0 {
-            let count = 127 - counts.leading_zeros() as usize;
-            let i = n_labels - count;
+        for &count in &self.label_counts {
+            let Some(i) = name.n_labels().checked_sub(usize::from(count)).filter(|i| *i >= first) else { continue };
             if let Some(zone) = self.probe(name.hash_from(i), name.suffix(i)) {
                 return Some((&self.zones[zone], i));
             }
-            counts &= !(1 << count);
         }
         None
     }

@@ -7,6 +7,7 @@ mod additional;
 mod envelope;
 mod hints;
 mod oracle;
+mod plain;
 mod rules;
 mod scope;
 mod shares;

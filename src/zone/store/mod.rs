@@ -212,8 +212,9 @@ impl Zone {
     /// Type, number of records, their length, and words after them.
     #[inline]
     fn rrset_header(&self, at: usize) -> [u16; 4] {
-        let h: &[u8; RRSET_HEADER] = self.arena[at..at + RRSET_HEADER].try_into().expect("as long as asked");
-        [0, 2, 4, 6].map(|i| u16::from_le_bytes([h[i], h[i + 1]]))
+        // One load: an array's `map` is a call here, and this is asked of every RRset on the way.
+        let h = u64::from_le_bytes(*self.arena[at..].first_chunk::<RRSET_HEADER>().expect("RRsets have a header"));
+        [h as u16, (h >> 16) as u16, (h >> 32) as u16, (h >> 48) as u16]
     }
 
     /// The RRset at an arena offset, and the offset after it.
