@@ -94,6 +94,12 @@ impl Status {
     }
 }
 
+/// Lets other threads go before the calling one, for good: a plan may be some milliseconds late, an answer may not.
+pub fn give_way() {
+    // SAFETY: nice(2) takes a number and on Linux changes the calling thread alone. To give way is always allowed.
+    unsafe { libc::nice(10) };
+}
+
 impl Live {
     /// Starts the thread. `saved`: the plan to go on from, as [`read_saved`] found it.
     ///
@@ -104,7 +110,10 @@ impl Live {
         let inbox = wiring.inbox.clone();
         let mut looping = Loop::new(wiring, saved, status.clone(), tick);
         let stopping = stop.clone();
-        let run = move || looping.run(&stopping);
+        let run = move || {
+            give_way();
+            looping.run(&stopping);
+        };
         let thread = std::thread::Builder::new().name("control".into()).spawn(run)?;
         Ok(Live { inbox, stop, status, thread })
     }
