@@ -13,7 +13,7 @@
 
 use crate::admin::loads::Reloaded;
 use crate::admin::{Source, metrics};
-use crate::telemetry::listen::{Connection, Door, until_stopped};
+use crate::telemetry::listen::{Connection, Door, listener, until_stopped};
 use axum::extract;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -21,10 +21,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Connections at one time: a scraper or two and some people.
@@ -51,18 +51,24 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Checks that the listener may stand there and binds; port 0 takes a free port.
+    /// Checks that the listener may stand there and binds; port 0 takes a free port. `given` is a socket that is bound
+    /// there already.
     ///
     /// # Errors
     /// [`Error::Exposed`] outside loopback without `allow_remote`, [`Error::Bind`] if the address cannot
     /// be had.
-    pub async fn bind(addr: SocketAddr, allow_remote: bool) -> Result<Bound, Error> {
+    pub async fn bind(addr: SocketAddr, allow_remote: bool, given: Option<net::TcpListener>) -> Result<Bound, Error> {
         if !is_loopback(addr) && !allow_remote {
             return Err(Error::Exposed(addr));
         }
-        let listener = TcpListener::bind(addr).await.map_err(|e| Error::Bind(addr, e))?;
+        let listener = listener(addr, given).await.map_err(|e| Error::Bind(addr, e))?;
         let addr = listener.local_addr().map_err(|e| Error::Bind(addr, e))?;
         Ok(Bound { door: Door::new(listener, MAX_CONNECTIONS, "admin HTTP"), addr })
+    }
+
+    /// The socket.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.door.as_fd()
     }
 
     /// The address it is bound to.
@@ -226,7 +232,7 @@ mod tests {
                 Reloaded::new(taken, 2, 0.01, report)
             }),
         };
-        let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), false).await.unwrap();
+        let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), false, None).await.unwrap();
         let addr = bound.local_addr();
         let served = tokio::spawn(bound.serve(admin, stop.subscribe()));
         Live { addr, ready, stop, served }
@@ -290,9 +296,9 @@ mod tests {
     #[test]
     fn outside_loopback_it_wants_to_be_told() {
         run(async {
-            let error = Bound::bind("0.0.0.0:0".parse().unwrap(), false).await.unwrap_err();
+            let error = Bound::bind("0.0.0.0:0".parse().unwrap(), false, None).await.unwrap_err();
             assert!(error.to_string().contains("allow-remote"), "{error}");
-            assert!(Bound::bind("0.0.0.0:0".parse().unwrap(), true).await.is_ok());
+            assert!(Bound::bind("0.0.0.0:0".parse().unwrap(), true, None).await.is_ok());
         });
     }
 }

@@ -39,6 +39,8 @@ pub struct Config {
     pub tcp: Tcp,
     /// `[rate-limit]`.
     pub rate_limit: transport::rate::Config,
+    /// `[server]`.
+    pub server: Identity,
     /// `[log]`.
     pub log: Log,
 }
@@ -130,6 +132,16 @@ impl Default for Tcp {
     }
 }
 
+/// Who the process is.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// User to become once the ports are taken, for a process that root starts; default: stays who it is.
+    pub user: Option<String>,
+    /// Group likewise; default: the user's own.
+    pub group: Option<String>,
+}
+
 /// What goes to standard error.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -201,6 +213,9 @@ impl Config {
         }
         if self.listen.threads > MAX_THREADS {
             return Err(format!("[listen] threads = {}: at most {MAX_THREADS}", self.listen.threads));
+        }
+        if self.server.group.is_some() && self.server.user.is_none() {
+            return Err("[server] group without user: name the user, too".into());
         }
         self.rate_limit.check()
     }

@@ -2,9 +2,13 @@
 
 mod limits;
 mod log;
+mod privileges;
 pub mod ready;
 pub mod reload;
 mod signals;
+mod sockets;
+mod systemd;
+mod takeover;
 mod watch;
 
 use crate::admin::{self, Loads, Source};
@@ -16,15 +20,20 @@ use crate::clock::Clock;
 use crate::control::{Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::steering::Table;
-use crate::telemetry::{self, Board, Inbox, listen};
+use crate::telemetry::{self, Board, Inbox};
+use crate::transport::bind::Given;
 use crate::transport::{self, Answering, Observed, rate};
 use ready::{Ready, hints};
 use reload::{Reloader, say};
-use std::io::Write;
+use signals::{Program, Told};
+use sockets::Sockets;
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use takeover::{Estate, Heirloom, Predecessor};
 use tokio::runtime::Runtime;
 use tokio::sync;
 use tokio::task::JoinHandle;
@@ -38,12 +47,16 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Serves DNS on UDP and TCP, takes telemetry over gRPC, and steers.
 ///
 /// Prints one line of JSON on standard output once it answers; everything else goes to standard error.
-/// SIGHUP and a change in the zones folder reload; SIGTERM and SIGINT drain and end.
+/// SIGHUP and a change in the zones folder reload; SIGTERM and SIGINT drain and end. SIGUSR2 starts the
+/// program anew to take over, and ends this process when the new one serves: an upgrade without a gap.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Say what to try once the server is ready [default: when standard output is a terminal].
     #[arg(long)]
     hints: bool,
+    /// Take over from the server that runs on this state folder: its sockets, its plan, its clients.
+    #[arg(long)]
+    takeover: bool,
 }
 
 /// Runs the command.
@@ -59,14 +72,32 @@ pub fn run(args: Args, file: Option<&Path>) -> ExitCode {
 
 fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String> {
     log::log_to_stderr(&config)?;
+    let program = Program::of_this_process();
+    let given = sockets::from_systemd()?;
     let runtime = runtime()?;
-    let mut server = Server::start(&runtime, config)?;
+    let mut server = match args.takeover {
+        true => Server::succeed(&runtime, config)?,
+        false => Server::start_with(&runtime, config, given, None)?,
+    };
     let ready = serde_json::to_string(&server.ready).map_err(|e| e.to_string())?;
     writeln!(std::io::stdout(), "{ready}").map_err(|e| format!("standard output: {e}"))?;
+    systemd::ready(&server.reloader.status());
     if args.hints || std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         eprint!("{}", hints(&server.ready, file));
     }
-    runtime.block_on(signals::until_told(&server.reloader))?;
+    let told = signals::until_told(&server.reloader, program.as_ref(), server.heirloom.as_mut());
+    match runtime.block_on(told)? {
+        Told::Stop => {
+            tracing::info!("draining");
+            systemd::stopping();
+        }
+        Told::Replaced(successor) => {
+            tracing::info!("process {} answers from here on; draining", successor.pid);
+            server.leave();
+            systemd::replaced(successor.pid);
+            successor.release();
+        }
+    }
     server.stop();
     Ok(())
 }
@@ -94,6 +125,7 @@ pub struct Server {
     edges: Vec<JoinHandle<()>>,
     runtime: tokio::runtime::Handle,
     watching: Option<JoinHandle<()>>,
+    heirloom: Option<Heirloom>,
 }
 
 impl Server {
@@ -103,20 +135,29 @@ impl Server {
     /// # Errors
     /// A text for people: the report of a refused load, an address that cannot be had, a file that cannot be read.
     pub fn start(runtime: &Runtime, config: Config) -> Result<Server, String> {
+        Server::start_with(runtime, config, Given::default(), None)
+    }
+
+    /// The same on the sockets of the server that runs, which goes on until this one answers.
+    fn succeed(runtime: &Runtime, mut config: Config) -> Result<Server, String> {
+        let (predecessor, sockets) = Predecessor::ask(&config.state.dir)?;
+        let given = Given::new(sockets).map_err(|e| format!("the sockets that were handed over: {e}"))?;
+        predecessor.estate.fill(&mut config.listen);
+        Server::start_with(runtime, config, given, Some(predecessor))
+    }
+
+    fn start_with(
+        runtime: &Runtime,
+        config: Config,
+        given: Given,
+        predecessor: Option<Predecessor>,
+    ) -> Result<Server, String> {
         let clock = Clock::start();
-        let sockets = transport::Bound::new(transport::Config {
-            dns: config.listen.dns.clone(),
-            threads: config.n_threads(),
-            max_connections: config.tcp.connections,
-            max_per_client: config.tcp.per_client,
-            ..transport::Config::default()
-        });
-        let sockets = sockets.map_err(|e| e.to_string())?;
-        let grpc =
-            runtime.block_on(listen::Bound::bind(config.listen.grpc, &config.grpc)).map_err(|e| e.to_string())?;
-        let grpc_addr = grpc.local_addr().map_err(|e| e.to_string())?;
-        let http = admin::http::Bound::bind(config.listen.admin, config.admin.allow_remote);
-        let http = runtime.block_on(http).map_err(|e| e.to_string())?;
+        let sockets = Sockets::open(runtime, &config, given)?;
+        privileges::give_up(&config.server, &config.state.dir)?;
+        let copies = sockets.copies()?;
+        let (grpc_addr, admin_addr) = sockets.addrs()?;
+        let Sockets { dns: sockets, grpc, http } = sockets;
 
         let mut known = Known::default();
         let (loaded, report, _) = known.load(&config);
@@ -148,6 +189,17 @@ impl Server {
             Answering::new(exchange.clone(), thread, seed).limited(limiter.flatten())
         };
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
+        let is_successor = predecessor.is_some();
+        let saved = match predecessor {
+            Some(predecessor) => {
+                // Only one control loop writes: ours goes on from the last plan of the one before.
+                predecessor.relieve();
+                live::read_saved(&config.state.dir, clock.now()).or(saved)
+            }
+            None => saved,
+        };
+        let estate = Estate::new(dns.addrs().to_vec(), grpc_addr, admin_addr);
+        let heirloom = keep_for_successors(&config, is_successor, copies, estate);
         let wiring = Wiring {
             exchange: exchange.clone(),
             inbox: inbox.clone(),
@@ -157,6 +209,7 @@ impl Server {
             seed,
         };
         let control = Live::start(wiring, saved).map_err(|e| format!("the control loop cannot start: {e}"))?;
+        let (pulse, status) = (dns.pulse(books.clone()), control.status());
 
         let (stop, stopping) = sync::watch::channel(false);
         let (_, ready_flag) = sync::watch::channel(true);
@@ -175,7 +228,7 @@ impl Server {
             ready: true,
             dns: dns.addrs().to_vec(),
             grpc: grpc_addr,
-            admin: http.local_addr(),
+            admin: admin_addr,
             zones: n_zones,
             generation: exchange.load().generation,
         };
@@ -188,7 +241,8 @@ impl Server {
         let edges = vec![
             runtime.spawn(logged("gRPC", grpc.serve(routes, stopping.clone()))),
             runtime.spawn(logged("admin HTTP", http.serve(served, stopping.clone()))),
-            runtime.spawn(limits::tell(observed.rate, stopping)),
+            runtime.spawn(limits::tell(observed.rate, stopping.clone())),
+            runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
         let watching = if reloader.config.zones.watch { watch::watch_folder(runtime, &reloader) } else { None };
         Ok(Server {
@@ -200,15 +254,36 @@ impl Server {
             edges,
             runtime: runtime.handle().clone(),
             watching,
+            heirloom,
         })
     }
 
-    /// Answers what has arrived, ends the calls that are open, saves the plan, and returns.
-    pub fn stop(&mut self) {
+    /// Takes no more queries and writes no more files, since a successor does both from now on. What is open is left for
+    /// [`Server::stop`].
+    fn leave(&mut self) {
+        self.end(true);
+        if let Some(dns) = &mut self.dns {
+            dns.leave();
+        }
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
+    }
+
+    /// Tells everybody that it ends. `is_left`: to a successor.
+    fn end(&mut self, is_left: bool) {
+        if let Some(heirloom) = self.heirloom.take() {
+            heirloom.end(is_left);
+        }
         self.stop.send_replace(true);
         if let Some(watching) = self.watching.take() {
             watching.abort();
         }
+    }
+
+    /// Answers what has arrived, ends the calls that are open, saves the plan, and returns.
+    pub fn stop(&mut self) {
+        self.end(false);
         if let Some(dns) = self.dns.take() {
             dns.stop();
         }
@@ -238,6 +313,18 @@ async fn logged<E: std::fmt::Display>(what: &'static str, serving: impl Future<O
     if let Err(e) = serving.await {
         tracing::error!("{what} has stopped: {e}; queries are answered as before");
     }
+}
+
+/// Waits for a server that takes over. One that cannot be taken over from serves all the same.
+fn keep_for_successors(config: &Config, is_successor: bool, copies: Vec<OwnedFd>, estate: Estate) -> Option<Heirloom> {
+    let kept = Heirloom::keep(&config.state.dir, is_successor, copies, estate);
+    let why = match kept {
+        Ok(heirloom) => return Some(heirloom),
+        Err(e) if e.kind() == ErrorKind::AddrInUse => "another server runs on it".to_owned(),
+        Err(e) => e.to_string(),
+    };
+    tracing::warn!("nobody can take over from this server: {}: {why}", config.state.dir.display());
+    None
 }
 
 /// The first snapshot: the plan of the last run where one was saved, else the declared one.

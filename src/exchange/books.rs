@@ -223,6 +223,11 @@ impl Page {
         self.block.add(base + BATCHES, 1);
     }
 
+    /// Batches counted so far.
+    pub fn batches(&self, transport: Transport) -> u64 {
+        self.block.get(transport as usize * PER_TRANSPORT + BATCHES)
+    }
+
     /// Counts one reply.
     #[inline]
     pub fn reply(&self, transport: Transport, rcode: u16, truncated: bool) {

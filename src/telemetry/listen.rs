@@ -5,7 +5,8 @@
 use crate::telemetry::proto;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -76,12 +77,13 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Checks that the socket may stand there, reads the TLS files and binds; port 0 takes a free port.
+    /// Checks that the socket may stand there, reads the TLS files and binds; port 0 takes a free port. `given` is a socket
+    /// that is bound there already.
     ///
     /// # Errors
     /// [`Error::Exposed`] outside loopback without TLS, [`Error::File`] and [`Error::Tls`] for files that
     /// are missing or do not fit together, [`Error::Bind`] if the address cannot be had.
-    pub async fn bind(addr: SocketAddr, config: &Config) -> Result<Bound, Error> {
+    pub async fn bind(addr: SocketAddr, config: &Config, given: Option<net::TcpListener>) -> Result<Bound, Error> {
         let mut server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
@@ -98,8 +100,13 @@ impl Bound {
             None if !addr.ip().to_canonical().is_loopback() => return Err(Error::Exposed(addr)),
             None => {}
         }
-        let listener = TcpListener::bind(addr).await.map_err(|e| Error::Bind(addr, e))?;
+        let listener = listener(addr, given).await.map_err(|e| Error::Bind(addr, e))?;
         Ok(Bound { door: Door::new(listener, config.max_connections, "gRPC"), server })
+    }
+
+    /// The socket.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.door.listener.as_fd()
     }
 
     /// The address it is bound to.
@@ -157,6 +164,17 @@ impl Bound {
     }
 }
 
+/// Binds, unless there is a socket already.
+///
+/// # Errors
+/// What the system says.
+pub async fn listener(addr: SocketAddr, given: Option<net::TcpListener>) -> io::Result<TcpListener> {
+    match given {
+        Some(given) => TcpListener::from_std(given),
+        None => TcpListener::bind(addr).await,
+    }
+}
+
 /// Waits until `stop` is true or nobody is left to set it.
 pub async fn until_stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone, which stops as well.
@@ -183,6 +201,11 @@ impl Door {
     /// Lets in `max` connections at one time; `what` is the word for it in the log.
     pub fn new(listener: TcpListener, max: usize, what: &'static str) -> Door {
         Door { listener, room: Arc::new(Semaphore::new(max)), max, full: false, what }
+    }
+
+    /// The socket.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
     }
 
     /// The address it is bound to.

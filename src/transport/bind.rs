@@ -47,6 +47,14 @@ impl Given {
         self.sockets.iter().map(|(addr, kind, _)| (*addr, protocol_name(*kind)))
     }
 
+    /// A listening socket of another service at `addr`, to be waited for by tokio.
+    pub fn listener(&mut self, addr: SocketAddr) -> Option<TcpListener> {
+        let at = self.sockets.iter().position(|(a, k, _)| *a == addr && *k == Type::STREAM)?;
+        let socket = self.sockets.swap_remove(at).2;
+        socket.set_nonblocking(true).ok()?;
+        Some(socket.into())
+    }
+
     /// All sockets of one kind that are bound to `addr`.
     fn take(&mut self, addr: SocketAddr, kind: Type) -> Vec<Socket> {
         self.sockets.extract_if(.., |(a, k, _)| *a == addr && *k == kind).map(|(_, _, socket)| socket).collect()

@@ -8,6 +8,7 @@ use crate::exchange::Books;
 use crate::transport::bind::{Endpoint, Given, Wanted};
 use crate::transport::gate::Gate;
 use crate::transport::handler::Handler;
+use crate::transport::pulse::Pulse;
 use crate::transport::stream::{Desk, Pace};
 use crate::transport::{sys, tcp, udp};
 use std::fmt;
@@ -20,6 +21,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+
+/// Time between two tries to wake the threads that wait for datagrams.
+const WAKE_AGAIN: Duration = Duration::from_millis(1);
 
 /// Files that are open besides connections: sockets, logs, databases, gRPC.
 const OTHER_FILES: u64 = 512;
@@ -191,7 +195,7 @@ pub struct Server {
     addrs: Vec<SocketAddr>,
     stop: Arc<AtomicBool>,
     stop_streams: watch::Sender<bool>,
-    /// Every datagram socket, to wake its thread with. The thread owns it, so that it is closed when the thread
+    /// Every datagram socket, to see that its thread has ended. The thread owns it, so that it is closed when the thread
     /// ends, however long others take: a query that comes later hears from the system that nobody is there (ICMP
     /// port unreachable) and is not left without a word.
     datagrams: Vec<Weak<UdpSocket>>,
@@ -214,6 +218,25 @@ impl Server {
     /// at most [`Config::drain`]), and returns when every thread has ended.
     pub fn stop(self) {
         drop(self);
+    }
+
+    /// Watches the threads for datagrams. `books`: those that they were started with.
+    pub fn pulse(&self, books: Arc<Books>) -> Pulse {
+        Pulse::new(books, self.datagrams.iter().cloned())
+    }
+
+    /// Stops taking queries and connections, and returns once nothing is read from the sockets for datagrams any
+    /// more: what has been taken is answered, what comes from now on is for another process that holds the same sockets, or
+    /// for nobody. Connections go on until [`Server::stop`].
+    ///
+    /// The sockets themselves are left as they are: to shut them down would shut them down for the other process, too.
+    pub fn leave(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.stop_streams.send_replace(true);
+        while self.datagrams.iter().any(|socket| socket.strong_count() > 0) {
+            self.threads.iter().filter(|thread| !thread.is_finished()).for_each(sys::interrupt);
+            std::thread::sleep(WAKE_AGAIN);
+        }
     }
 
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
@@ -244,13 +267,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        self.stop_streams.send_replace(true);
-        for socket in self.datagrams.iter().filter_map(Weak::upgrade) {
-            // Says that an unconnected socket cannot be shut down, and wakes its readers all the same, now and
-            // whenever they come to wait.
-            let _ = socket2::SockRef::from(&*socket).shutdown(std::net::Shutdown::Read);
-        }
+        self.leave();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread that answers queries had ended by a panic");

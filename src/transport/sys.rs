@@ -4,6 +4,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::Once;
+use std::thread::JoinHandle;
 
 /// Sets an option of a socket whose value is a C `int`.
 ///
@@ -78,6 +81,25 @@ pub fn raise_open_files(wanted: u64) -> io::Result<u64> {
         }
     }
     Ok(next)
+}
+
+/// Ends the system call that `thread` waits in, if it waits in one, with EINTR.
+///
+/// A signal does it, whose handler does nothing: SIGURG, which nobody minds, since programs that know nothing of it
+/// ignore it. A thread that is just about to wait misses it: ask again until it has noticed.
+pub fn interrupt<T>(thread: &JoinHandle<T>) {
+    static HANDLER: Once = Once::new();
+    extern "C" fn nothing(_: libc::c_int) {}
+    HANDLER.call_once(|| {
+        // SAFETY: all zeroes is a valid sigaction; its mask is empty and SA_RESTART is not set. The handler touches nothing.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+            libc::sigaction(libc::SIGURG, &raw const action, std::ptr::null_mut());
+        }
+    });
+    // SAFETY: the handle has not been joined, so its thread's id is valid, ended or not.
+    unsafe { libc::pthread_kill(thread.as_pthread_t() as libc::pthread_t, libc::SIGURG) };
 }
 
 //----------- Memory ---------------------------------------------------------

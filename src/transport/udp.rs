@@ -27,8 +27,8 @@ pub const BATCH: usize = 32;
 /// keep the process alive.
 const DRAIN_ROUNDS: usize = 4096;
 
-/// Answers what arrives on `socket` until `stop` is set *and* the socket is shut down for reading, which
-/// wakes a waiting thread; then answers what had already arrived, closes the socket at once, and returns.
+/// Answers what arrives on `socket` until `stop` is set *and* the thread is interrupted by a signal, which ends its
+/// waiting; then answers what had already arrived, closes the socket at once, and returns.
 ///
 /// `with_address`: see [`Batch::new`].
 pub fn serve<H: Handler>(socket: Arc<UdpSocket>, with_address: bool, handler: H, page: &Page, stop: &AtomicBool) {

@@ -35,7 +35,7 @@ fn state_survives_the_wire() {
 
 async fn start(source: Source) -> (SteeringClient<Channel>, watch::Sender<bool>) {
     let stop = watch::Sender::new(false);
-    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &Config::default()).await.unwrap();
+    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &Config::default(), None).await.unwrap();
     let addr = bound.local_addr().unwrap();
     let routes = tonic::service::Routes::new(service(source, stop.subscribe()));
     tokio::spawn(bound.serve(routes, stop.subscribe()));

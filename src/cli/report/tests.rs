@@ -74,7 +74,7 @@ async fn start() -> Live {
     };
     let stop = watch::Sender::new(false);
     let config = Config::default();
-    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &config).await.unwrap();
+    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &config, None).await.unwrap();
     let addr = bound.local_addr().unwrap();
     let routes = tonic::service::Routes::new(grpc::service(intake, &config, stop.subscribe()));
     tokio::spawn(bound.serve(routes, stop.subscribe()));

@@ -5,6 +5,7 @@ use crate::admin::loads::Reloaded;
 use crate::cli::config::Config;
 use crate::cli::known::Known;
 use crate::cli::load::Loaded;
+use crate::cli::serve::systemd;
 use crate::clock::Clock;
 use crate::control;
 use crate::exchange::{Exchange, Snapshot};
@@ -34,6 +35,7 @@ impl Reloader {
     pub fn reload(&self, why: &str) -> Reloaded {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.clock.now();
+        systemd::reloading();
         let (loaded, report, changes) = known.load(&self.config);
         let taken = loaded.is_some();
         // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
@@ -51,7 +53,14 @@ impl Reloader {
             true => tracing::info!(generation, warnings, "reloaded ({why}): {changes}"),
             false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
         }
+        systemd::ready(&self.status());
         Reloaded::new(taken, generation, now.since(begun), report)
+    }
+
+    /// A line for `systemctl status`.
+    pub fn status(&self) -> String {
+        let now = self.exchange.load();
+        format!("answering from {} zones, generation {}", now.zones.n_zones(), now.generation)
     }
 
     /// Swaps in what was loaded and returns what was served before.

@@ -1,24 +1,89 @@
-//! What the process is told by signals.
+//! What the process is told: by signals, and by a successor.
 
 use crate::cli::serve::reload::Reloader;
+use crate::cli::serve::takeover::{Heirloom, Successor};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
-pub(super) async fn until_told(reloader: &Arc<Reloader>) -> Result<(), String> {
+/// Why serving ends.
+pub(super) enum Told {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// Another process serves from the same sockets.
+    Replaced(Successor),
+}
+
+/// The command that started this process, as it was at the start: an upgrade puts another file under the name.
+pub(super) struct Program {
+    file: PathBuf,
+    args: Vec<OsString>,
+}
+
+impl Program {
+    pub(super) fn of_this_process() -> Option<Program> {
+        let args = std::env::args_os().skip(1).filter(|arg| arg != "--takeover").collect();
+        std::env::current_exe().ok().map(|file| Program { file, args })
+    }
+
+    /// Starts what is there now, with the same arguments, to take over from this process. Its end is logged: a good one
+    /// ends after this process, so nobody is left to hear of it.
+    fn start_successor(&self) {
+        let mut command = Command::new(&self.file);
+        // These name this process; the successor is another.
+        command.env_remove("WATCHDOG_PID").env_remove("LISTEN_PID").env_remove("LISTEN_FDS");
+        let has_command = self.args.iter().any(|arg| arg == "serve");
+        command.args(&self.args).args((!has_command).then_some("serve")).arg("--takeover");
+        match command.spawn() {
+            Ok(mut child) => {
+                tracing::info!("started process {} to take over", child.id());
+                std::thread::spawn(move || match child.wait() {
+                    Ok(status) => {
+                        tracing::error!("the process that was to take over ended ({status}); this one goes on")
+                    }
+                    Err(e) => tracing::error!("the process that was to take over: {e}"),
+                });
+            }
+            Err(e) => tracing::error!("{}: cannot be started to take over: {e}", self.file.display()),
+        }
+    }
+}
+
+/// Reloads on SIGHUP and starts a successor on SIGUSR2; returns on SIGTERM or SIGINT, or when a successor serves.
+pub(super) async fn until_told(
+    reloader: &Arc<Reloader>,
+    program: Option<&Program>,
+    heirloom: Option<&mut Heirloom>,
+) -> Result<Told, String> {
     let on = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
-    let (mut hup, mut term, mut int) =
-        (on(SignalKind::hangup())?, on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+    let (mut hup, mut term, mut int, mut usr2) = (
+        on(SignalKind::hangup())?,
+        on(SignalKind::terminate())?,
+        on(SignalKind::interrupt())?,
+        on(SignalKind::user_defined2())?,
+    );
+    let claimed = async {
+        match heirloom {
+            Some(heirloom) => heirloom.claimed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(claimed);
     loop {
         tokio::select! {
             _ = hup.recv() => {
                 let reloader = reloader.clone();
-                let _ = tokio::task::spawn_blocking(move || reloader.reload("SIGHUP")).await;
+                tokio::task::spawn_blocking(move || reloader.reload("SIGHUP"));
             }
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            _ = usr2.recv() => match program {
+                Some(program) => program.start_successor(),
+                None => tracing::error!("SIGUSR2: it is not known which file this process was started from"),
+            },
+            _ = term.recv() => return Ok(Told::Stop),
+            _ = int.recv() => return Ok(Told::Stop),
+            successor = &mut claimed => return Ok(Told::Replaced(successor)),
         }
     }
-    tracing::info!("draining");
-    Ok(())
 }

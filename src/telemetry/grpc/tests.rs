@@ -43,7 +43,7 @@ async fn start(config: Config, room: usize) -> Live {
         clock: Clock::start(),
     };
     let stop = watch::Sender::new(false);
-    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &config).await.unwrap();
+    let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &config, None).await.unwrap();
     let addr = bound.local_addr().unwrap();
     let routes = tonic::service::Routes::new(service(intake.clone(), &config, stop.subscribe()));
     let served = tokio::spawn(bound.serve(routes, stop.subscribe()));
@@ -423,24 +423,24 @@ fn without_a_certificate_of_the_authority_nothing_is_taken() {
 #[test]
 fn outside_loopback_it_takes_tls() {
     run(async {
-        let open = Bound::bind("0.0.0.0:0".parse().unwrap(), &Config::default()).await;
+        let open = Bound::bind("0.0.0.0:0".parse().unwrap(), &Config::default(), None).await;
         let error = open.unwrap_err();
         assert!(matches!(error, Error::Exposed(_)));
         assert!(error.to_string().contains("[grpc.tls]"), "{error}");
-        assert!(Bound::bind("[::ffff:127.0.0.1]:0".parse().unwrap(), &Config::default()).await.is_ok());
+        assert!(Bound::bind("[::ffff:127.0.0.1]:0".parse().unwrap(), &Config::default(), None).await.is_ok());
         let authority = Authority::new();
-        assert!(Bound::bind("0.0.0.0:0".parse().unwrap(), &authority.config()).await.is_ok());
+        assert!(Bound::bind("0.0.0.0:0".parse().unwrap(), &authority.config(), None).await.is_ok());
         std::fs::write(authority.dir.path().join("ca.pem"), "not a certificate").unwrap();
         let mut config = authority.config();
         if let Some(tls) = &mut config.tls {
             std::fs::write(&tls.client_ca, "not a certificate").unwrap();
         }
-        let error = Bound::bind("127.0.0.1:0".parse().unwrap(), &config).await.unwrap_err();
+        let error = Bound::bind("127.0.0.1:0".parse().unwrap(), &config, None).await.unwrap_err();
         assert!(matches!(error, Error::Tls(_)), "{error}");
         if let Some(tls) = &mut config.tls {
             tls.key = "no/such/key.pem".into();
         }
-        let error = Bound::bind("127.0.0.1:0".parse().unwrap(), &config).await.unwrap_err();
+        let error = Bound::bind("127.0.0.1:0".parse().unwrap(), &config, None).await.unwrap_err();
         assert!(error.to_string().contains("no/such/key.pem"), "{error}");
     });
 }

@@ -1,0 +1,72 @@
+//! Every socket that a server listens on: opened here, by systemd, or by the process that ran before.
+
+use crate::admin;
+use crate::cli::config::Config;
+use crate::telemetry::listen;
+use crate::transport::bind::Given;
+use crate::transport::{self, passing};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use tokio::runtime::Runtime;
+
+/// Sockets that are open and not yet served.
+pub(super) struct Sockets {
+    pub(super) dns: transport::Bound,
+    pub(super) grpc: listen::Bound,
+    pub(super) http: admin::http::Bound,
+}
+
+impl Sockets {
+    /// Takes what `given` has and opens the rest.
+    ///
+    /// # Errors
+    /// The first address that cannot be had, or may not be listened on.
+    pub(super) fn open(runtime: &Runtime, config: &Config, mut given: Given) -> Result<Sockets, String> {
+        let (grpc, http) = (given.listener(config.listen.grpc), given.listener(config.listen.admin));
+        let dns = transport::Config {
+            dns: config.listen.dns.clone(),
+            threads: config.n_threads(),
+            max_connections: config.tcp.connections,
+            max_per_client: config.tcp.per_client,
+            ..transport::Config::default()
+        };
+        let dns = transport::Bound::with(dns, &mut given).map_err(|e| e.to_string())?;
+        let grpc = listen::Bound::bind(config.listen.grpc, &config.grpc, grpc);
+        let grpc = runtime.block_on(grpc).map_err(|e| e.to_string())?;
+        let http = admin::http::Bound::bind(config.listen.admin, config.admin.allow_remote, http);
+        let http = runtime.block_on(http).map_err(|e| e.to_string())?;
+        for (addr, protocol) in given.left() {
+            tracing::warn!(
+                "a socket was handed over that [listen] does not name, and is closed: {addr} over {protocol}"
+            );
+        }
+        Ok(Sockets { dns, grpc, http })
+    }
+
+    /// Copies of all, to hand over one day.
+    ///
+    /// # Errors
+    /// No descriptors left.
+    pub(super) fn copies(&self) -> Result<Vec<OwnedFd>, String> {
+        let dns = self.dns.endpoints().iter().flat_map(|e| e.descriptors());
+        let all = dns.chain([self.grpc.as_fd(), self.http.as_fd()]);
+        all.map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().map_err(|e| format!("descriptors: {e}"))
+    }
+
+    /// Where gRPC is, and HTTP.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn addrs(&self) -> Result<(SocketAddr, SocketAddr), String> {
+        Ok((self.grpc.local_addr().map_err(|e| e.to_string())?, self.http.local_addr()))
+    }
+}
+
+/// The sockets that systemd has opened, if it has.
+///
+/// # Errors
+/// Something that cannot be served.
+pub(super) fn from_systemd() -> Result<Given, String> {
+    let sockets = passing::from_systemd().and_then(Given::new);
+    sockets.map_err(|e| format!("the sockets that systemd hands over cannot be used: {e}"))
+}
