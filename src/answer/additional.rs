@@ -13,6 +13,7 @@ use crate::exchange::Family;
 use crate::policy::Pick;
 use crate::wire::reply::{POINTER_MAX, Reply, Section};
 use crate::wire::{NameBuf, rtype};
+use crate::zone::RRset;
 use crate::zone::lookup::Found;
 use crate::zone::store::{Node, RECORD_HEADER};
 
@@ -73,11 +74,34 @@ fn lead(rtype: u16, rdata: &[u8]) -> Option<(usize, &'static [u16])> {
 }
 
 impl<'q> Way<'q> {
+    /// Answers with an RRset that leads to hosts, and adds what is known of those. `node`: the owner's; `most_secs` bounds
+    /// the TTL.
+    pub(super) fn put_leading(
+        &mut self,
+        reply: &mut Reply,
+        here: Here<'q>,
+        node: Node<'q>,
+        rrset: RRset<'q>,
+        most_secs: u32,
+    ) {
+        let start = match rrset.rtype {
+            rtype::SVCB | rtype::HTTPS => {
+                self.put_services(reply, Section::Answer, here, node, rrset, (here.owner, most_secs))
+            }
+            _ => put(reply, Section::Answer, rrset, here.owner, here.apex_at),
+        };
+        let Some(start) = start else { return };
+        if most_secs < rrset.ttl {
+            reply.lower_ttls(start, most_secs);
+        }
+        self.additional(reply, here, node, start);
+    }
+
     /// Adds what is known of the hosts that the records from `start` on lead to. The records are the last in the reply,
     /// and of the type asked for.
     ///
     /// `node`: their owner's.
-    pub(super) fn additional(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, start: usize) {
+    fn additional(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, start: usize) {
         let (mut at, end, mut seen, mut n_seen) = (start, reply.end(), [0; MAX_HOSTS], 0);
         while at < end && n_seen < MAX_HOSTS {
             let rdata_at = at + RECORD_HEADER;

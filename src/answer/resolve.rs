@@ -226,27 +226,20 @@ impl<'q> Way<'q> {
         }
         if let Some(rrset) = node.rrset(qtype) {
             self.scope = self.scope.max(scope);
-            let start = match qtype {
-                rtype::SVCB | rtype::HTTPS => {
-                    self.put_services(reply, Section::Answer, here, node, rrset, (here.owner, most_secs))
-                }
-                _ => put(reply, Section::Answer, rrset, here.owner, here.apex_at),
-            };
-            if let Some(start) = start {
-                if most_secs < rrset.ttl {
-                    reply.lower_ttls(start, most_secs);
-                }
-                if leads(qtype) {
-                    self.additional(reply, here, node, start);
-                }
+            if leads(qtype) {
+                self.put_leading(reply, here, node, rrset, most_secs);
+            } else if let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at)
+                && most_secs < rrset.ttl
+            {
+                reply.lower_ttls(start, most_secs);
             }
             return Step::Done(Rcode::NoError);
         }
         if qtype == rtype::ANY {
             return self.any(reply, here, node);
         }
-        if !rtype::BESIDE_CNAME.contains(&qtype)
-            && let Some(rrset) = node.rrset(rtype::CNAME)
+        if let Some(rrset) = node.rrset(rtype::CNAME)
+            && !rtype::BESIDE_CNAME.contains(&qtype)
         {
             return self.alias(reply, here, rrset);
         }

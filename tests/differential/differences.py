@@ -118,9 +118,10 @@ def additional_record(query, pair):
 @row("opcode")
 def opcodes(query, pair):
     """An opcode that is not served is NOTIMP, whatever follows the header (RFC 8906 section 3.1.4); peers answer NOTIFY and
-    UPDATE with other errors, and some drop the rest."""
-    error = pair[1] is None or is_bare(pair[1], 1, 3, 4, 5, 9, 16)
-    return query.opcode and is_bare(pair[0], 1, 4, 5, 9) and error and same(pair)
+    UPDATE with other errors, BIND takes a NOTIFY for a zone of its own, and some drop the rest."""
+    taken = query.opcode == 4 and is_bare(pair[1], 0)
+    error = taken or pair[1] is None or is_bare(pair[1], 1, 3, 4, 5, 9, 16)
+    return query.opcode and is_bare(pair[0], 1, 4, 5, 9, 16) and error and same(pair)
 
 
 @row("version before all else", "bind")
@@ -232,6 +233,36 @@ def question_of_error(query, pair):
         return False
     theirs.question = ours.question
     return True
+
+
+@row("keepalive with a timeout")
+def bad_keepalive(query, pair):
+    """A query's keepalive has no timeout (RFC 7828 section 3.2.1), so one that has is FORMERR on a stream; Knot and NSD do not
+    know the option."""
+    bad = query.edns and any(code == 11 and data for code, data in query.edns["options"])
+    return bad and is_bare(pair[0], 1) and same(pair)
+
+
+@row("keepalive of another length", "bind")
+def other_keepalive(query, pair):
+    """How long a connection may be idle is the server's own (RFC 7828 section 3.3.2)."""
+    if not all(m and not isinstance(m, Exception) and m.opt for m in pair):
+        return False
+    values = [[d for c, d in m.opt.options if c == 11] for m in pair]
+    if values[0] == values[1] or [len(v) for v in values] != [1, 1]:
+        return False
+    pair[1].opt.options = [(c, values[0][0] if c == 11 else d) for c, d in pair[1].opt.options]
+    return True
+
+
+@row("RD of an error", "bind nsd")
+def recursion_desired(query, pair):
+    """RD is copied (RFC 1035 section 4.1.1), into errors as well."""
+    ours, theirs = pair
+    if not theirs or isinstance(theirs, Exception) or theirs.head["rcode"] in (0, 3) or theirs.head["rd"]:
+        return False
+    changed, theirs.head["rd"] = bool(ours.head["rd"]), ours.head["rd"]
+    return changed and bool(query.wire[2] & 1)
 
 
 @row("flags of the query come back", "nsd bind")

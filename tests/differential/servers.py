@@ -7,7 +7,8 @@ import socket
 import struct
 import subprocess
 import time
-from pathlib import Path
+
+from zones import apex_of
 
 CONFIGS = {
     "floodway": ("floodway.toml", """
@@ -149,7 +150,7 @@ class Server:
         fill = {"port": self.port, "dir": self.dir, "zones": zones}
         text = head.format(**fill)
         for path in sorted(zones.glob("*.zone")):
-            text += "".join(p.format(apex=path.name[:-5], file=path.name, **fill) for p in per_zone)
+            text += "".join(p.format(apex=apex_of(path), file=path.name, **fill) for p in per_zone)
         (self.dir / file).write_text(text)
         command = COMMANDS[name](str(self.dir / file), self.port)
         if name != "floodway":

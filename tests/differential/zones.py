@@ -1,5 +1,5 @@
-"""The zones of the test: those beside this file, and two that are made, one of RRsets too big for datagrams, one of
-random names. Also what the generator of queries knows of them."""
+"""The zones of the test, in two worlds: those of a server that has no root zone, among them two that are made, one of RRsets
+too big for datagrams and one of random names; and those of one that has. Also what the generator of queries knows of them."""
 
 import random
 import shutil
@@ -10,10 +10,12 @@ from message import TYPES
 APEX = {"SOA": "ns host 1 3600 600 86400 300", "NS": "ns"}
 
 
-def write(folder):
-    """Fills a folder with the zone files."""
-    for path in sorted((Path(__file__).parent / "zones").glob("*.zone")):
+def write(world, folder):
+    """Fills a folder with the zone files of a world."""
+    for path in sorted((Path(__file__).parent / world).glob("*.zone")):
         shutil.copy(path, folder)
+    if world == "root":
+        return
     for apex, lines in (("example.net", big()), ("random.example", rambling(20260101))):
         head = [f"$ORIGIN {apex}.", "$TTL 300", *(f"@ {rtype} {rdata}" for rtype, rdata in APEX.items()), "ns A 192.0.2.3"]
         (folder / f"{apex}.zone").write_text("\n".join(head + lines) + "\n")
@@ -88,7 +90,7 @@ def owners(folder):
     """Labels of every owner, each as often as it has types, and the types at each name in lower case."""
     found, types_at = [], {}
     for path in sorted(folder.glob("*.zone")):
-        apex = labels_of(path.name[:-5])
+        apex = labels_of(apex_of(path).rstrip("."))
         for line in path.read_text().splitlines():
             if not line.strip() or line[0] in ";$":
                 continue
@@ -103,11 +105,16 @@ def owners(folder):
     return found, types_at
 
 
+def apex_of(path):
+    """The origin that the first line of a zone says which does."""
+    return next(line.split()[1] for line in path.read_text().splitlines() if line.startswith("$ORIGIN"))
+
+
 def labels_of(text):
     """Labels of a name in master-file text."""
     labels, label, at = [], bytearray(), 0
     while at < len(text):
-        if text[at] == "." :
+        if text[at] == ".":
             labels, label, at = labels + [bytes(label)], bytearray(), at + 1
         elif text[at] == "\\":
             digits = text[at + 1:at + 4]
