@@ -1,53 +1,22 @@
 //! The sockets, as a client on loopback sees them: every transport, every limit, and the stop.
 //!
-//! The handler is a stand-in, so that what is seen is the sockets' doing: it answers TXT questions with
-//! hickory-proto messages, whose first label says what kind of answer is wanted.
+//! The handler is a stand-in, so that what is seen is the sockets' doing.
+
+mod standin;
 
 use floodway::exchange::books::TransportSum;
 use floodway::exchange::{Books, Connection, Silence, Transport};
-use floodway::transport::handler::{Handler, Peer, Said};
+use floodway::transport::proxy::Proxies;
 use floodway::transport::stream::Pace;
 use floodway::transport::{Bound, Config, Server};
-use hickory_proto::op::{Message, MessageType, OpCode, Query};
-use hickory_proto::rr::rdata::TXT;
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::op::Message;
+use standin::{StandIn, framed, query};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-//----------- The stand-in ---------------------------------------------------
-
-/// Answers `big.` with 3,000 octets of TXT, truncated over UDP; `panic.` with a panic; all else with one TXT
-/// that names the client and the transport.
-struct StandIn;
-
-impl Handler for StandIn {
-    type State = ();
-
-    fn begin(&self) {}
-
-    fn answer(&mut self, (): &(), query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
-        let (client, transport) = (peer.addr.ip(), peer.transport);
-        let Ok(query) = Message::from_vec(query) else { return Said::Silence(Silence::Short) };
-        let question = query.queries[0].clone();
-        let first = String::from_utf8(question.name().iter().next().unwrap_or_default().to_vec()).unwrap();
-        assert_ne!(first, "panic", "a bug, for once on purpose");
-        let mut reply = Message::response(query.metadata.id, OpCode::Query);
-        reply.add_query(question.clone());
-        let text = |text: String| Record::from_rdata(question.name().clone(), 0, RData::TXT(TXT::new(vec![text])));
-        if first != "big" {
-            reply.add_answer(text(format!("{client} {}", transport.label())));
-        } else if transport.is_stream() {
-            reply.add_answers((0..15).map(|i| text(format!("{i:0200}"))));
-        } else {
-            reply.metadata.truncation = true;
-        }
-        let wire = reply.to_vec().unwrap();
-        out[..wire.len()].copy_from_slice(&wire);
-        Said::Reply { len: wire.len(), rcode: 0, truncated: reply.metadata.truncation }
-    }
-}
+//----------- Fixture --------------------------------------------------------
 
 /// A server on loopback with a free port.
 struct Fixture {
@@ -88,16 +57,6 @@ impl Fixture {
         assert_eq!(tcp.connections(Connection::Opened), tcp.connections(Connection::Closed));
         (sums[Transport::Udp as usize].clone(), tcp.clone())
     }
-}
-
-fn query(id: u16, name: &str) -> Vec<u8> {
-    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-    message.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::TXT));
-    message.to_vec().unwrap()
-}
-
-fn framed(message: &[u8]) -> Vec<u8> {
-    [&(message.len() as u16).to_be_bytes()[..], message].concat()
 }
 
 fn read_reply(stream: &mut TcpStream) -> Message {
@@ -244,6 +203,34 @@ fn connections_above_the_limits_are_closed_at_once() {
     assert_eq!(tcp.connections(Connection::Opened), 4);
 }
 
+/// A newcomer takes the place of the connection that has asked nothing for the longest, once that has had its time.
+#[test]
+fn the_longest_idle_connection_gives_way() {
+    let fixture = start(Config { max_connections: 2, ..Config::default() });
+    let (mut idle, mut busy) = (fixture.tcp(), fixture.tcp());
+    idle.write_all(&framed(&query(1, "a."))).unwrap();
+    read_reply(&mut idle);
+    let ask = |stream: &mut TcpStream| {
+        let mut len = [0; 2];
+        stream.write_all(&framed(&query(2, "a."))).is_ok() && stream.read_exact(&mut len).is_ok()
+    };
+    // Until the idle one has been idle for long enough, newcomers are refused.
+    let mut newcomer = loop {
+        busy.write_all(&framed(&query(3, "a."))).unwrap();
+        read_reply(&mut busy);
+        let mut newcomer = fixture.tcp();
+        if ask(&mut newcomer) {
+            break newcomer;
+        }
+    };
+    assert_eq!(read_to_close(&mut idle), b"");
+    let mut rest = vec![0; 64];
+    assert!(newcomer.read(&mut rest).unwrap() > 12);
+    drop((busy, newcomer));
+    let (_, tcp) = fixture.stop();
+    assert_eq!((tcp.connections(Connection::Displaced), tcp.connections(Connection::Opened)), (1, 3));
+}
+
 /// Idle, slow to write, slow to read: each is cut off, each is counted as what it was.
 #[test]
 fn slow_clients_are_cut_off_and_counted() {
@@ -300,6 +287,46 @@ fn nonsense_takes_no_reply_with_it() {
     assert_eq!(stream.read(&mut [0; 9]).unwrap(), 0, "an end, not a reset");
     drop(stream);
     assert_eq!(fixture.stop().1.connections(Connection::Failed), 1);
+}
+
+//----------- Proxies --------------------------------------------------------
+
+/// A PROXY header (version 2) for a client at 203.0.113.7.
+fn header(protocol: u8) -> Vec<u8> {
+    [&b"\r\n\r\n\0\r\nQUIT\n\x21"[..], &[protocol, 0, 12, 203, 0, 113, 7, 127, 0, 0, 1, 9, 9, 0, 53]].concat()
+}
+
+/// PROXY protocol section 2.2: the client is who the proxy says, over UDP and TCP, for answers and for limits; from a
+/// proxy without the header, and from others with one, nothing is taken.
+#[test]
+fn proxies_speak_for_clients() {
+    let proxies = Proxies::new(&["127.0.0.1/32".parse().unwrap()]);
+    let fixture = start(Config { proxies, max_per_client: 1, fast_open: 16, ..Config::default() });
+    let udp = fixture.udp();
+    udp.send(&query(1, "a.")).unwrap();
+    let reply = ask_udp(&udp, &[header(0x12), query(2, "a.")].concat());
+    assert_eq!((reply.metadata.id, reply.answers[0].data.to_string()), (2, "203.0.113.7 udp".to_owned()));
+    let other = UdpSocket::bind("127.0.0.2:0").unwrap();
+    other.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    other.connect(fixture.addr).unwrap();
+    other.send(&[header(0x12), query(3, "a.")].concat()).unwrap();
+    assert_eq!(ask_udp(&other, &query(4, "a.")).answers[0].data.to_string(), "127.0.0.2 udp");
+
+    let mut stream = fixture.tcp();
+    let begun = [header(0x11), framed(&query(5, "a."))].concat();
+    begun.chunks(7).for_each(|piece| stream.write_all(piece).unwrap());
+    assert_eq!(read_reply(&mut stream).answers[0].data.to_string(), "203.0.113.7 tcp");
+    let mut second = fixture.tcp();
+    second.write_all(&header(0x11)).unwrap();
+    assert_eq!(read_to_close(&mut second), b"", "that client has its one connection");
+    let mut without = fixture.tcp();
+    without.write_all(&framed(&query(6, "a."))).unwrap();
+    assert_eq!(read_to_close(&mut without), b"");
+    drop(stream);
+    let (udp, tcp) = fixture.stop();
+    assert_eq!((udp.queries, udp.silences(Silence::Proxy)), (4, 2));
+    let refused = [Connection::RefusedClient, Connection::RefusedProxy].map(|what| tcp.connections(what));
+    assert_eq!((tcp.queries, refused), (1, [1, 1]));
 }
 
 //----------- Start and stop -------------------------------------------------

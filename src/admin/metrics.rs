@@ -131,6 +131,10 @@ fn process(page: &mut Page, source: &Source, state: &State) {
     );
     page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
     page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
+    if let Some(certificate) = &source.observed.certificate {
+        let expires = certificate.expires() as f64;
+        page.gauge("certificate_expiry_timestamp_seconds", "Unix time at which the certificate expires", one(expires));
+    }
 }
 
 //----------- Data plane -----------------------------------------------------

@@ -7,8 +7,9 @@
 use crate::geo;
 use crate::telemetry;
 use crate::transport;
+use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 //----------- Config ---------------------------------------------------------
@@ -18,6 +19,9 @@ pub const DEFAULT_FILE: &str = "floodway.toml";
 
 /// Most UDP threads per address: each has a socket and a page of every counter.
 const MAX_THREADS: usize = 256;
+
+/// Longest idle time, in seconds: what edns-tcp-keepalive can tell is a little more (RFC 7828 section 3.1).
+const IDLE_MAX: u64 = 6000;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -41,19 +45,37 @@ pub struct Config {
     pub rate_limit: transport::rate::Config,
     /// `[server]`.
     pub server: Identity,
+    /// `[tls]`; without it nothing is encrypted.
+    pub tls: Option<transport::certificate::Files>,
+    /// `[https]`.
+    pub https: Https,
+    /// `[proxy]`.
+    pub proxy: Proxy,
     /// `[log]`.
     pub log: Log,
 }
 
 /// Sockets.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Listen {
     /// UDP and TCP addresses for DNS; port 0 takes a free one. Default `127.0.0.1:5300`: unprivileged
     /// and loopback, so that a first run neither needs rights nor shows itself to anyone.
     pub dns: Vec<SocketAddr>,
+    /// DNS over TLS (RFC 7858, usually port 853); default none. Needs `[tls]`, as `https` and `quic` do.
+    pub tls: Vec<SocketAddr>,
+    /// DNS over HTTPS (RFC 8484, usually port 443), HTTP/2 and 1.1; default none.
+    pub https: Vec<SocketAddr>,
+    /// Whether HTTP/3 is served on the UDP ports of the same numbers; default yes.
+    pub http3: bool,
+    /// DNS over HTTP without TLS, for a proxy that has it; default none.
+    pub http: Vec<SocketAddr>,
+    /// DNS over QUIC (RFC 9250, usually port 853); default none.
+    pub quic: Vec<SocketAddr>,
     /// UDP threads; 0 (default) is one per core.
     pub threads: usize,
+    /// Threads for connections of every kind; default 1.
+    pub stream_threads: usize,
     /// gRPC for telemetry and steering; default `127.0.0.1:5301`.
     pub grpc: SocketAddr,
     /// HTTP for metrics and state; default `127.0.0.1:5302`.
@@ -63,7 +85,18 @@ pub struct Listen {
 impl Default for Listen {
     fn default() -> Listen {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Listen { dns: vec![loopback(5300)], threads: 0, grpc: loopback(5301), admin: loopback(5302) }
+        Listen {
+            dns: vec![loopback(5300)],
+            tls: Vec::new(),
+            https: Vec::new(),
+            http3: true,
+            http: Vec::new(),
+            quic: Vec::new(),
+            threads: 0,
+            stream_threads: 1,
+            grpc: loopback(5301),
+            admin: loopback(5302),
+        }
     }
 }
 
@@ -115,7 +148,7 @@ pub struct Admin {
     pub allow_remote: bool,
 }
 
-/// Limits of DNS over streams; `transport` has the reasons of the defaults.
+/// Limits of connections, whatever is spoken on them; `transport` has the reasons of the defaults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Tcp {
@@ -123,12 +156,60 @@ pub struct Tcp {
     pub connections: usize,
     /// Connections of one client (IPv4 address or IPv6 /56).
     pub per_client: usize,
+    /// Seconds that a connection may wait for a query.
+    pub idle_seconds: u64,
+    /// Connections of each listener that may bring data in their SYN (TCP Fast Open, RFC 7413); 0, the default, for none.
+    pub fast_open: usize,
 }
 
 impl Default for Tcp {
     fn default() -> Tcp {
         let limits = transport::Config::default();
-        Tcp { connections: limits.max_connections, per_client: limits.max_per_client }
+        Tcp {
+            connections: limits.max_connections,
+            per_client: limits.max_per_client,
+            idle_seconds: limits.pace.idle.as_secs(),
+            fast_open: limits.fast_open,
+        }
+    }
+}
+
+/// DNS over HTTPS beyond its addresses.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Https {
+    /// The path of queries; default `/dns-query`.
+    pub path: String,
+}
+
+impl Default for Https {
+    fn default() -> Https {
+        Https { path: transport::Config::default().path }
+    }
+}
+
+/// Proxies in front, such as dnsdist.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// Addresses and prefixes of proxies that put a PROXY header (version 2) before everything they send, over UDP and
+    /// TCP; it is required of them and refused from others. Default none.
+    pub from: Vec<String>,
+}
+
+impl Proxy {
+    /// The prefixes.
+    ///
+    /// # Errors
+    /// A text for people, for what is neither an address nor a prefix.
+    pub fn nets(&self) -> Result<Vec<IpNet>, String> {
+        let net = |text: &String| {
+            let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+            net.ok_or_else(|| {
+                format!("[proxy] from: {text:?} is no address and no prefix; `192.0.2.0/24` would be one")
+            })
+        };
+        self.from.iter().map(net).collect()
     }
 }
 
@@ -217,7 +298,25 @@ impl Config {
         if self.server.group.is_some() && self.server.user.is_none() {
             return Err("[server] group without user: name the user, too".into());
         }
-        self.rate_limit.check()
+        self.rate_limit.check()?;
+        if !(1..=MAX_THREADS).contains(&self.listen.stream_threads) {
+            return Err(format!("[listen] stream-threads = {}: 1 to {MAX_THREADS}", self.listen.stream_threads));
+        }
+        if !(1..=IDLE_MAX).contains(&self.tcp.idle_seconds) {
+            return Err(format!("[tcp] idle-seconds = {}: 1 to {IDLE_MAX}", self.tcp.idle_seconds));
+        }
+        if !self.https.path.starts_with('/') || self.https.path.contains(['?', '#', '{', '%', ' ']) {
+            return Err(format!("[https] path = {:?}: a path from the root, such as `/dns-query`", self.https.path));
+        }
+        let listen = &self.listen;
+        let encrypted = [("tls", &listen.tls), ("https", &listen.https), ("quic", &listen.quic)];
+        if let (None, Some((key, _))) = (&self.tls, encrypted.iter().find(|(_, addrs)| !addrs.is_empty())) {
+            return Err(format!(
+                "[listen] {key} needs a certificate: name `cert` and `key` in [tls] (`floodway keygen tls` makes a pair for tests)"
+            ));
+        }
+        self.proxy.nets()?;
+        Ok(())
     }
 
     /// Makes relative paths relative to `base`.
@@ -229,6 +328,9 @@ impl Config {
             _ => all.push(&mut self.state.dir),
         }
         all.extend(&mut self.geoip.files);
+        if let Some(tls) = &mut self.tls {
+            all.extend([&mut tls.cert, &mut tls.key]);
+        }
         if let Some(tls) = &mut self.grpc.tls {
             all.extend([&mut tls.cert, &mut tls.key, &mut tls.client_ca]);
         }
@@ -263,6 +365,22 @@ mod tests {
         assert!(e.starts_with("floodway.toml:3:1: error: unknown field `thread`"), "{e}");
         let e = Config::parse("[listen]\ndns = [\"nowhere\"]\n", "f").unwrap_err();
         assert!(e.starts_with("f:2:"), "{e}");
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused() {
+        let check = |text: &str, says: &str| {
+            let e = Config::parse(text, "f").unwrap().check().unwrap_err();
+            assert!(e.contains(says), "{e}");
+        };
+        check("[listen]\ntls = [\"127.0.0.1:853\"]\n", "[listen] tls needs a certificate");
+        check("[listen]\nquic = [\"127.0.0.1:853\"]\n", "[listen] quic needs a certificate");
+        check("[listen]\nstream-threads = 0\n", "1 to 256");
+        check("[tcp]\nidle-seconds = 0\n", "1 to 6000");
+        check("[https]\npath = \"dns-query\"\n", "a path from the root");
+        check("[proxy]\nfrom = [\"192.0.2.0/33\"]\n", "no address and no prefix");
+        let c = Config::parse("[proxy]\nfrom = [\"192.0.2.0/24\", \"2001:db8::1\"]\n", "f").unwrap();
+        assert_eq!(c.proxy.nets().unwrap()[1].to_string(), "2001:db8::1/128");
     }
 
     #[test]

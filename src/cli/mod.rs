@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod geoip;
+pub mod keygen;
 pub mod known;
 pub mod load;
 pub mod pops;
@@ -52,6 +53,8 @@ enum Command {
     Report(Box<report::Args>),
     /// Says where an address is, or builds a database from a table.
     Geoip(geoip::Args),
+    /// Makes a key and a certificate for tests.
+    Keygen(keygen::Args),
     /// Plays a day with a surge in two and a half minutes: synthetic POPs, and a live view.
     Demo(demo::Args),
 }
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Pops(args) => pops::run(args, config),
         Command::Report(args) => report::run(*args, config),
         Command::Geoip(args) => geoip::run(args, config),
+        Command::Keygen(args) => keygen::run(args),
         Command::Demo(args) => demo::run(args),
     }
 }

@@ -1,6 +1,8 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
+mod certificate;
 mod limits;
+mod listeners;
 mod log;
 mod privileges;
 pub mod ready;
@@ -22,7 +24,7 @@ use crate::exchange::{Books, Exchange, Snapshot};
 use crate::steering::Table;
 use crate::telemetry::{self, Board, Inbox};
 use crate::transport::bind::Given;
-use crate::transport::{self, Answering, Observed, rate};
+use crate::transport::{self, Answering, Observed, Service, rate};
 use ready::{Ready, hints};
 use reload::{Reloader, say};
 use signals::{Program, Told};
@@ -124,7 +126,7 @@ pub struct Server {
     stop: sync::watch::Sender<bool>,
     edges: Vec<JoinHandle<()>>,
     runtime: tokio::runtime::Handle,
-    watching: Option<JoinHandle<()>>,
+    watching: Vec<JoinHandle<()>>,
     heirloom: Option<Heirloom>,
 }
 
@@ -158,6 +160,7 @@ impl Server {
         let copies = sockets.copies()?;
         let (grpc_addr, admin_addr) = sockets.addrs()?;
         let Sockets { dns: sockets, grpc, http } = sockets;
+        let certificate = sockets.certificate().cloned();
 
         let mut known = Known::default();
         let (loaded, report, _) = known.load(&config);
@@ -178,7 +181,8 @@ impl Server {
         let books = Arc::new(Books::new(sockets.n_threads()));
         let n_datagram_threads = sockets.n_datagram_threads();
         let n_sharing = n_datagram_threads.div_ceil(config.listen.dns.len());
-        let observed = Observed { rate: Arc::new(rate::Ledger::new(n_datagram_threads)) };
+        let observed =
+            Observed { rate: Arc::new(rate::Ledger::new(n_datagram_threads)), certificate: certificate.clone() };
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
 
         let seed = clock.now().unix.to_bits();
@@ -198,7 +202,7 @@ impl Server {
             }
             None => saved,
         };
-        let estate = Estate::new(dns.addrs().to_vec(), grpc_addr, admin_addr);
+        let estate = Estate::new(dns.addrs_of(Service::Dns), grpc_addr, admin_addr);
         let heirloom = keep_for_successors(&config, is_successor, copies, estate);
         let wiring = Wiring {
             exchange: exchange.clone(),
@@ -226,13 +230,24 @@ impl Server {
             .add_service(admin::steering::service(source.clone(), stopping.clone()));
         let ready = Ready {
             ready: true,
-            dns: dns.addrs().to_vec(),
+            dns: dns.addrs_of(Service::Dns),
+            tls: dns.addrs_of(Service::Tls),
+            https: dns.addrs_of(Service::Https { http3: config.listen.http3 }),
+            http: dns.addrs_of(Service::Http),
+            quic: dns.addrs_of(Service::Quic),
             grpc: grpc_addr,
             admin: admin_addr,
             zones: n_zones,
             generation: exchange.load().generation,
         };
-        let reloader = Arc::new(Reloader { config, exchange, loads, clock, known: Mutex::new(known) });
+        let reloader = Arc::new(Reloader {
+            config,
+            exchange,
+            loads,
+            clock,
+            certificate: certificate.clone(),
+            known: Mutex::new(known),
+        });
         let reload = {
             let reloader = reloader.clone();
             Arc::new(move || reloader.reload("asked over HTTP"))
@@ -244,7 +259,14 @@ impl Server {
             runtime.spawn(limits::tell(observed.rate, stopping.clone())),
             runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
-        let watching = if reloader.config.zones.watch { watch::watch_folder(runtime, &reloader) } else { None };
+        let mut watching = Vec::new();
+        if reloader.config.zones.watch {
+            watching.extend(watch::watch_folder(runtime, &reloader));
+        }
+        if let Some(certificate) = certificate {
+            certificate::say_expiry(&certificate);
+            watching.push(certificate::watch(runtime, certificate));
+        }
         Ok(Server {
             ready,
             reloader,
@@ -276,7 +298,7 @@ impl Server {
             heirloom.end(is_left);
         }
         self.stop.send_replace(true);
-        if let Some(watching) = self.watching.take() {
+        for watching in self.watching.drain(..) {
             watching.abort();
         }
     }

@@ -65,12 +65,14 @@ pub enum Silence {
     Sender,
     /// Over a rate limit.
     RateLimited,
+    /// A proxy's that did not say for whom it speaks, or somebody else's that spoke for others (PROXY protocol).
+    Proxy,
 }
 
 impl Silence {
     /// All of them, in the order of the books.
-    pub const ALL: [Silence; 5] =
-        [Silence::Short, Silence::Oversize, Silence::Response, Silence::Sender, Silence::RateLimited];
+    pub const ALL: [Silence; 6] =
+        [Silence::Short, Silence::Oversize, Silence::Response, Silence::Sender, Silence::RateLimited, Silence::Proxy];
 
     /// The label that metrics use.
     pub fn label(self) -> &'static str {
@@ -80,6 +82,7 @@ impl Silence {
             Silence::Response => "response",
             Silence::Sender => "sender",
             Silence::RateLimited => "rate-limited",
+            Silence::Proxy => "proxy",
         }
     }
 }
@@ -97,27 +100,36 @@ pub enum Connection {
     RefusedClient,
     /// Closed after a while without a query, as RFC 7766 section 6.2.3 wants it.
     TimedOutIdle,
-    /// Cut off: a message was begun and not finished in time.
+    /// Closed while it waited, to give its place to a newcomer when all were taken.
+    Displaced,
+    /// Cut off: a message was begun and not finished in time, or a handshake.
     TimedOutRead,
     /// Cut off: replies were not read in time.
     TimedOutWrite,
     /// Ended by an error of the socket, the end of the stream inside a message included.
     Failed,
+    /// Ended in the handshake: no common version, protocol (ALPN) or cipher, or no TLS at all.
+    Handshake,
+    /// Turned away: a proxy that did not say for whom it speaks (PROXY protocol).
+    RefusedProxy,
     /// Could not be accepted (no descriptors, no memory).
     NotAccepted,
 }
 
 impl Connection {
     /// All of them, in the order of the books.
-    pub const ALL: [Connection; 9] = [
+    pub const ALL: [Connection; 12] = [
         Connection::Opened,
         Connection::Closed,
         Connection::RefusedFull,
         Connection::RefusedClient,
         Connection::TimedOutIdle,
+        Connection::Displaced,
         Connection::TimedOutRead,
         Connection::TimedOutWrite,
         Connection::Failed,
+        Connection::Handshake,
+        Connection::RefusedProxy,
         Connection::NotAccepted,
     ];
 
@@ -132,6 +144,9 @@ impl Connection {
             Connection::TimedOutRead => "timed-out-read",
             Connection::TimedOutWrite => "timed-out-write",
             Connection::Failed => "failed",
+            Connection::Displaced => "displaced",
+            Connection::Handshake => "handshake",
+            Connection::RefusedProxy => "refused-proxy",
             Connection::NotAccepted => "not-accepted",
         }
     }

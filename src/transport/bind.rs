@@ -76,6 +76,8 @@ pub struct Wanted {
     pub listeners: usize,
     /// Octets of each UDP socket's buffers, one for each direction.
     pub buffer: usize,
+    /// Connections per listener that may be in the making with TCP Fast Open; 0 turns it off.
+    pub fast_open: usize,
 }
 
 /// One address with its sockets.
@@ -116,7 +118,7 @@ impl Endpoint {
 fn try_bind(addr: SocketAddr, wanted: Wanted, given: &mut Given) -> Result<Endpoint, Error> {
     let mut bound = addr;
     let mut all = |kind, n| {
-        let sockets = fill(given.take(bound, kind), bound, kind, n, wanted.buffer);
+        let sockets = fill(given.take(bound, kind), bound, kind, n, wanted);
         let sockets = sockets.map_err(|source| Error::Bind { addr: bound, protocol: protocol_name(kind), source })?;
         if let Some(given) = sockets.first().and_then(|s| s.local_addr().ok()?.as_socket()) {
             bound = given;
@@ -139,11 +141,11 @@ fn fill(
     mut addr: SocketAddr,
     kind: Type,
     n: usize,
-    buffer: usize,
+    wanted: Wanted,
 ) -> io::Result<Vec<Socket>> {
     let n_given = sockets.len();
     for socket in &sockets {
-        set_options(socket, addr, kind, buffer)?;
+        set_options(socket, addr, kind, wanted)?;
     }
     while sockets.len() < n {
         let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
@@ -170,19 +172,23 @@ fn fill(
         {
             addr = bound;
         }
-        set_options(&socket, addr, kind, buffer)?;
+        set_options(&socket, addr, kind, wanted)?;
         sockets.push(socket);
     }
     Ok(sockets)
 }
 
-fn set_options(socket: &Socket, addr: SocketAddr, kind: Type, buffer: usize) -> io::Result<()> {
+fn set_options(socket: &Socket, addr: SocketAddr, kind: Type, wanted: Wanted) -> io::Result<()> {
     if kind == Type::STREAM {
         socket.set_nonblocking(true)?;
+        if wanted.fast_open > 0 {
+            let room = i32::try_from(wanted.fast_open).unwrap_or(i32::MAX);
+            sys::set_option(socket.as_fd(), libc::IPPROTO_TCP, libc::TCP_FASTOPEN, room)?;
+        }
         return socket.listen(BACKLOG);
     }
     let fd = socket.as_fd();
-    let size = i32::try_from(buffer).unwrap_or(i32::MAX);
+    let size = i32::try_from(wanted.buffer).unwrap_or(i32::MAX);
     for (beyond_limit, option) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
         // Without the privilege the kernel gives what its limit allows, which is better than nothing.
         if sys::set_option(fd, libc::SOL_SOCKET, beyond_limit, size).is_err() {
@@ -209,7 +215,7 @@ fn set_options(socket: &Socket, addr: SocketAddr, kind: Type, buffer: usize) -> 
 mod tests {
     use super::*;
 
-    const BOTH: Wanted = Wanted { datagrams: 2, listeners: 1, buffer: 1 << 16 };
+    const BOTH: Wanted = Wanted { datagrams: 2, listeners: 1, buffer: 1 << 16, fast_open: 16 };
 
     /// What was opened before is used, on its own port, and whatever is missing joins it.
     #[test]

@@ -6,21 +6,23 @@
 
 use crate::exchange::Books;
 use crate::transport::bind::{Endpoint, Given, Wanted};
+use crate::transport::certificate::{self, Certificate};
 use crate::transport::gate::Gate;
 use crate::transport::handler::Handler;
+use crate::transport::proxy::Proxies;
 use crate::transport::pulse::Pulse;
+use crate::transport::site::{Rules, Service, Site};
 use crate::transport::stream::{Desk, Pace};
-use crate::transport::{sys, tcp, udp};
+use crate::transport::tls::Handshakes;
+use crate::transport::{quic, streams, sys, udp};
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
-use std::rc::Rc;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 /// Time between two tries to wake the threads that wait for datagrams.
 const WAKE_AGAIN: Duration = Duration::from_millis(1);
@@ -35,9 +37,28 @@ const OTHER_FILES: u64 = 512;
 pub struct Config {
     /// Addresses, each served over UDP and TCP. Port 0 takes a free port, the same for both.
     pub dns: Vec<SocketAddr>,
+    /// Addresses of DNS over TLS (RFC 7858; its port is 853). Needs [`Config::certificate`], as the next ones do.
+    pub tls: Vec<SocketAddr>,
+    /// Addresses of DNS over HTTPS (RFC 8484), HTTP/2 and 1.1.
+    pub https: Vec<SocketAddr>,
+    /// Whether HTTP/3 is served on UDP of the same ports. Default yes.
+    pub http3: bool,
+    /// Addresses of DNS over HTTP without TLS, for a proxy in front that has it.
+    pub http: Vec<SocketAddr>,
+    /// Addresses of DNS over QUIC (RFC 9250; its port is 853, beside that of TLS).
+    pub quic: Vec<SocketAddr>,
+    /// The path of DNS over HTTPS. Default `/dns-query`, as in RFC 8484's examples.
+    pub path: String,
+    /// Certificate and key of all encrypted services.
+    pub certificate: Option<certificate::Files>,
+    /// Those who speak for others by the PROXY protocol, and must.
+    pub proxies: Proxies,
+    /// Connections of each listener that may bring data in their SYN before they are set up (TCP Fast Open,
+    /// RFC 7413); 0, the default, for none: middleboxes that drop such SYNs cost more than the round trip they save.
+    pub fast_open: usize,
     /// Threads for datagrams, per address; at least 1. Default: as many as there are processors.
     pub threads: usize,
-    /// Threads for streams, for all addresses together; at least 1. Default 1.
+    /// Threads for connections, for all addresses together; at least 1. Default 1.
     pub stream_threads: usize,
     /// Whether each datagram thread stays on one processor. Off by default: it helps where the network
     /// card's queues are tied to the same processors, and hurts where other programs share them.
@@ -61,6 +82,15 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             dns: Vec::new(),
+            tls: Vec::new(),
+            https: Vec::new(),
+            http3: true,
+            http: Vec::new(),
+            quic: Vec::new(),
+            path: "/dns-query".into(),
+            certificate: None,
+            proxies: Proxies::default(),
+            fast_open: 0,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             stream_threads: 1,
             pin: false,
@@ -73,13 +103,37 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Every address with what is spoken there, in a fixed order.
+    fn services(&self) -> impl Iterator<Item = (Service, SocketAddr)> {
+        let https = Service::Https { http3: self.http3 };
+        let dns = self.dns.iter().map(|addr| (Service::Dns, *addr));
+        dns.chain(self.tls.iter().map(|addr| (Service::Tls, *addr)))
+            .chain(self.https.iter().map(move |addr| (https, *addr)))
+            .chain(self.http.iter().map(|addr| (Service::Http, *addr)))
+            .chain(self.quic.iter().map(|addr| (Service::Quic, *addr)))
+    }
+
+    fn wanted(&self, service: Service) -> Wanted {
+        let n_streams = self.stream_threads.max(1);
+        let datagrams = match service {
+            Service::Dns => self.threads.max(1),
+            _ if service.has_quic() => n_streams,
+            _ => 0,
+        };
+        let listeners = if service.has_listeners() { n_streams } else { 0 };
+        Wanted { datagrams, listeners, buffer: self.buffer, fast_open: self.fast_open }
+    }
+}
+
 //----------- Bound ----------------------------------------------------------
 
 /// Sockets that are bound and not yet served.
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<(Service, Endpoint)>,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Bound {
@@ -89,7 +143,8 @@ impl Bound {
     /// servers on one port would each get a part of the clients.
     ///
     /// # Errors
-    /// [`Error::Bind`] for the first address that cannot be had.
+    /// [`Error::Bind`] for the first address that cannot be had; [`Error::Certificate`] and
+    /// [`Error::NoCertificate`] if what the encrypted services need cannot be read or was not named.
     pub fn new(config: Config) -> Result<Bound, Error> {
         Bound::with(config, &mut Given::default())
     }
@@ -100,26 +155,36 @@ impl Bound {
     /// # Errors
     /// As [`Bound::new`].
     pub fn with(config: Config, given: &mut Given) -> Result<Bound, Error> {
-        let wanted =
-            Wanted { datagrams: config.threads.max(1), listeners: config.stream_threads.max(1), buffer: config.buffer };
-        let endpoints = config.dns.iter().map(|addr| Endpoint::bind(*addr, wanted, given));
-        let endpoints = endpoints.collect::<Result<_, Error>>()?;
-        Ok(Bound { config, endpoints })
+        let encrypted = config.services().find(|(service, _)| service.is_encrypted());
+        let certificate = match (&config.certificate, encrypted) {
+            (Some(files), _) => Some(Arc::new(Certificate::read(files.clone()).map_err(Error::Certificate)?)),
+            (None, Some((_, addr))) => return Err(Error::NoCertificate(addr)),
+            (None, None) => None,
+        };
+        let bind = |(service, addr)| Ok((service, Endpoint::bind(addr, config.wanted(service), given)?));
+        let endpoints = config.services().map(bind).collect::<Result<_, Error>>()?;
+        Ok(Bound { config, endpoints, certificate })
     }
 
-    /// Every address with its sockets, in the order of the configuration.
-    pub fn endpoints(&self) -> &[Endpoint] {
+    /// Every address with its sockets: those of [`Config::dns`] first, in the order of the configuration.
+    pub fn endpoints(&self) -> &[(Service, Endpoint)] {
         &self.endpoints
     }
 
-    /// The addresses in the order of the configuration, with the ports that were given.
+    /// The addresses of [`Config::dns`], with the ports that were given.
     pub fn addrs(&self) -> Vec<SocketAddr> {
-        self.endpoints.iter().map(|e| e.addr).collect()
+        self.endpoints.iter().filter(|(service, _)| *service == Service::Dns).map(|(_, e)| e.addr).collect()
+    }
+
+    /// What the encrypted services show, if a certificate is configured.
+    pub fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
     }
 
     /// Threads for datagrams, numbered before those for streams.
     pub fn n_datagram_threads(&self) -> usize {
-        self.endpoints.iter().map(|e| e.datagrams.len()).sum()
+        let of_dns = self.endpoints.iter().filter(|(service, _)| *service == Service::Dns);
+        of_dns.map(|(_, e)| e.datagrams.len()).sum()
     }
 
     /// Threads that answer queries, and so the number that tallies and books need room for.
@@ -141,8 +206,8 @@ impl Bound {
         F: Fn(usize) -> H,
     {
         assert!(books.n_threads() >= self.n_threads(), "the books have a page for every thread");
-        let addrs = self.addrs();
-        let Bound { config, endpoints } = self;
+        let addrs = self.endpoints.iter().map(|(service, e)| (*service, e.addr)).collect();
+        let Bound { config, endpoints, certificate } = self;
         if let Err(e) = sys::raise_open_files(config.max_connections as u64 + OTHER_FILES) {
             tracing::warn!("cannot raise the limit of open files, connections may be refused: {e}");
         }
@@ -154,33 +219,34 @@ impl Bound {
             threads: Vec::new(),
             gate: Arc::new(Gate::new(config.max_connections, config.max_per_client)),
         };
-        let mut listeners: Vec<Vec<TcpListener>> = (0..config.stream_threads.max(1)).map(|_| Vec::new()).collect();
+        let rules = Arc::new(Rules {
+            pace: config.pace,
+            drain: config.drain,
+            proxies: config.proxies.clone(),
+            handshakes: certificate.map(Handshakes::new).transpose()?,
+            path: config.path.as_str().into(),
+        });
+        let n_streams = config.stream_threads.max(1);
+        let mut streams: Vec<streams::Sockets> = (0..n_streams).map(|_| streams::Sockets::default()).collect();
         let mut thread = 0;
-        for endpoint in endpoints {
-            let with_address = endpoint.addr.ip().is_unspecified();
-            for (nth, socket) in endpoint.datagrams.into_iter().enumerate() {
-                let socket = Arc::new(socket);
-                server.datagrams.push(Arc::downgrade(&socket));
-                let (handler, books, stop) = (make(thread), books.clone(), server.stop.clone());
+        for (service, endpoint) in endpoints {
+            let Endpoint { addr, datagrams, listeners } = endpoint;
+            for (nth, listener) in listeners.into_iter().enumerate() {
+                streams[nth % n_streams].tcp.push((service, listener));
+            }
+            if service != Service::Dns {
+                server.hand_quic(service, datagrams, &rules, &mut streams)?;
+                continue;
+            }
+            for (nth, socket) in datagrams.into_iter().enumerate() {
                 let core = config.pin.then_some(nth);
-                server.spawn(format!("udp-{thread}"), move || {
-                    if let Some(core) = core
-                        && let Err(e) = sys::pin_to_core(core)
-                    {
-                        tracing::warn!("cannot tie a thread to processor {core}: {e}");
-                    }
-                    udp::serve(socket, with_address, handler, books.page(thread), &stop);
-                })?;
+                let page = (books.clone(), thread);
+                server.start_datagrams(Arc::new(socket), addr, make(thread), config.proxies.clone(), page, core)?;
                 thread += 1;
             }
-            for (nth, listener) in endpoint.listeners.into_iter().enumerate() {
-                let thread = nth % listeners.len();
-                listeners[thread].push(listener);
-            }
         }
-        for of_thread in listeners {
-            let desk = (make(thread), books.clone(), thread);
-            server.start_streams(of_thread, desk, &config)?;
+        for sockets in streams {
+            server.start_streams(sockets, make(thread), (books.clone(), thread), rules.clone())?;
             thread += 1;
         }
         Ok(server)
@@ -192,7 +258,7 @@ impl Bound {
 /// Running threads; dropping it stops them.
 #[derive(Debug)]
 pub struct Server {
-    addrs: Vec<SocketAddr>,
+    addrs: Vec<(Service, SocketAddr)>,
     stop: Arc<AtomicBool>,
     stop_streams: watch::Sender<bool>,
     /// Every datagram socket, to see that its thread has ended. The thread owns it, so that it is closed when the thread
@@ -204,9 +270,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// The addresses served.
-    pub fn addrs(&self) -> &[SocketAddr] {
-        &self.addrs
+    /// The addresses of one service.
+    pub fn addrs_of(&self, service: Service) -> Vec<SocketAddr> {
+        self.addrs.iter().filter(|(s, _)| *s == service).map(|(_, addr)| *addr).collect()
     }
 
     /// The gate of all connections, for other listeners to share and for metrics.
@@ -244,23 +310,54 @@ impl Server {
         Ok(())
     }
 
+    fn start_datagrams<H: Handler + Send + 'static>(
+        &mut self,
+        socket: Arc<UdpSocket>,
+        addr: SocketAddr,
+        handler: H,
+        proxies: Proxies,
+        (books, thread): (Arc<Books>, usize),
+        core: Option<usize>,
+    ) -> Result<(), Error> {
+        self.datagrams.push(Arc::downgrade(&socket));
+        let (stop, with_address) = (self.stop.clone(), addr.ip().is_unspecified());
+        self.spawn(format!("udp-{thread}"), move || {
+            if let Some(core) = core
+                && let Err(e) = sys::pin_to_core(core)
+            {
+                tracing::warn!("cannot tie a thread to processor {core}: {e}");
+            }
+            udp::serve(socket, with_address, handler, proxies, books.page(thread), &stop);
+        })
+    }
+
+    /// Deals the sockets of one QUIC port out to the stream threads, with configuration and keys in common.
+    fn hand_quic(
+        &self,
+        service: Service,
+        sockets: Vec<UdpSocket>,
+        rules: &Rules,
+        streams: &mut [streams::Sockets],
+    ) -> Result<(), Error> {
+        let Some(handshakes) = rules.handshakes.as_ref().filter(|_| service.has_quic()) else { return Ok(()) };
+        let tls = if service == Service::Quic { &handshakes.doq } else { &handshakes.h3 };
+        let (config, keys) = (quic::config(service, tls.clone(), &rules.pace)?, quinn::EndpointConfig::default());
+        for (nth, socket) in sockets.into_iter().enumerate() {
+            streams[nth % streams.len()].quic.push((service, socket, config.clone(), keys.clone()));
+        }
+        Ok(())
+    }
+
     fn start_streams<H: Handler + Send + 'static>(
         &mut self,
-        listeners: Vec<TcpListener>,
-        (handler, books, thread): (H, Arc<Books>, usize),
-        config: &Config,
+        sockets: streams::Sockets,
+        handler: H,
+        (books, thread): (Arc<Books>, usize),
+        rules: Arc<Rules>,
     ) -> Result<(), Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
-        let listeners = {
-            let _inside = runtime.enter();
-            listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<Vec<_>>>()
-        };
-        let listeners = listeners.map_err(Error::Start)?;
-        let (gate, stop) = (self.gate.clone(), self.stop_streams.subscribe());
-        let (pace, drain) = (config.pace, config.drain);
-        self.spawn(format!("tcp-{thread}"), move || {
-            let desk = Rc::new(Desk::new(handler, books, thread));
-            LocalSet::new().block_on(&runtime, tcp::serve(listeners, desk, gate, pace, drain, stop));
+        let (ready, gate, stop) = (sockets.ready()?, self.gate.clone(), self.stop_streams.subscribe());
+        self.spawn(format!("streams-{thread}"), move || {
+            ready.run(Site { desk: Desk::new(handler, books, thread), gate, rules, stop });
         })
     }
 }
@@ -290,6 +387,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The certificate cannot be used.
+    Certificate(certificate::Error),
+    /// An encrypted service has no certificate to show.
+    NoCertificate(SocketAddr),
+    /// TLS cannot be set up.
+    Tls(rustls::Error),
     /// The system gives no thread, event queue or descriptor.
     Start(io::Error),
 }
@@ -308,6 +411,13 @@ impl fmt::Display for Error {
                     _ => "",
                 })
             }
+            Error::Certificate(source) => write!(f, "{source}"),
+            Error::NoCertificate(addr) => write!(
+                f,
+                "{addr} is to be encrypted and there is no certificate: name `cert` and `key` in [tls] \
+                 (`floodway keygen tls` makes a pair for tests)"
+            ),
+            Error::Tls(source) => write!(f, "cannot set up TLS: {source}"),
             Error::Start(source) => write!(f, "cannot start serving: {source}"),
         }
     }
@@ -317,6 +427,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Bind { source, .. } | Error::Start(source) => Some(source),
+            Error::Certificate(source) => Some(source),
+            Error::Tls(source) => Some(source),
+            Error::NoCertificate(_) => None,
         }
     }
 }

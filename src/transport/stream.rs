@@ -2,7 +2,8 @@
 //!
 //! [`serve`] takes one connection, whatever carries it, from its first octet to its last. Answering is
 //! instant, so a connection needs no task or queue of its own inside: it reads what is there, answers all
-//! whole messages of it in their order, writes the replies together, and reads on. A client that does not
+//! whole messages of it in their order, writes the replies together, and reads on. (RFC 7766 section 7 lets replies come
+//! in another order, so that a slow answer delays no other; here none is slow, and order costs nothing.) A client that does not
 //! read its replies is not read from; one that is too slow in either direction is cut off.
 //!
 //! Connections that wait hold next to no memory: what is read lands in a buffer of the thread, and only
@@ -10,11 +11,12 @@
 
 use crate::exchange::books::Page;
 use crate::exchange::{Books, Connection};
+use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer, settle};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -36,9 +38,11 @@ const KEEP: usize = 2048;
 /// How slow a client may be. Zero is not allowed anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Longest wait for a query. RFC 7766 section 6.2.3 wants seconds; Knot and NSD wait 10 s and more.
+    /// Longest wait for a query. RFC 7766 section 6.2.3 wants seconds; Knot and NSD wait 10 s and more. It is also
+    /// what edns-tcp-keepalive tells (RFC 7828); when three quarters of all connections are taken, it is a second.
     pub idle: Duration,
-    /// Longest time from the first octet of a message to its last; the same for a TLS handshake.
+    /// Longest time from the first octet of a message to its last; the same for the header of a proxy, a
+    /// handshake, and a request over HTTP.
     pub read: Duration,
     /// Longest time for the client to take the replies that are written together.
     pub write: Duration,
@@ -95,6 +99,15 @@ impl<H: Handler> Desk<H> {
     pub fn page(&self) -> &Page {
         self.books.page(self.thread)
     }
+
+    /// Answers one query that stands by itself, and hands the reply to `take`; `None` if there is none.
+    pub fn ask<T>(&self, query: &[u8], peer: Peer, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let inner = &mut *self.inner.borrow_mut();
+        let state = inner.handler.begin();
+        let len = settle(&mut inner.handler, &state, query, peer, &mut inner.reply, self.page()).min(MAX_MESSAGE);
+        self.page().queries(peer.transport, 1);
+        (len > 0).then(|| take(&inner.reply[..len]))
+    }
 }
 
 impl<H: Handler> Inner<H> {
@@ -133,14 +146,15 @@ fn first_message(octets: &[u8]) -> Option<&[u8]> {
 
 //----------- serve ----------------------------------------------------------
 
-/// Serves one connection until the client closes it, is too slow, or the server stops (`stop` becomes
-/// true). Returns why it ended: [`Connection::Closed`] for a clean end. Books nothing about the connection
-/// itself; closing is left to the caller.
+/// Serves one connection until the client closes it, is too slow, loses its place to another (see
+/// [`Gate`](crate::transport::gate::Gate)), or the server stops (`stop` becomes true). Returns why it ended:
+/// [`Connection::Closed`] for a clean end. Books nothing about the connection itself; closing is left to the caller.
 pub async fn serve<S, H>(
     stream: &mut S,
     peer: Peer,
     desk: &Desk<H>,
     pace: &Pace,
+    permit: &Permit,
     stop: &mut watch::Receiver<bool>,
 ) -> Connection
 where
@@ -150,21 +164,33 @@ where
     // `held`: octets received and not answered, at most one message less its last octet, and what one read
     // brought besides.
     let (mut held, mut output) = (Vec::new(), Vec::new());
-    let mut deadline = Instant::now() + pace.idle;
+    let mut deadline = Instant::now() + permit.patience(pace.idle);
     let mut stopping = *stop.borrow();
+    // Made once, since each would cost about as much as an answer: the alarm is set anew when it has rung too
+    // early, and not with every query.
+    let (mut alarm, mut displaced) = (pin!(sleep_until(deadline)), pin!(permit.displaced()));
+    let mut stopped = pin!(stop.wait_for(|stop| *stop));
     loop {
         let was_empty = held.is_empty();
+        if deadline < alarm.deadline() {
+            alarm.as_mut().reset(deadline);
+        }
         let answered = tokio::select! {
             biased;
             answered = read_and_answer(stream, peer, desk, &mut held, &mut output) => answered,
-            _ = stop.wait_for(|stop| *stop), if !stopping => {
+            _ = &mut stopped, if !stopping => {
                 stopping = true;
                 if held.is_empty() {
                     deadline = deadline.min(Instant::now() + pace.linger);
                 }
                 continue;
             }
-            () = sleep_until(deadline) => {
+            () = &mut displaced => return Connection::Displaced,
+            () = &mut alarm => {
+                if Instant::now() < deadline {
+                    alarm.as_mut().reset(deadline);
+                    continue;
+                }
                 return match (held.is_empty(), stopping) {
                     (true, true) => Connection::Closed,
                     (true, false) => Connection::TimedOutIdle,
@@ -180,7 +206,12 @@ where
         // Write, and answer what did not fit, until no whole message is left.
         loop {
             if !output.is_empty() {
-                match timeout(pace.write, write(stream, &output)).await {
+                let written = tokio::select! {
+                    biased;
+                    written = timeout(pace.write, write(stream, &output)) => written,
+                    () = &mut displaced => return Connection::Displaced,
+                };
+                match written {
                     Err(_) => return Connection::TimedOutWrite,
                     Ok(Err(_)) => return Connection::Failed,
                     Ok(Ok(())) => output.clear(),
@@ -195,11 +226,15 @@ where
             answered = desk.inner.borrow_mut().answer(&held, peer, &mut output, desk.page());
             held.drain(..answered.used);
         }
+        let now = Instant::now();
+        if answered.used > 0 {
+            permit.touch(now.into_std());
+        }
         // The message under way has its deadline from its first octet on, however many reads it takes.
         deadline = match (held.is_empty(), stopping) {
-            (true, true) => Instant::now() + pace.linger,
-            (true, false) => Instant::now() + pace.idle,
-            (false, _) if was_empty || answered.used > 0 => Instant::now() + pace.read,
+            (true, true) => now + pace.linger,
+            (true, false) => now + permit.patience(pace.idle),
+            (false, _) if was_empty || answered.used > 0 => now + pace.read,
             (false, _) => deadline,
         };
         give_back(&mut output);
@@ -258,6 +293,7 @@ fn give_back(buffer: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::exchange::{Silence, Transport};
+    use crate::transport::gate::Gate;
     use crate::transport::handler::Said;
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
@@ -308,8 +344,9 @@ mod tests {
             let desk = Desk::new(Mirror, books.clone(), 0);
             let (near, mut far) = duplex(room);
             let (stopper, mut stop) = watch::channel(false);
+            let permit = Arc::new(Gate::new(100, 1)).enter(CLIENT.addr.ip(), std::time::Instant::now()).unwrap();
             let server = async move {
-                let end = serve(&mut far, CLIENT, &desk, &pace, &mut stop).await;
+                let end = serve(&mut far, CLIENT, &desk, &pace, &permit, &mut stop).await;
                 drop(far);
                 end
             };

@@ -1,28 +1,27 @@
-//! Connections over TCP: accept, ask the gate, serve, close.
+//! Connections over TCP: accept, ask the gate, hear the proxy, shake hands, serve, close.
 //!
 //! A stream thread runs one small tokio loop for all its connections, so that they can share the
 //! thread's handler and buffers without a lock. There are few stream threads: the work is on UDP.
 
-use crate::exchange::{Connection, Transport};
-use crate::transport::gate::Gate;
+use crate::exchange::Connection;
+use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer};
-use crate::transport::stream::{self, Desk, Pace};
+use crate::transport::https::{self, Held};
+use crate::transport::site::{Service, Site};
+use crate::transport::{proxy, stream};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Pauses after an accept that failed for want of descriptors or memory: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// Idle time of a connection that was opened when the gate was crowded.
-const CROWDED_IDLE: Duration = Duration::from_secs(1);
 
 /// Once stopping: how long connections that the kernel has already set up are waited for.
 const LAST_ACCEPT: Duration = Duration::from_millis(10);
@@ -31,48 +30,22 @@ const LAST_ACCEPT: Duration = Duration::from_millis(10);
 /// some round trips across the world, and what such a client may have had under way.
 const HEAR_OUT: (Duration, usize) = (Duration::from_millis(500), 1 << 20);
 
-/// Accepts and serves connections until `stop` becomes true; then takes those that wait to be accepted,
-/// and returns when all have ended as [`stream::serve`] ends them, or after `drain` at the latest.
+/// How long the last words of TLS are waited for; a client that does not read shall not keep its place.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Accepts from one listener and serves until the server stops; then takes those that wait to be accepted, and
+/// returns the connections still open.
 ///
 /// Must run inside a [`tokio::task::LocalSet`].
-pub async fn serve<H: Handler + 'static>(
-    listeners: Vec<TcpListener>,
-    desk: Rc<Desk<H>>,
-    gate: Arc<Gate>,
-    pace: Pace,
-    drain: Duration,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut acceptors = JoinSet::new();
-    for listener in listeners {
-        acceptors.spawn_local(accept(listener, desk.clone(), gate.clone(), pace, stop.clone()));
-    }
-    // An error means that the sender is gone, which is a stop as well.
-    let _ = stop.wait_for(|stop| *stop).await;
-    let ended = async {
-        while let Some(connections) = acceptors.join_next().await {
-            if let Ok(mut connections) = connections {
-                while connections.join_next().await.is_some() {}
-            }
-        }
-    };
-    let _ = timeout(drain, ended).await;
-}
-
-/// Accepts from one listener until told to stop; returns the connections still open.
-async fn accept<H: Handler + 'static>(
-    listener: TcpListener,
-    desk: Rc<Desk<H>>,
-    gate: Arc<Gate>,
-    pace: Pace,
-    mut stop: watch::Receiver<bool>,
-) -> JoinSet<()> {
+pub async fn accept<H: Handler + 'static>(listener: TcpListener, service: Service, site: Rc<Site<H>>) -> JoinSet<()> {
+    let mut stop = site.stop.clone();
     let mut connections = JoinSet::new();
     let mut pause = PAUSES.0;
     let mut stopping = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            // An error means that the sender is gone, which is a stop as well.
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
                 continue;
@@ -83,11 +56,11 @@ async fn accept<H: Handler + 'static>(
         match accepted {
             Ok((stream, from)) => {
                 pause = PAUSES.0;
-                admit(&mut connections, stream, from, &desk, &gate, pace, &stop);
+                admit(&mut connections, stream, from, service, &site);
             }
             Err(e) if is_of_one_connection(&e) => {}
             Err(e) => {
-                desk.page().connection(Transport::Tcp, Connection::NotAccepted);
+                site.book(service.transport(), Connection::NotAccepted);
                 if pause == PAUSES.0 {
                     tracing::warn!("cannot accept connections, retrying: {e}");
                 }
@@ -120,39 +93,148 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Starts serving a connection if the gate lets it in; closes it otherwise.
 fn admit<H: Handler + 'static>(
     connections: &mut JoinSet<()>,
-    mut stream: TcpStream,
+    stream: TcpStream,
     from: SocketAddr,
-    desk: &Rc<Desk<H>>,
-    gate: &Arc<Gate>,
-    mut pace: Pace,
-    stop: &watch::Receiver<bool>,
+    service: Service,
+    site: &Rc<Site<H>>,
 ) {
-    let permit = match gate.enter(from.ip()) {
+    let (transport, now) = (service.transport(), Instant::now());
+    let is_proxy = site.rules.proxies.contains(from.ip());
+    let entered = if is_proxy { site.gate.enter_unnamed(now) } else { site.gate.enter(from.ip(), now) };
+    let permit = match entered {
         Ok(permit) => permit,
-        Err(refused) => return desk.page().connection(Transport::Tcp, refused),
+        Err(refused) => return site.book(transport, refused),
     };
-    if gate.is_crowded() {
-        pace.idle = pace.idle.min(CROWDED_IDLE);
-    }
-    desk.page().connection(Transport::Tcp, Connection::Opened);
+    let open = site.open(transport);
     // Without these the connection works all the same: a little later, or longer when its client is gone.
     let _ = stream.set_nodelay(true);
-    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(pace.write));
-    let (desk, mut stop) = (desk.clone(), stop.clone());
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(site.rules.pace.write));
+    let site = site.clone();
+    let addr = SocketAddr::new(from.ip().to_canonical(), from.port());
     connections.spawn_local(async move {
-        let addr = SocketAddr::new(from.ip().to_canonical(), from.port());
-        let peer = Peer { addr, transport: Transport::Tcp };
-        let end = stream::serve(&mut stream, peer, &desk, &pace, &mut stop).await;
-        if end != Connection::Closed {
-            desk.page().connection(Transport::Tcp, end);
-        }
-        let _ = stream.shutdown().await;
-        if end == Connection::Failed {
-            let _ = timeout(HEAR_OUT.0, hear_out(&stream)).await;
-        }
-        desk.page().connection(Transport::Tcp, Connection::Closed);
-        drop(permit);
+        let connection = Begun { stream, peer: Peer { addr, transport }, permit, site };
+        open.end(connection.serve(service, is_proxy).await);
     });
+}
+
+//----------- Begun ----------------------------------------------------------
+
+/// A connection that has a place.
+struct Begun<H> {
+    stream: TcpStream,
+    peer: Peer,
+    permit: Permit,
+    site: Rc<Site<H>>,
+}
+
+impl<H: Handler + 'static> Begun<H> {
+    /// Serves it to its end, and says how it ended. What not every connection has is on the heap, so that the
+    /// others need no room for it.
+    async fn serve(mut self, service: Service, is_proxy: bool) -> Connection {
+        if is_proxy && let Err(end) = Box::pin(self.hear_proxy()).await {
+            return end;
+        }
+        let handshakes = self.site.rules.handshakes.as_ref();
+        match service {
+            Service::Dns => self.serve_plain().await,
+            Service::Tls => match handshakes.map(|h| h.dot.clone()) {
+                Some(acceptor) => Box::pin(self.serve_tls(acceptor)).await,
+                None => Connection::Failed,
+            },
+            Service::Https { http3 } => match handshakes.map(|h| h.https.clone()) {
+                Some(acceptor) => Box::pin(self.serve_https(acceptor, http3)).await,
+                None => Connection::Failed,
+            },
+            Service::Http => Box::pin(self.serve_http()).await,
+            Service::Quic => Connection::Failed, // has no TCP socket
+        }
+    }
+
+    async fn serve_plain(mut self) -> Connection {
+        let (site, mut stop) = (&self.site, self.site.stop.clone());
+        let pace = &site.rules.pace;
+        let end = stream::serve(&mut self.stream, self.peer, &site.desk, pace, &self.permit, &mut stop).await;
+        let _ = self.stream.shutdown().await;
+        if end == Connection::Failed {
+            let _ = timeout(HEAR_OUT.0, hear_out(&self.stream)).await;
+        }
+        end
+    }
+
+    async fn serve_tls(self, acceptor: TlsAcceptor) -> Connection {
+        let Begun { stream, peer, permit, site } = self;
+        let (mut stream, pace) = match shake_hands(stream, &acceptor, &permit, &site).await {
+            Ok(stream) => (stream, &site.rules.pace),
+            Err(end) => return end,
+        };
+        let mut stop = site.stop.clone();
+        let end = stream::serve(&mut stream, peer, &site.desk, pace, &permit, &mut stop).await;
+        let _ = timeout(FAREWELL, stream.shutdown()).await;
+        if end == Connection::Failed {
+            let _ = timeout(HEAR_OUT.0, hear_out(stream.get_ref().0)).await;
+        }
+        end
+    }
+
+    async fn serve_https(self, acceptor: TlsAcceptor, http3: bool) -> Connection {
+        let Begun { stream, peer, permit, site } = self;
+        let port = stream.local_addr().ok().filter(|_| http3).map(|addr| addr.port());
+        let held = match shake_hands(stream, &acceptor, &permit, &site).await {
+            Ok(stream) => Held::new(stream),
+            Err(end) => return end,
+        };
+        let end = https::serve(&held, peer, permit, site, port).await;
+        if let Some(mut stream) = held.into_inner() {
+            let _ = timeout(FAREWELL, stream.shutdown()).await;
+            if end == Connection::Failed {
+                let _ = timeout(HEAR_OUT.0, hear_out(stream.get_ref().0)).await;
+            }
+        }
+        end
+    }
+
+    async fn serve_http(self) -> Connection {
+        let held = Held::new(self.stream);
+        let end = https::serve(&held, self.peer, self.permit, self.site, None).await;
+        if let Some(mut stream) = held.into_inner() {
+            let _ = stream.shutdown().await;
+            if end == Connection::Failed {
+                let _ = timeout(HEAR_OUT.0, hear_out(&stream)).await;
+            }
+        }
+        end
+    }
+
+    /// Reads for whom a proxy speaks, and asks whether that client may have one more connection.
+    async fn hear_proxy(&mut self) -> Result<(), Connection> {
+        let heard = tokio::select! {
+            heard = timeout(self.site.rules.pace.read, proxy::read(&mut self.stream, self.peer.addr)) => heard,
+            () = self.permit.displaced() => return Err(Connection::Displaced),
+        };
+        match heard {
+            Ok(Ok(addr)) => self.peer.addr = addr,
+            Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => return Err(Connection::RefusedProxy),
+            Ok(Err(_)) => return Err(Connection::Failed),
+            Err(_) => return Err(Connection::TimedOutRead),
+        }
+        self.permit.name(self.peer.addr.ip())
+    }
+}
+
+async fn shake_hands<H>(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+    permit: &Permit,
+    site: &Site<H>,
+) -> Result<TlsStream<TcpStream>, Connection> {
+    tokio::select! {
+        shaken = timeout(site.rules.pace.read, acceptor.accept(stream)) => match shaken {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(_)) => Err(Connection::Handshake),
+            Err(_) => Err(Connection::TimedOutRead),
+        },
+        () = permit.displaced() => Err(Connection::Displaced),
+    }
 }
 
 /// Reads what the client still sends and drops it, until it closes or has sent as much as it may.

@@ -7,6 +7,7 @@ use crate::exchange::books::Page;
 use crate::exchange::{Silence, Transport};
 use crate::transport::handler::{Handler, Peer, settle};
 use crate::transport::mmsg::{Batch, Wait};
+use crate::transport::proxy::{self, Proxies};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
@@ -31,8 +32,16 @@ const DRAIN_ROUNDS: usize = 4096;
 /// waiting; then answers what had already arrived, closes the socket at once, and returns.
 ///
 /// `with_address`: see [`Batch::new`].
-pub fn serve<H: Handler>(socket: Arc<UdpSocket>, with_address: bool, handler: H, page: &Page, stop: &AtomicBool) {
+pub fn serve<H: Handler>(
+    socket: Arc<UdpSocket>,
+    with_address: bool,
+    handler: H,
+    proxies: Proxies,
+    page: &Page,
+    stop: &AtomicBool,
+) {
     let mut worker = Worker::new(socket, with_address, handler, page);
+    worker.proxies = proxies;
     let mut troubles = 0;
     while !stop.load(Ordering::Acquire) {
         match worker.turn(Wait::ForOne) {
@@ -58,13 +67,14 @@ pub struct Worker<'p, H> {
     socket: Arc<UdpSocket>,
     batch: Batch<BATCH>,
     handler: H,
+    proxies: Proxies,
     page: &'p Page,
 }
 
 impl<'p, H: Handler> Worker<'p, H> {
     /// Sets up the buffers. `with_address`: see [`Batch::new`].
     pub fn new(socket: Arc<UdpSocket>, with_address: bool, handler: H, page: &'p Page) -> Worker<'p, H> {
-        Worker { socket, batch: Batch::new(with_address), handler, page }
+        Worker { socket, batch: Batch::new(with_address), handler, proxies: Proxies::default(), page }
     }
 
     /// Takes one batch, answers it from one state of the handler, and sends the replies.
@@ -73,7 +83,7 @@ impl<'p, H: Handler> Worker<'p, H> {
     /// As [`Batch::receive`].
     pub fn turn(&mut self, wait: Wait) -> io::Result<()> {
         self.batch.receive(self.socket.as_fd(), wait)?;
-        let (handler, page) = (&mut self.handler, self.page);
+        let (handler, proxies, page) = (&mut self.handler, &self.proxies, self.page);
         let mut n_queries = 0;
         let state = handler.begin();
         self.batch.answer(|query, out| {
@@ -87,8 +97,17 @@ impl<'p, H: Handler> Worker<'p, H> {
                 page.silence(Transport::Udp, why);
                 return 0;
             }
-            let peer = Peer { addr: SocketAddr::new(query.addr, query.port), transport: Transport::Udp };
-            settle(handler, &state, query.bytes, peer, out, page)
+            let (mut addr, mut octets) = (SocketAddr::new(query.addr, query.port), query.bytes);
+            if !proxies.is_empty() {
+                match proxies.open(addr, octets) {
+                    Ok((client, rest)) => (addr, octets) = (client, rest),
+                    Err(proxy::Refused) => {
+                        page.silence(Transport::Udp, Silence::Proxy);
+                        return 0;
+                    }
+                }
+            }
+            settle(handler, &state, octets, Peer { addr, transport: Transport::Udp }, out, page)
         });
         drop(state);
         page.queries(Transport::Udp, n_queries);

@@ -9,6 +9,7 @@ pub mod reply;
 pub mod request;
 pub mod rtype;
 pub mod tsig;
+pub mod walk;
 
 pub use ede::Ede;
 pub use name::{Name, NameBuf};

@@ -9,6 +9,7 @@ use floodway::answer::Transport;
 use floodway::exchange::{Books, Connection, Silence, Snapshot};
 use floodway::masterfile::{Report, no_includes};
 use floodway::policy::{self, AllDown, PolicyFile};
+use floodway::transport::gate::Gate;
 use floodway::transport::handler::{Handler, Peer, Said};
 use floodway::transport::stream::{Desk, Pace, serve};
 use floodway::wire::Name;
@@ -168,7 +169,9 @@ fn served(octets: &[u8], pieces: &[u8]) -> (Vec<u8>, Connection) {
         let (near, mut far) = duplex(1 << 20);
         let (_stopper, mut stop) = watch::channel(false);
         let server = async move {
-            let end = serve(&mut far, peer, &desk, &pace, &mut stop).await;
+            let gate = Arc::new(Gate::new(1, 1));
+            let permit = gate.enter(peer.addr.ip(), std::time::Instant::now()).unwrap();
+            let end = serve(&mut far, peer, &desk, &pace, &permit, &mut stop).await;
             drop(far);
             end
         };

@@ -94,7 +94,7 @@ fn own_server(runtime: &tokio::runtime::Runtime, zones: &std::path::Path) -> Res
     let state = std::env::temp_dir().join(format!("floodway-demo-{}", std::process::id()));
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = Config {
-        listen: Listen { dns: vec![free], threads: 1, grpc: free, admin: free },
+        listen: Listen { dns: vec![free], threads: 1, grpc: free, admin: free, ..Listen::default() },
         zones: Zones { dir: zones.into(), watch: false },
         state: StateDir { dir: state.clone() },
         ..Config::default()

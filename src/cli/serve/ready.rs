@@ -12,6 +12,14 @@ pub struct Ready {
     pub(super) ready: bool,
     /// DNS over UDP and TCP.
     pub dns: Vec<SocketAddr>,
+    /// DNS over TLS.
+    pub tls: Vec<SocketAddr>,
+    /// DNS over HTTPS, on TCP and, unless `http3 = false`, on UDP.
+    pub https: Vec<SocketAddr>,
+    /// DNS over HTTP without TLS.
+    pub http: Vec<SocketAddr>,
+    /// DNS over QUIC.
+    pub quic: Vec<SocketAddr>,
     /// Telemetry and steering.
     pub grpc: SocketAddr,
     /// Metrics and state.

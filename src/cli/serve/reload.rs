@@ -5,13 +5,13 @@ use crate::admin::loads::Reloaded;
 use crate::cli::config::Config;
 use crate::cli::known::Known;
 use crate::cli::load::Loaded;
-use crate::cli::serve::systemd;
+use crate::cli::serve::{certificate, systemd};
 use crate::clock::Clock;
 use crate::control;
 use crate::exchange::{Exchange, Snapshot};
 use crate::masterfile::{Report, Severity};
 use crate::steering::Table;
-use crate::transport;
+use crate::transport::{self, Certificate};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ pub struct Reloader {
     pub(super) exchange: Arc<Exchange>,
     pub(super) loads: Arc<Loads>,
     pub(super) clock: Clock,
+    pub(super) certificate: Option<Arc<Certificate>>,
     /// What is known of the files served; held for as long as a reload takes, so that there is one at a time.
     pub(super) known: Mutex<Known>,
 }
@@ -36,6 +37,9 @@ impl Reloader {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.clock.now();
         systemd::reloading();
+        if let Some(certificate) = &self.certificate {
+            certificate::reload(certificate, why);
+        }
         let (loaded, report, changes) = known.load(&self.config);
         let taken = loaded.is_some();
         // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers

@@ -2,6 +2,7 @@
 
 use crate::admin;
 use crate::cli::config::Config;
+use crate::cli::serve::listeners;
 use crate::telemetry::listen;
 use crate::transport::bind::Given;
 use crate::transport::{self, passing};
@@ -23,13 +24,7 @@ impl Sockets {
     /// The first address that cannot be had, or may not be listened on.
     pub(super) fn open(runtime: &Runtime, config: &Config, mut given: Given) -> Result<Sockets, String> {
         let (grpc, http) = (given.listener(config.listen.grpc), given.listener(config.listen.admin));
-        let dns = transport::Config {
-            dns: config.listen.dns.clone(),
-            threads: config.n_threads(),
-            max_connections: config.tcp.connections,
-            max_per_client: config.tcp.per_client,
-            ..transport::Config::default()
-        };
+        let dns = listeners::config(config)?;
         let dns = transport::Bound::with(dns, &mut given).map_err(|e| e.to_string())?;
         let grpc = listen::Bound::bind(config.listen.grpc, &config.grpc, grpc);
         let grpc = runtime.block_on(grpc).map_err(|e| e.to_string())?;
@@ -48,7 +43,7 @@ impl Sockets {
     /// # Errors
     /// No descriptors left.
     pub(super) fn copies(&self) -> Result<Vec<OwnedFd>, String> {
-        let dns = self.dns.endpoints().iter().flat_map(|e| e.descriptors());
+        let dns = self.dns.endpoints().iter().flat_map(|(_, e)| e.descriptors());
         let all = dns.chain([self.grpc.as_fd(), self.http.as_fd()]);
         all.map(|fd| fd.try_clone_to_owned()).collect::<Result<_, _>>().map_err(|e| format!("descriptors: {e}"))
     }

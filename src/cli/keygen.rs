@@ -1,0 +1,105 @@
+//! `floodway keygen tls`: a self-signed certificate, to try encrypted transports without an authority.
+
+use crate::cli::{end, print};
+use rcgen::{CertificateParams, DnType, KeyPair};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// How long a certificate holds: long enough for a trial, and too short to be forgotten in production.
+const HOLDS: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Clocks differ: the certificate holds from an hour ago.
+const BEFORE: Duration = Duration::from_secs(3600);
+
+/// Makes keys.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Writes a P-256 key and a certificate that it has signed itself, valid for 90 days. Nothing is overwritten.
+    Tls {
+        /// Names and addresses that the certificate is for.
+        #[arg(default_values = ["localhost", "127.0.0.1", "::1"])]
+        names: Vec<String>,
+        /// Where the certificate goes.
+        #[arg(long, default_value = "cert.pem")]
+        cert: PathBuf,
+        /// Where the key goes; only its owner may read it.
+        #[arg(long, default_value = "key.pem")]
+        key: PathBuf,
+    },
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> ExitCode {
+    let What::Tls { names, cert, key } = args.what;
+    end(tls(names, &cert, &key).and_then(|text| print(&text)))
+}
+
+/// Makes the pair; returns what to say.
+fn tls(names: Vec<String>, cert: &Path, key: &Path) -> Result<String, String> {
+    let (in_pem, key_in_pem) = make(names.clone())?;
+    create(key, 0o600, &key_in_pem)?;
+    // A key without its certificate would stand in the way of the next try.
+    create(cert, 0o644, &in_pem).inspect_err(|_| drop(std::fs::remove_file(key)))?;
+    let (cert, key) = (cert.display(), key.display());
+    Ok(format!(
+        "{cert} and {key}, for {names}, 90 days. In floodway.toml:\n[tls]\ncert = \"{cert}\"\nkey = \"{key}\"",
+        names = names.join(" ")
+    ))
+}
+
+/// Certificate and key in PEM.
+fn make(names: Vec<String>) -> Result<(String, String), String> {
+    let common_name = names.first().cloned().unwrap_or_default();
+    let mut wanted = CertificateParams::new(names).map_err(|e| format!("names of the certificate: {e}"))?;
+    let now = SystemTime::now();
+    (wanted.not_before, wanted.not_after) = ((now - BEFORE).into(), (now + HOLDS).into());
+    wanted.distinguished_name.push(DnType::CommonName, common_name);
+    let key = KeyPair::generate().map_err(|e| format!("no key: {e}"))?;
+    let certificate = wanted.self_signed(&key).map_err(|e| format!("no certificate: {e}"))?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// Writes a file that was not there before.
+fn create(path: &Path, mode: u32, text: &str) -> Result<(), String> {
+    let mut options = OpenOptions::new();
+    let created = options.write(true).create_new(true).mode(mode).open(path);
+    created.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => format!("{}: is there already, and is not overwritten", path.display()),
+        _ => format!("{}: {e}", path.display()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Certificate;
+    use crate::transport::certificate::Files;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// The pair is one that `serve` takes, the key is its owner's alone, and nothing is overwritten.
+    #[test]
+    fn a_pair_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        let make = || tls(vec!["ns1.example.com".into(), "192.0.2.1".into()], &cert, &key);
+        assert!(make().unwrap().contains("ns1.example.com 192.0.2.1"));
+        assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        let made = Certificate::read(Files { cert: cert.clone(), key: key.clone() }).unwrap();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+        assert!((89..=90).contains(&((made.expires() - now) / 86_400)));
+        assert!(make().unwrap_err().contains("key.pem: is there already"));
+        std::fs::remove_file(&key).unwrap();
+        assert!(make().unwrap_err().contains("cert.pem: is there already"));
+        assert!(!key.exists(), "no key is left behind");
+    }
+}
