@@ -28,6 +28,9 @@ def is_equal(pair):
 def explain(query, peer, ours, theirs, whole=None):
     """Names of the rows that explain of the difference what can be, and what is left of it in words, "" if nothing is.
     `whole`: both replies by stream, where one of the two is truncated."""
+    if ours is None or isinstance(theirs, Exception):
+        # Silence of ours, and a message that cannot be read, have no excuse.
+        return [], kind(ours, theirs)
     pair = [copy.deepcopy(ours), copy.deepcopy(theirs)]
     if is_equal(pair):
         return [], ""
@@ -58,24 +61,24 @@ def room(query):
     return min(max(query.edns["size"], 512), 1232) if query.edns else 512
 
 
-ROWS.append(Row("truncated alike", "knot nsd bind".split(), None))
-ROWS.append(Row("compressed less", "knot nsd bind".split(), None))
-ROWS.append(Row("glue or TC", "nsd bind".split(), None))
-ROWS.append(Row("truncated for less", "knot nsd bind".split(), None))
+#----------- Truncation -------------------------------------------------------
+
+
+CUT = {
+    "truncated alike": "What is left in is not to be used (RFC 2181 section 9).",
+    "compressed less": """Compression is a choice (RFC 1035 section 4.1.4): names in RDATA end in a pointer to the apex, where peers
+    point to nearer names, too. The reply of the peer must have more than half of what the limit allows.""",
+    "glue or TC": """A referral has all glue of in-domain servers or TC (RFC 9471 section 3.1); the peer has neither.""",
+    "truncated for less": """The peer sets TC where only optional data is missing (RFC 2181 section 9), or compresses less, BIND
+    where the question's name has 255 octets.""",
+}
+ROWS.extend(Row(name, "knot nsd bind".split(), None) for name in CUT)
 
 
 def truncation(query, peer, pair, whole):
-    """Why one is truncated or both are; what they are truncated from is compared by stream.
-
-    truncated alike: what is left in is not to be used (RFC 2181 section 9).
-    compressed less: compression is a choice (RFC 1035 section 4.1.4): names in RDATA end in a pointer to the apex, where
-      peers point to nearer names, too. The reply of the peer must have more than half of what the limit allows.
-    glue or TC: a referral has all glue of in-domain servers or TC (RFC 9471 section 3.1); the peer has neither.
-    truncated for less: the peer sets TC where only optional data is missing (RFC 2181 section 9), BIND also where the
-      question's name has 255 octets.
-    """
+    """Why one is truncated or both are, as a key of CUT; what they are truncated from is compared by stream."""
     ours, theirs = pair
-    if isinstance(theirs, Exception) or not theirs or any(not isinstance(m, type(ours)) for m in whole):
+    if not theirs or any(not isinstance(m, type(ours)) for m in whole):
         return None
     if ours.head["tc"] and theirs.head["tc"]:
         return "truncated alike"
@@ -87,6 +90,13 @@ def truncation(query, peer, pair, whole):
     if ours.length > room(query) / 2 or peer == "bind" and len(query.name) > 250:
         return "truncated for less"
     return None
+
+
+def table():
+    """The rows, for people."""
+    for row in ROWS:
+        why = CUT.get(row.name) or row.act.__doc__
+        yield f"{row.name} ({', '.join(row.peers)})\n    {' '.join(why.split())}"
 
 
 #----------- Header and EDNS --------------------------------------------------
