@@ -225,6 +225,12 @@ def other_classes(query, pair):
     return query.qclass not in (1, 255) and is_bare(pair[0], 5) and error and same(pair)
 
 
+@row("class CHAOS")
+def chaos(query, pair):
+    """What a server says of itself in class CHAOS is its own (RFC 4892 section 3): version.bind, id.server and the like."""
+    return query.qclass == 3 and query.labels and query.labels[-1].lower() in (b"bind", b"server", b"floodway") and same(pair)
+
+
 @row("form of other options", "bind")
 def bad_option(query, pair):
     """BIND also refuses options that only a reply has, or none, if their form is wrong; options that mean nothing in a
@@ -332,8 +338,8 @@ def beside_cname(query, pair):
     ours, theirs = pair
     if query.qtype not in (24, 25, 46, 47, 30, 50) or not theirs or isinstance(theirs, Exception):
         return False
-    either = [m for m in pair if m.answer and is_alias(m.answer[0])]
-    return len(either) == 1 and same(pair)
+    short, long = sorted((ours.answer, theirs.answer), key=len)
+    return short != long and long[:len(short)] == short and all(map(is_alias, long)) and same(pair)
 
 
 def is_alias(rrset):
