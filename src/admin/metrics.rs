@@ -30,6 +30,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     process(&mut page, source, &state);
     queries(&mut page, source);
     rate_limits(&mut page, source);
+    dnstap(&mut page, source);
     samples(&mut page, source);
     pops(&mut page, &state);
     groups(&mut page, &state);
@@ -181,6 +182,26 @@ fn rate_limits(page: &mut Page, source: &Source) {
         "rate_limit_evictions",
         "Buckets of rate limits that were given up for others while in use",
         [(Labels::new(), ledger.evicted())],
+    );
+}
+
+fn dnstap(page: &mut Page, source: &Source) {
+    let tap = &source.observed.tap;
+    let rows = |key: &'static str, all: [(&str, u64); 2]| all.map(|(word, n)| (vec![(key, word.to_owned())], n));
+    page.counter(
+        "dnstap_queries",
+        "Queries sampled for dnstap, by whether their thread's queue had room",
+        rows("result", [("queued", tap.sampled()), ("dropped", tap.dropped())]),
+    );
+    page.counter(
+        "dnstap_messages",
+        "Messages of dnstap, by whether socket or file took them",
+        rows("result", [("written", tap.written()), ("unwritten", tap.unwritten())]),
+    );
+    page.gauge(
+        "dnstap_connected",
+        "1 while a dnstap collector is connected",
+        [(Labels::new(), flag(tap.is_connected()))],
     );
 }
 
@@ -350,6 +371,7 @@ mod tests {
             "floodway_queries_total{transport=\"udp\"} 3",
             "floodway_responses_total{transport=\"udp\",rcode=\"NXDOMAIN\"} 1",
             "floodway_responses_rate_limited_total{class=\"answer\",action=\"slipped\"} 0",
+            "floodway_dnstap_queries_total{result=\"dropped\"} 0",
             "floodway_queries_unanswered_total{transport=\"udp\",reason=\"short\"} 1",
             "floodway_samples_total{result=\"refused\",reason=\"stale\"} 1",
             "floodway_samples_total{result=\"accepted\",reason=\"\"} 0",

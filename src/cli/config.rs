@@ -51,6 +51,8 @@ pub struct Config {
     pub https: Https,
     /// `[proxy]`.
     pub proxy: Proxy,
+    /// `[dnstap]`.
+    pub dnstap: transport::tap::Config,
     /// `[log]`.
     pub log: Log,
 }
@@ -298,6 +300,7 @@ impl Config {
         if self.server.group.is_some() && self.server.user.is_none() {
             return Err("[server] group without user: name the user, too".into());
         }
+        self.dnstap.check()?;
         self.rate_limit.check()?;
         if !(1..=MAX_THREADS).contains(&self.listen.stream_threads) {
             return Err(format!("[listen] stream-threads = {}: 1 to {MAX_THREADS}", self.listen.stream_threads));
@@ -331,6 +334,7 @@ impl Config {
         if let Some(tls) = &mut self.tls {
             all.extend([&mut tls.cert, &mut tls.key]);
         }
+        all.extend(self.dnstap.socket.iter_mut().chain(&mut self.dnstap.file));
         if let Some(tls) = &mut self.grpc.tls {
             all.extend([&mut tls.cert, &mut tls.key, &mut tls.client_ca]);
         }

@@ -24,11 +24,12 @@ use crate::exchange::{Books, Exchange, Snapshot};
 use crate::steering::Table;
 use crate::telemetry::{self, Board, Inbox};
 use crate::transport::bind::Given;
-use crate::transport::{self, Answering, Observed, Service, rate};
+use crate::transport::{self, Answering, Observed, Service, rate, tap};
 use ready::{Ready, hints};
 use reload::{Reloader, say};
 use signals::{Program, Told};
 use sockets::Sockets;
+use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -128,6 +129,8 @@ pub struct Server {
     runtime: tokio::runtime::Handle,
     watching: Vec<JoinHandle<()>>,
     heirloom: Option<Heirloom>,
+    /// Of dnstap; writes what is left when it is dropped.
+    writer: Option<tap::Writer>,
 }
 
 impl Server {
@@ -181,8 +184,14 @@ impl Server {
         let books = Arc::new(Books::new(sockets.n_threads()));
         let n_datagram_threads = sockets.n_datagram_threads();
         let n_sharing = n_datagram_threads.div_ceil(config.listen.dns.len());
-        let observed =
-            Observed { rate: Arc::new(rate::Ledger::new(n_datagram_threads)), certificate: certificate.clone() };
+        let n_taps = if config.dnstap.is_on() { sockets.n_threads() } else { 0 };
+        let (taps, takers, tapped) = tap::taps(&config.dnstap, n_taps, clock.now().unix.to_bits());
+        let taps = RefCell::new(taps.into_iter().map(Some).collect::<Vec<_>>());
+        let observed = Observed {
+            rate: Arc::new(rate::Ledger::new(n_datagram_threads)),
+            certificate: certificate.clone(),
+            tap: tapped,
+        };
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
 
         let seed = clock.now().unix.to_bits();
@@ -190,9 +199,19 @@ impl Server {
         let answering = |thread| {
             let limiter = (thread < n_datagram_threads)
                 .then(|| rate::Limiter::new(&config.rate_limit, n_sharing, observed.rate.clone(), thread));
-            Answering::new(exchange.clone(), thread, seed).limited(limiter.flatten())
+            Answering::new(exchange.clone(), thread, seed)
+                .limited(limiter.flatten())
+                .tapped(taps.borrow_mut().get_mut(thread).and_then(Option::take))
         };
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
+        let writer = match takers.is_empty() {
+            true => None,
+            false => {
+                let counts = observed.tap.clone();
+                let writer = tap::Writer::start(config.dnstap.clone(), takers, counts, exchange.clone());
+                Some(writer.map_err(|e| format!("dnstap cannot start: {e}"))?)
+            }
+        };
         let is_successor = predecessor.is_some();
         let saved = match predecessor {
             Some(predecessor) => {
@@ -277,6 +296,7 @@ impl Server {
             runtime: runtime.handle().clone(),
             watching,
             heirloom,
+            writer,
         })
     }
 
@@ -309,6 +329,7 @@ impl Server {
         if let Some(dns) = self.dns.take() {
             dns.stop();
         }
+        self.writer = None;
         if let Some(control) = self.control.take() {
             control.stop();
         }

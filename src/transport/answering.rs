@@ -5,6 +5,7 @@ use crate::exchange::{Exchange, Silence, Snapshot, Transport};
 use crate::transport::handler::{Handler, Peer, Said};
 use crate::transport::rate::{Decision, Limiter};
 use crate::transport::sys;
+use crate::transport::tap::Tap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ pub struct Answering {
     exchange: Arc<Exchange>,
     scratch: Scratch,
     limiter: Option<Limiter>,
+    tap: Option<Tap>,
     started: Instant,
 }
 
@@ -29,26 +31,22 @@ pub struct Moment {
 impl Answering {
     /// For thread `thread`, its number in books and tallies. `seed`: see [`Scratch::new`].
     pub fn new(exchange: Arc<Exchange>, thread: usize, seed: u64) -> Answering {
-        Answering { exchange, scratch: Scratch::new(thread, seed), limiter: None, started: Instant::now() }
+        let scratch = Scratch::new(thread, seed);
+        Answering { exchange, scratch, limiter: None, tap: None, started: Instant::now() }
     }
 
     /// Limits the rate of replies over UDP.
     pub fn limited(self, limiter: Option<Limiter>) -> Answering {
         Answering { limiter, ..self }
     }
-}
 
-impl Handler for Answering {
-    type State = Moment;
-
-    #[inline]
-    fn begin(&self) -> Moment {
-        let nanos = self.limiter.as_ref().map_or(0, |_| self.started.elapsed().as_nanos() as u64);
-        Moment { snapshot: self.exchange.load(), now: sys::unix_secs(), nanos }
+    /// Tells dnstap of some queries.
+    pub fn tapped(self, tap: Option<Tap>) -> Answering {
+        Answering { tap, ..self }
     }
 
     #[inline]
-    fn answer(&mut self, moment: &Moment, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
+    fn reply(&mut self, moment: &Moment, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
         let client = Client { addr: peer.addr.ip(), transport: peer.transport };
         let outcome = answer(query, client, &moment.snapshot, moment.now, &mut self.scratch, out);
         if let Some(why) = outcome.silence {
@@ -63,6 +61,27 @@ impl Handler for Answering {
             }
         }
         Said::Reply { len: outcome.len, rcode, truncated }
+    }
+}
+
+impl Handler for Answering {
+    type State = Moment;
+
+    #[inline]
+    fn begin(&self) -> Moment {
+        let nanos = self.limiter.as_ref().map_or(0, |_| self.started.elapsed().as_nanos() as u64);
+        Moment { snapshot: self.exchange.load(), now: sys::unix_secs(), nanos }
+    }
+
+    #[inline]
+    fn answer(&mut self, moment: &Moment, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
+        let begun = self.tap.as_mut().and_then(Tap::begin);
+        let said = self.reply(moment, query, peer, out);
+        if let (Some(begun), Some(tap)) = (begun, &self.tap) {
+            let len = if let Said::Reply { len, .. } = said { len } else { 0 };
+            tap.tell(begun, peer, moment.snapshot.generation, query, &out[..len]);
+        }
+        said
     }
 }
 

@@ -12,7 +12,7 @@
 //!   gate                how many connections there may be, and who gives way
 //!   proxy               who the client is, where a proxy says so
 //!   tls, certificate    handshakes, and what they show; validity: until when
-//!   around              passing, pulse          sockets to and from other processes; signs of life
+//!   around              passing, pulse, tap     sockets to and from other processes; signs of life; dnstap
 //!   all                 handler, answering      answer one query, enter it into the books
 //! ```
 //!
@@ -40,6 +40,7 @@ pub mod site;
 pub mod stream;
 mod streams;
 pub mod sys;
+pub mod tap;
 mod tcp;
 mod tls;
 pub mod udp;
@@ -59,4 +60,6 @@ pub struct Observed {
     pub rate: Arc<rate::Ledger>,
     /// What encrypted services show, if there are any.
     pub certificate: Option<Arc<Certificate>>,
+    /// What dnstap did.
+    pub tap: Arc<tap::Counts>,
 }
