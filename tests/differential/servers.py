@@ -226,6 +226,9 @@ class Server:
         return octets
 
 
+next_id = [0]
+
+
 def ask_all(servers, queries, secs):
     """Asks all servers; replies per server and query, None where none came even the second time, within `secs` of the last
     one that did."""
@@ -240,13 +243,16 @@ def ask_all(servers, queries, secs):
 
 
 def ask_once(servers, queries, secs):
-    """Sends queries, each with its place as id, and gathers the replies."""
+    """Sends queries, with ids that the last 65,536 did not have, so that a late reply is not taken for another's, and gathers
+    the replies."""
+    first = next_id[0]
+    next_id[0] = (first + len(queries)) & 0xffff
     replies = {s.name: [None] * len(queries) for s in servers}
     socks = {s.udp: s for s in servers}
     for server in servers:
         server.drain()
     for i, query in enumerate(queries):
-        tagged = struct.pack(">H", i) + query[2:] if len(query) > 2 else query
+        tagged = struct.pack(">H", (first + i) & 0xffff) + query[2:] if len(query) > 2 else query
         for sock in socks:
             try:
                 sock.send(tagged)
@@ -262,7 +268,7 @@ def ask_once(servers, queries, secs):
             try:
                 while True:
                     reply = sock.recv(65535)
-                    i = reply[0] << 8 | reply[1] if len(reply) > 1 else len(queries)
+                    i = ((reply[0] << 8 | reply[1]) - first) & 0xffff if len(reply) > 1 else len(queries)
                     if i < len(queries) and box[i] is None:
                         box[i] = reply
                         missing -= 1
