@@ -7,6 +7,7 @@
 mod additional;
 mod chaos;
 mod cookie;
+mod debug;
 pub mod explain;
 mod operation;
 mod options;
@@ -265,8 +266,16 @@ impl Way<'_> {
             // For a cookie alone, which the reply has (RFC 7873 section 5.4).
             _ if !request.has_question() => (Rcode::NoError, None),
             rtype::CLASS_CH => {
-                let said = chaos::answer(request, name, self.client.addr, self.house, reply);
-                self.authoritative = said.0 == Rcode::NoError;
+                let zone = self.house.debug.as_ref();
+                let said = match zone.and_then(|zone| Some((zone, debug::below(name, zone)?))) {
+                    Some((zone, labels)) => {
+                        // Whatever is asked is asked for this client and no other.
+                        self.scope = request.edns.as_ref().and_then(|e| e.ecs.as_ref()).map_or(0, |ecs| ecs.source);
+                        debug::answer(&labels, request, self.client, self.snapshot, zone, reply)
+                    }
+                    None => chaos::answer(request, name, self.client.addr, self.house, reply),
+                };
+                self.authoritative = said.0 != Rcode::Refused;
                 said
             }
             // HS, ANY, NONE and those not assigned: no zone of ours is in them. RFC 1035 section 3.2.5 has QCLASS ANY

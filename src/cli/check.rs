@@ -2,6 +2,7 @@
 
 use crate::cli;
 use crate::cli::config::Config;
+use crate::cli::house;
 use crate::cli::load::{self, Loaded};
 use crate::masterfile::Report;
 use serde_json::json;
@@ -32,7 +33,12 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
         Err(e) if args.json => return cli::print(&json!({ "ok": false, "config": e }).to_string()).and(Err("".into())),
         Err(e) => return Err(e),
     };
-    let (loaded, report) = load::load(&config);
+    let (loaded, mut report) = load::load(&config);
+    let house = house::read(&config, None, &mut report);
+    if let (Some(house), Some(loaded)) = (&house, &loaded) {
+        house::warn_of_idle_lists(house, &loaded.zones, &config, &mut report);
+    }
+    let loaded = loaded.filter(|_| !report.has_errors());
     let (errors, warnings) = report.counts();
     let good = loaded.is_some() && !(args.strict && warnings > 0);
     if args.json {

@@ -4,6 +4,7 @@
 //! only places the process. Relative paths are relative to the file they stand in, or to the working
 //! directory when there is no file.
 
+use crate::cli::house;
 use crate::geo;
 use crate::telemetry;
 use crate::transport;
@@ -55,6 +56,19 @@ pub struct Config {
     pub dnstap: transport::tap::Config,
     /// `[log]`.
     pub log: Log,
+    /// `[identity]`.
+    pub identity: house::Identity,
+    /// `[cookies]`.
+    pub cookies: house::Cookies,
+    /// `[ecs]`.
+    pub ecs: house::Ecs,
+    /// `[access]`.
+    pub access: house::Access,
+    /// `[debug]`.
+    pub debug: house::Debug,
+    /// Where this was read from, to be read again; `None`: the defaults.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// Sockets.
@@ -269,6 +283,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let mut config = Config::parse(&text, &path.display().to_string())?;
         config.place(path.parent().unwrap_or(Path::new("")));
+        config.file = Some(path.to_path_buf());
         config.check().map_err(|e| format!("{}: error: {e}", path.display()))?;
         Ok(config)
     }
@@ -335,12 +350,23 @@ impl Config {
             all.extend([&mut tls.cert, &mut tls.key]);
         }
         all.extend(self.dnstap.socket.iter_mut().chain(&mut self.dnstap.file));
+        all.extend(&mut self.cookies.secret_file);
         if let Some(tls) = &mut self.grpc.tls {
             all.extend([&mut tls.cert, &mut tls.key, &mut tls.client_ca]);
         }
         for path in all {
             *path = base.join(&path);
         }
+    }
+
+    /// These settings with the sections that a reload reads anew as they stand in the file now.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn read_again(&self) -> Result<Config, String> {
+        let Some(file) = &self.file else { return Ok(self.clone()) };
+        let Config { identity, cookies, ecs, access, debug, .. } = Config::read(Some(file))?;
+        Ok(Config { identity, cookies, ecs, access, debug, ..self.clone() })
     }
 
     /// Number of UDP threads: as configured, or one per core.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod geoip;
+pub mod house;
 pub mod keygen;
 pub mod known;
 pub mod load;

@@ -16,6 +16,7 @@ mod watch;
 use crate::admin::{self, Loads, Source};
 use crate::cli::check;
 use crate::cli::config::Config;
+use crate::cli::house;
 use crate::cli::known::Known;
 use crate::cli::load::Loaded;
 use crate::clock::Clock;
@@ -166,9 +167,12 @@ impl Server {
         let certificate = sockets.certificate().cloned();
 
         let mut known = Known::default();
-        let (loaded, report, _) = known.load(&config);
+        let (loaded, mut report, _) = known.load(&config);
+        let loaded = loaded.zip(house::read(&config, None, &mut report));
         let (errors, warnings) = report.counts();
-        let loaded = loaded.ok_or_else(|| format!("{report}not started: {errors} errors, {warnings} warnings"))?;
+        let (loaded, house) =
+            loaded.ok_or_else(|| format!("{report}not started: {errors} errors, {warnings} warnings"))?;
+        house::warn_of_idle_lists(&house, &loaded.zones, &config, &mut report);
         say(&report);
         let loads = Arc::new(Loads::default());
         loads.note(true, clock.now().mono, clock.now().unix);
@@ -179,7 +183,7 @@ impl Server {
             let age = clock.now().unix - saved.decided_at;
             tracing::info!("serving the plan of the last run, decided {age:.0} s ago, until telemetry comes");
         }
-        let first = first_snapshot(loaded, sockets.n_threads(), saved.as_ref());
+        let first = first_snapshot(loaded, sockets.n_threads(), saved.as_ref()).with_house(Arc::new(house));
         let exchange = Arc::new(Exchange::new(first));
         let books = Arc::new(Books::new(sockets.n_threads()));
         let n_datagram_threads = sockets.n_datagram_threads();

@@ -83,6 +83,11 @@ impl Snapshot {
         Snapshot { house, ..self }
     }
 
+    /// The snapshot after this one when only the house changed.
+    fn under(&self, house: &Arc<House>) -> Snapshot {
+        self.with_plan(self.plan.clone(), self.table.clone()).with_house(house.clone())
+    }
+
     /// The snapshot after this one when only the plan changed: the next generation; zones, policies,
     /// cells, answers, tally, pairing memory and house are shared with this one.
     pub fn with_plan(&self, plan: Arc<Plan>, table: Arc<Table>) -> Snapshot {
@@ -160,6 +165,16 @@ impl Exchange {
     /// Publishes other zones beside all else that is served, see [`Snapshot::with_zones`] and [`Exchange::publish`].
     pub fn publish_zones(&self, zones: Arc<ZoneSet>, answers: Arc<Vec<Vec<MemberAnswer>>>) -> Arc<Snapshot> {
         self.current.rcu(|current| current.with_zones(zones.clone(), answers.clone()))
+    }
+
+    /// Puts the snapshots from now on under the rules of another house, unless they are already. Returns the snapshot
+    /// that was.
+    pub fn publish_house(&self, house: House) -> Arc<Snapshot> {
+        let house = Arc::new(house);
+        self.current.rcu(|current| match *current.house == *house {
+            true => current.clone(),
+            false => Arc::new(current.under(&house)),
+        })
     }
 
     /// Publishes a plan that was made for `made_for`, unless a reload has come between; then the plan

@@ -4,6 +4,7 @@
 mod fixture;
 
 mod additional;
+mod debug;
 mod envelope;
 mod hints;
 mod oracle;

@@ -3,15 +3,17 @@
 use crate::admin::Loads;
 use crate::admin::loads::Reloaded;
 use crate::cli::config::Config;
-use crate::cli::known::Known;
+use crate::cli::house;
+use crate::cli::known::{Changes, Known};
 use crate::cli::load::Loaded;
 use crate::cli::serve::{certificate, systemd};
 use crate::clock::Clock;
 use crate::control;
-use crate::exchange::{Exchange, Snapshot};
+use crate::exchange::{Exchange, House, Snapshot};
 use crate::masterfile::{Report, Severity};
 use crate::steering::Table;
 use crate::transport::{self, Certificate};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,11 +42,26 @@ impl Reloader {
         if let Some(certificate) = &self.certificate {
             certificate::reload(certificate, why);
         }
-        let (loaded, report, changes) = known.load(&self.config);
+        // What is loaded is known from then on, so nothing is unless it can be served.
+        let mut report = Report::default();
+        let house = self.house(&mut report);
+        let (loaded, of_load, changes) = match house {
+            Some(_) => known.load(&self.config),
+            None => (None, Report::default(), Changes::default()),
+        };
+        report.diagnostics.extend(of_load.diagnostics);
+        if let (Some((config, house)), Some(loaded)) = (&house, &loaded) {
+            house::warn_of_idle_lists(house, &loaded.zones, config, &mut report);
+        }
+        let loaded = loaded.zip(house.map(|(_, house)| house));
         let taken = loaded.is_some();
         // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
-        // holds it for one batch, so that it is this one after a moment.
-        let before = loaded.filter(|_| changes.any()).map(|loaded| self.publish(loaded));
+        // holds it for one batch, so that it is this one after a moment. The house comes first, so that no new zone is
+        // there before the list that guards it.
+        let before = loaded.map(|(loaded, house)| {
+            let before = self.exchange.publish_house(house);
+            (before, changes.any().then(|| self.publish(loaded)))
+        });
         std::thread::sleep(A_BATCH);
         drop(before);
         transport::sys::trim_heap();
@@ -59,6 +76,17 @@ impl Reloader {
         }
         systemd::ready(&self.status());
         Reloaded::new(taken, generation, now.since(begun), report)
+    }
+
+    /// The rules of the house as the file has them now.
+    fn house(&self, report: &mut Report) -> Option<(Config, House)> {
+        let config = self.config.read_again().map_err(|e| {
+            let file = self.config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
+            report.push(house::problem(file, Severity::Error, e));
+        });
+        let config = config.ok()?;
+        let house = house::read(&config, Some(&*self.exchange.load().house), report)?;
+        Some((config, house))
     }
 
     /// A line for `systemctl status`.

@@ -1,0 +1,137 @@
+//! The debug zone: a zone of class CH in which the server explains itself to whoever may ask.
+//!
+//! ```text
+//!   why.<name>.floodway.         the answer to A at <name> for this client (+subnet), step by step
+//!   why-<type>.<name>.floodway.  the same for another type, such as why-aaaa
+//!   <pop>.pop.floodway.          what the plan knows of a POP: its name, or the first label of it
+//!   generation.floodway.         which snapshot, and what its plan rests on
+//!   zones.floodway.              the zones and their serials
+//! ```
+//!
+//! A TXT record a line. Unlike all other answers these allocate; the access list bounds who may ask. What does not fit
+//! is truncated as anything else is.
+
+use crate::answer::explain::explain;
+use crate::answer::steer::Subject;
+use crate::answer::{Client, Ede, Rcode};
+use crate::exchange::Snapshot;
+use crate::exchange::house::DebugZone;
+use crate::wire::reply::Reply;
+use crate::wire::request::Request;
+use crate::wire::{Name, NameBuf, rtype};
+use hickory_proto::rr::RecordType;
+use std::fmt::Write;
+
+/// Octets of one string of a TXT record (RFC 1035 section 3.3).
+const MAX_STRING: usize = 255;
+
+/// The labels of `name` below the debug zone; `None` if it is not in it.
+pub(super) fn below<'n>(name: &'n NameBuf, zone: &DebugZone) -> Option<Vec<&'n [u8]>> {
+    let n = name.n_labels().checked_sub(zone.apex.n_labels())?;
+    (name.suffix(n) == zone.apex.as_wire()).then(|| (0..n).map(|i| name.label(i)).collect())
+}
+
+/// Answers a question in the debug zone, whose name has these `labels` below the apex.
+#[cold]
+pub(super) fn answer(
+    labels: &[&[u8]],
+    request: &Request,
+    client: Client,
+    snapshot: &Snapshot,
+    zone: &DebugZone,
+    reply: &mut Reply,
+) -> (Rcode, Option<Ede>) {
+    if !zone.access.contains(client.addr) {
+        return (Rcode::Refused, Some(Ede::Prohibited));
+    }
+    let text = match labels {
+        [] => Some(format!(
+            "why.<name>.{0}\nwhy-<type>.<name>.{0}\n<pop>.pop.{0}\ngeneration.{0}\nzones.{0}\n",
+            zone.apex
+        )),
+        [b"generation"] => Some(generation(snapshot)),
+        [b"zones"] => Some(zones(snapshot)),
+        [name @ .., b"pop"] if !name.is_empty() => pop(name, snapshot),
+        [why, name @ ..] => why_type(why).and_then(|qtype| {
+            let ecs = request.edns.as_ref().and_then(|edns| edns.ecs.as_ref());
+            let subject = Subject::of(ecs, client.addr);
+            Some(explain(&join(name)?, subject.addr, qtype, snapshot).to_string())
+        }),
+    };
+    let Some(text) = text else { return (Rcode::NxDomain, None) };
+    if matches!(request.qtype, rtype::TXT | rtype::ANY) {
+        // Arrows are for terminals that read UTF-8; `dig` prints octets.
+        for line in text.replace('→', "->").lines() {
+            for piece in line.as_bytes().chunks(MAX_STRING) {
+                if reply.put_text(piece).is_none() {
+                    return (Rcode::NoError, None);
+                }
+            }
+        }
+    }
+    (Rcode::NoError, None)
+}
+
+/// The type that `why` or `why-<type>` asks about.
+fn why_type(label: &[u8]) -> Option<u16> {
+    let label = std::str::from_utf8(label).ok()?;
+    match label.strip_prefix("why")? {
+        "" => Some(rtype::A),
+        suffix => suffix.strip_prefix('-')?.to_ascii_uppercase().parse::<RecordType>().ok().map(u16::from),
+    }
+}
+
+/// The absolute name of these labels.
+fn join(labels: &[&[u8]]) -> Option<Name> {
+    labels.iter().rev().try_fold(Name::root(), |name, label| name.child(label)).ok()
+}
+
+fn generation(snapshot: &Snapshot) -> String {
+    let (plan, policies) = (&snapshot.plan, &snapshot.policies);
+    let mode = format!("{:?}", plan.mode).to_lowercase();
+    format!(
+        "generation {}\nplan {mode}, decided at {:.0} (unix)\n{} zones, {} POPs, {} groups, {} cells\n",
+        snapshot.generation,
+        plan.decided_at,
+        snapshot.zones.n_zones(),
+        policies.pops.len(),
+        policies.groups.len(),
+        snapshot.cells.cells.len(),
+    )
+}
+
+fn zones(snapshot: &Snapshot) -> String {
+    snapshot.zones.iter().fold(String::new(), |mut text, zone| {
+        let _ = writeln!(text, "{} {}", zone.apex(), zone.serial()); // into a String, which takes it all
+        text
+    })
+}
+
+/// What the plan knows of the POPs of that name, or of that first label.
+fn pop(labels: &[&[u8]], snapshot: &Snapshot) -> Option<String> {
+    let (policies, plan) = (&snapshot.policies, &snapshot.plan);
+    let (whole, mut text) = (join(labels)?, String::new());
+    for (i, pop) in policies.pops.iter().enumerate() {
+        let is_asked = pop.name == whole || labels.len() == 1 && pop.name.labels().next() == labels.first().copied();
+        let Some(now) = plan.pops.get(i).filter(|_| is_asked) else { continue };
+        let reason = if now.reason.is_empty() { String::new() } else { format!(": {}", now.reason) };
+        let _ = writeln!(text, "{} breaker {:?}{reason}", pop.name, now.breaker);
+        let _ = writeln!(
+            text,
+            "load {:.0} of target {:.0}, capacity {:.0} requests/s; price {:.0} ms; last sample {:.0} s ago",
+            now.load, now.target, now.capacity, now.price_ms, now.silent_secs
+        );
+        for (group, of_plan) in policies.groups.iter().zip(&plan.groups) {
+            let here = group.members.iter().zip(&of_plan.members);
+            for (member, state) in here.filter(|(member, _)| member.pop.is_some_and(|p| p.idx() == i)) {
+                let _ = write!(text, "{} in {}: share {:.1} %", member.name, group.name, 100.0 * state.share);
+                let _ = match (state.usable, state.shadow) {
+                    (Err(why), _) => writeln!(text, ", not given: {why}"),
+                    (Ok(()), Some(shadow)) => writeln!(text, ", shadow {shadow:?}"),
+                    (Ok(()), None) => writeln!(text),
+                };
+            }
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
