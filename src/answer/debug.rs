@@ -118,9 +118,13 @@ fn pop(labels: &[&[u8]], snapshot: &Snapshot) -> Option<String> {
         let _ = writeln!(text, "{} breaker {:?}{reason}", pop.name, now.breaker);
         let _ = writeln!(
             text,
-            "load {:.0} of target {:.0}, capacity {:.0} requests/s; price {:.0} ms; last sample {:.0} s ago",
-            now.load, now.target, now.capacity, now.price_ms, now.silent_secs
+            "load {:.0} of target {:.0}, capacity {:.0} requests/s; price {:.0} ms",
+            now.load, now.target, now.capacity, now.price_ms
         );
+        let _ = match now.silent_secs.is_finite() {
+            true => writeln!(text, "last sample {:.0} s before the plan", now.silent_secs),
+            false => writeln!(text, "no sample yet"),
+        };
         for (group, of_plan) in policies.groups.iter().zip(&plan.groups) {
             let here = group.members.iter().zip(&of_plan.members);
             for (member, state) in here.filter(|(member, _)| member.pop.is_some_and(|p| p.idx() == i)) {
