@@ -31,6 +31,7 @@ fn main() {
 
     let path = std::env::temp_dir().join(format!("floodway-bench-{}.zone", std::process::id()));
     std::fs::write(&path, changed(&text, 1)).expect("there is room for temporary files");
+    trim();
     // The text is the loader's to hold, so it counts before and not after.
     let before = status("VmRSS:") as f64 - text.len() as f64;
     let start = cpu_secs();
@@ -42,12 +43,7 @@ fn main() {
     let names = zone.n_names() as f64;
     println!("load: {secs:.3} CPU s, {:.0} ns a name", secs * 1e9 / names);
     println!("zone: {:.1} octets a name", zone.memory_bytes() as f64 / names);
-    // What the allocator keeps of the load's own tables would be used again, not held.
-    #[cfg(target_env = "gnu")]
-    // SAFETY: the call only gives free memory back.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    trim();
     let (after, peak) = (status("VmRSS:") as f64, status("VmHWM:") as f64);
     println!(
         "process: {:.1} octets a name more than before, {:.0} MB at the most",
@@ -75,11 +71,7 @@ fn main() {
     all.sort_by(f64::total_cmp);
     let median = all[all.len() / 2];
     println!("a changed record and the serial: {median:.3} CPU s, {:.3} of the load", median / secs);
-    #[cfg(target_env = "gnu")]
-    // SAFETY: as above.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    trim();
     println!("process after it: {:.1} octets a name more than before", (status("VmRSS:") as f64 - before) / names);
 }
 
@@ -105,6 +97,15 @@ fn big_zone(n: u64) -> String {
     }
     text.shrink_to_fit();
     text
+}
+
+/// Gives free memory back: what the allocator keeps of a load's own tables would be used again, not held.
+fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: the call only gives free memory back.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn cpu_secs() -> f64 {
