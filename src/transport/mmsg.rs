@@ -3,6 +3,12 @@
 //! A [`Batch`] owns every buffer and header that the two calls need, set up once; nothing is allocated
 //! afterwards. One round is [`Batch::receive`], [`Batch::answer`], [`Batch::send`].
 //!
+//! Replies of one length to one sender, one after the other, go out as one message that the kernel cuts up again
+//! (UDP_SEGMENT, Linux 4.18): the way down through its layers is gone once for all of them. Front ends that keep
+//! their ports send such batches; resolvers do not, because they change ports with every query (RFC 5452 section 9.2).
+//! Measured with an echo in C on loopback, batches of 32, medians of 5 rounds of the CPU time per query: ×0.66 where ten
+//! sockets keep 20 queries each in flight.
+//!
 //! The kernel is handed raw pointers into one heap allocation that never moves. References into it are
 //! made for the length of one method and never across a system call.
 
@@ -25,6 +31,14 @@ const CONTROL: usize = 64;
 
 /// Replies start at multiples of this, each on a cache line of its own.
 const REPLY_ALIGN: usize = 64;
+
+/// Longest reply that is sent along with others: a segment must not need fragments, and this fits the least MTU of
+/// IPv6 (1,280 octets).
+const MAX_SEGMENT: usize = 1232;
+/// Most replies in one message: what Linux takes since it takes any (UDP_MAX_SEGMENTS).
+const MAX_SEGMENTS: usize = 64;
+/// `UDP_SEGMENT` of linux/udp.h.
+const UDP_SEGMENT: libc::c_int = 103;
 
 //----------- Storage --------------------------------------------------------
 
@@ -51,6 +65,8 @@ struct Control([u8; CONTROL]);
 pub struct Batch<const N: usize> {
     storage: NonNull<Storage<N>>,
     with_address: bool,
+    /// Whether the kernel cuts messages up: until it says that it does not.
+    in_segments: bool,
     n_received: usize,
     n_to_send: usize,
 }
@@ -108,7 +124,8 @@ impl<const N: usize> Batch<N> {
             }
         }
         // All headers need their lengths set before the first call.
-        Batch { storage, with_address, n_received: N, n_to_send: 0 }
+        // With an address, the control message is taken.
+        Batch { storage, with_address, in_segments: !with_address, n_received: N, n_to_send: 0 }
     }
 
     /// Receives up to `N` datagrams and returns how many; forgets those of the round before.
@@ -153,7 +170,8 @@ impl<const N: usize> Batch<N> {
     #[inline]
     pub fn answer(&mut self, mut reply: impl FnMut(Datagram<'_>, &mut [u8]) -> usize) {
         let all = self.storage.as_ptr();
-        let (mut n, mut at) = (0, 0);
+        let (mut n, mut n_parts, mut at) = (0, 0, 0);
+        let mut run = Run { sender: None, segment: 0, len: 0 };
         for i in 0..self.n_received {
             // SAFETY: `i < N`; the kernel is done with the allocation, `&mut self` keeps others away, and the
             // references made here are to distinct fields: headers and names are read, one input is read,
@@ -175,12 +193,32 @@ impl<const N: usize> Batch<N> {
             if filled == 0 {
                 continue;
             }
-            // SAFETY: `n <= i < N`, and the references made above are no longer used but for `header`,
-            // which lies in another field than those written here.
+            // SAFETY: `n <= n_parts <= i < N`, and the references made above are no longer used but for `header` and
+            // `name`, which lie in other fields than those written here. A run has at least one message before it, `n - 1`.
+            // The parts of a message follow each other, because parts are filled in turn. Controls are free to be
+            // written where the socket gives no address; one is aligned for and longer than a `Segments`.
             unsafe {
-                let (out, part) = (&raw mut (*all).to_send[n].msg_hdr, &raw mut (*all).to_send_parts[n]);
+                let part = &raw mut (*all).to_send_parts[n_parts];
                 (*part).iov_base = (&raw mut (*all).outputs).cast::<u8>().add(at).cast();
                 (*part).iov_len = filled;
+                n_parts += 1;
+                at += filled.next_multiple_of(REPLY_ALIGN);
+                if self.in_segments && run.takes(name, filled) {
+                    let out = &raw mut (*all).to_send[n - 1].msg_hdr;
+                    (*out).msg_iovlen = run.len as _;
+                    if run.len == 2 {
+                        let control = (&raw mut (*all).controls[n - 1]).cast::<Segments>();
+                        control.write(Segments::of(run.segment));
+                        (*out).msg_control = control.cast();
+                        (*out).msg_controllen = size_of::<Segments>() as _;
+                    }
+                    continue;
+                }
+                run = Run { sender: Some(name), segment: filled, len: 1 };
+                let out = &raw mut (*all).to_send[n].msg_hdr;
+                (*out).msg_iov = part;
+                (*out).msg_iovlen = 1;
+                (*out).msg_controllen = 0;
                 (*out).msg_name = header.msg_hdr.msg_name;
                 (*out).msg_namelen = header.msg_hdr.msg_namelen;
                 if self.with_address {
@@ -192,7 +230,6 @@ impl<const N: usize> Batch<N> {
                 }
             }
             n += 1;
-            at += filled.next_multiple_of(REPLY_ALIGN);
         }
         self.n_to_send = n;
     }
@@ -214,7 +251,7 @@ impl<const N: usize> Batch<N> {
                 Ok(sent) if sent > 0 => at += sent,
                 _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
                 _ => {
-                    n_unsent += 1;
+                    n_unsent += self.send_apart(socket, at);
                     at += 1;
                 }
             }
@@ -222,12 +259,87 @@ impl<const N: usize> Batch<N> {
         self.n_to_send = 0;
         n_unsent
     }
+
+    /// The kernel did not take message `at`. If that was several replies, sends them one by one, and from now on all, if
+    /// it is the cutting up that an interface cannot do. Returns how many were not taken.
+    #[cold]
+    fn send_apart(&mut self, socket: BorrowedFd<'_>, at: usize) -> usize {
+        let error = io::Error::last_os_error().raw_os_error();
+        // SAFETY: as in `send`; `at < n_to_send`. Each message made here has one part of this one's, the same name, and
+        // no control message.
+        unsafe {
+            let mut one = (*self.storage.as_ptr()).to_send[at].msg_hdr;
+            #[allow(clippy::unnecessary_cast, reason = "a size_t with glibc, a c_int with musl")]
+            let (parts, n_parts) = (one.msg_iov, one.msg_iovlen as usize);
+            if n_parts == 1 {
+                return 1;
+            }
+            (one.msg_iovlen, one.msg_controllen) = (1, 0);
+            let mut n_unsent = 0;
+            for i in 0..n_parts {
+                one.msg_iov = parts.add(i);
+                n_unsent += usize::from(libc::sendmsg(socket.as_raw_fd(), &raw const one, 0) < 0);
+            }
+            self.in_segments &= !matches!(error, Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP));
+            n_unsent
+        }
+    }
 }
 
 impl<const N: usize> Drop for Batch<N> {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout, and freed only here; nothing in it needs dropping.
         unsafe { dealloc(self.storage.as_ptr().cast(), Layout::new::<Storage<N>>()) }
+    }
+}
+
+//----------- Run ------------------------------------------------------------
+
+/// The replies that the message at hand is made of.
+struct Run<'a> {
+    /// To whom; `None` if nothing may follow.
+    sender: Option<&'a libc::sockaddr_in6>,
+    /// Octets of each but perhaps the last.
+    segment: usize,
+    len: usize,
+}
+
+impl Run<'_> {
+    /// Takes a reply of `filled` octets up if it goes to the same sender, and fits behind the others: a segment shorter
+    /// than the others ends the run.
+    #[inline]
+    fn takes(&mut self, sender: &libc::sockaddr_in6, filled: usize) -> bool {
+        // Octets of an IPv4 address, too: those behind it are zero, because a socket has one family only.
+        let octets = |name: &libc::sockaddr_in6| -> [u8; size_of::<libc::sockaddr_in6>()] {
+            // SAFETY: a plain structure without padding, of octets that are all initialised.
+            unsafe { std::mem::transmute(*name) }
+        };
+        let takes = filled <= self.segment
+            && filled <= MAX_SEGMENT
+            && self.len < MAX_SEGMENTS
+            && self.sender.is_some_and(|first| octets(first) == octets(sender));
+        self.len += usize::from(takes);
+        if filled < self.segment {
+            self.sender = None;
+        }
+        takes
+    }
+}
+
+/// The control message that says how long segments are.
+#[repr(C)]
+struct Segments {
+    header: libc::cmsghdr,
+    octets: u16,
+}
+
+impl Segments {
+    fn of(octets: usize) -> Segments {
+        // SAFETY: any bits are a valid cmsghdr; musl's has padding that cannot be named.
+        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
+        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
+        (header.cmsg_level, header.cmsg_type) = (libc::IPPROTO_UDP, UDP_SEGMENT);
+        Segments { header, octets: octets as u16 }
     }
 }
 
@@ -336,6 +448,44 @@ mod tests {
     fn each_reply_goes_to_its_sender() {
         check("127.0.0.1:0", "127.0.0.1", false, 40);
         check("[::1]:0", "::1", false, 3);
+    }
+
+    /// Replies to one client leave together, and arrive apart: of all lengths, in runs of one length and with a shorter one
+    /// behind. `in_segments`: whether the kernel is asked to cut.
+    fn check_runs(lens: &[usize], in_segments: bool) {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let clients = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let mut batch = Batch::<8>::new(false);
+        batch.in_segments = in_segments;
+        for (i, _) in lens.iter().enumerate() {
+            clients[i / 4 % 2].send_to(&[i as u8], server.local_addr().unwrap()).unwrap();
+        }
+        let mut n = 0;
+        while n < lens.len() {
+            batch.receive(server.as_fd(), Wait::ForOne).unwrap();
+            batch.answer(|query, out| {
+                let i = usize::from(query.bytes[0]);
+                out[..lens[i]].fill(query.bytes[0]);
+                n += 1;
+                lens[i]
+            });
+            assert_eq!(batch.send(server.as_fd()), 0);
+        }
+        let mut buffer = [0; MAX_DATAGRAM];
+        for (i, len) in lens.iter().enumerate() {
+            assert_eq!(clients[i / 4 % 2].recv(&mut buffer).unwrap(), *len, "{lens:?}");
+            assert_eq!(buffer[..*len], vec![i as u8; *len]);
+        }
+    }
+
+    #[test]
+    fn runs_of_replies_arrive_one_by_one() {
+        for lens in
+            [&[70; 8][..], &[70, 70, 70, 9, 70, 69, 69, 70], &[1232, 1232, 1300, 1300], &[2, 1, 3, 3, 3, 1, 1, 1]]
+        {
+            check_runs(lens, true);
+            check_runs(lens, false);
+        }
     }
 
     /// 127.0.0.2 was asked on a wildcard socket: without the address a reply would leave from 127.0.0.1.
