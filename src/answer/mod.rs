@@ -29,7 +29,7 @@ use crate::wire::reply::{Ending, Reply};
 use crate::wire::request::{NoReply, Opcode, Request};
 use crate::wire::{NameBuf, rtype};
 use options::Settled;
-use resolve::Way;
+use resolve::{MAX_LINKS, Way};
 use std::net::IpAddr;
 
 /// The least room for a reply: what every client takes over UDP (RFC 1035 section 2.3.4).
@@ -52,6 +52,8 @@ pub struct Scratch {
     pub(crate) name: NameBuf,
     /// The host at hand, of those that the answer leads to.
     pub(crate) host: NameBuf,
+    /// The DNAMEs of this reply: hash of the owner, and where the record stands.
+    pub(crate) dnames: [(u64, usize); MAX_LINKS],
     /// The thread's number, for the tally; `None` counts nothing and leaves nothing for other queries to find.
     pub(crate) thread: Option<usize>,
     /// Where the low-discrepancy sequence of `pick=spread` stands.
@@ -62,12 +64,13 @@ impl Scratch {
     /// For thread `thread`, its place in the tally. `seed` sets where the sequence of `pick=spread` starts.
     pub fn new(thread: usize, seed: u64) -> Scratch {
         let spread = seed ^ (thread as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
-        Scratch { name: NameBuf::default(), host: NameBuf::default(), thread: Some(thread), spread }
+        Scratch { thread: Some(thread), spread, ..Scratch::uncounted() }
     }
 
     /// For answers that nobody gets, as in explain: they are not counted.
     pub fn uncounted() -> Scratch {
-        Scratch { name: NameBuf::default(), host: NameBuf::default(), thread: None, spread: 0 }
+        let (name, host) = (NameBuf::default(), NameBuf::default());
+        Scratch { name, host, dnames: [(0, 0); MAX_LINKS], thread: None, spread: 0 }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::zone::{RRset, Zone};
 
 /// Most aliases followed in one reply. Our choice: resolvers give up between 8 and 16, and a chain that long is a
 /// mistake.
-const MAX_LINKS: usize = 16;
+pub(super) const MAX_LINKS: usize = 16;
 /// Octets of a stored A and AAAA record.
 const A_LEN: usize = RECORD_HEADER + 4;
 const AAAA_LEN: usize = RECORD_HEADER + 16;
@@ -38,6 +38,8 @@ pub(super) struct Way<'q> {
     /// everybody, whatever scope it has, and should be told 0 (RFC 7871 section 7.4).
     pub scope: u8,
     pub steered: Option<GroupIdx>,
+    /// How many DNAMEs are in the reply: so many of the scratch's are this reply's.
+    n_dnames: usize,
     /// See [`crate::answer::Outcome::key`].
     pub key: u64,
     /// See [`crate::answer::Outcome::ede`].
@@ -107,8 +109,8 @@ impl<'q> Way<'q> {
         house: &'q House,
         scratch: &'q mut Scratch,
     ) -> Way<'q> {
-        let (authoritative, scope, steered, key, ede) = (false, 0, None, 0, None);
-        Way { query, request, client, snapshot, house, scratch, authoritative, scope, steered, key, ede }
+        let (authoritative, scope, steered, n_dnames, key, ede) = (false, 0, None, 0, 0, None);
+        Way { query, request, client, snapshot, house, scratch, authoritative, scope, steered, n_dnames, key, ede }
     }
 
     /// Fills the reply's sections and returns its RCODE. With aliases, the RCODE is that of the last name (RFC 6604
@@ -366,8 +368,19 @@ impl<'q> Way<'q> {
     fn substitute(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, label: usize) -> Step {
         let Some(rrset) = node.rrset(rtype::DNAME) else { return Step::Done(Rcode::ServFail) };
         let cut = self.scratch.name.start(label);
-        let Some(dname_at) = put(reply, Section::Answer, rrset, here.spot.offset(cut), here.apex_at) else {
-            return Step::Done(Rcode::NoError);
+        // A DNAME that serves twice in a chain stands in the reply once (RFC 2181 section 5).
+        let owner = self.scratch.name.hash_from(label);
+        let known = self.scratch.dnames[..self.n_dnames].iter().find(|(hash, _)| *hash == owner);
+        let dname_at = match known {
+            Some((_, at)) => *at,
+            None => {
+                let Some(at) = put(reply, Section::Answer, rrset, here.spot.offset(cut), here.apex_at) else {
+                    return Step::Done(Rcode::NoError);
+                };
+                self.scratch.dnames[self.n_dnames] = (owner, at);
+                self.n_dnames += 1;
+                at
+            }
         };
         let target = first_rdata(rrset.records());
         let mut prefix = [0; 256];
