@@ -104,13 +104,15 @@ fn routes(n: usize) {
     let dir = tempfile::tempdir().expect("there is room for temporary files");
     let zone = "$TTL 300\n@ SOA ns host 1 7200 1800 1209600 300\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.1\n\
                 ams A 192.0.2.2\nfra A 192.0.2.3\n";
-    let mut policy = String::from(
-        "ams.pop POP at=52,4 capacity=1k\nfra.pop POP at=50,8 capacity=1k\nweb GROUP\n\
-         web MEMBER ams pop=ams.pop\nweb MEMBER fra pop=fra.pop\nwww STEER web\n",
-    );
+    let mut policy = String::from("ams.pop POP at=52,4 capacity=1k\nfra.pop POP at=50,8 capacity=1k\nwww STEER web0\n");
+    // A group has 4,096 routes at most.
+    for g in 0..n.div_ceil(4000) {
+        let _ = writeln!(policy, "web{g} GROUP\nweb{g} MEMBER ams pop=ams.pop\nweb{g} MEMBER fra pop=fra.pop");
+    }
     for i in 0..n {
         let (a, b, c) = (11 + (i >> 16), i >> 8 & 255, i & 255);
-        let _ = writeln!(policy, "web ROUTE net={a}.{b}.{c}.0/24 members={}", if i % 2 == 0 { "ams" } else { "fra" });
+        let member = if i % 2 == 0 { "ams" } else { "fra" };
+        let _ = writeln!(policy, "web{} ROUTE net={a}.{b}.{c}.0/24 members={member}", i / 4000);
     }
     std::fs::write(dir.path().join("example.com.zone"), zone).expect("as above");
     std::fs::write(dir.path().join("example.com.policy"), policy).expect("as above");
