@@ -42,7 +42,7 @@ fn describe(line: &mut String, said: &Explanation) {
         return;
     };
     word("group", &steering.group);
-    word("steer", &steering.steer.replace(' ', ","));
+    word("steer", &steering.steer.replace(", ", ",").replace(' ', "="));
     word("mode", &format!("{:?}", steering.mode).to_lowercase());
     word("cell", &steering.place.cell.replace(' ', "_"));
     if let Some(route) = &steering.route {
