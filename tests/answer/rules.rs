@@ -199,7 +199,9 @@ fn dnames_substitute() {
     // One DNAME, twice on the way (RFC 2181 section 5: an RRset stands in a reply once).
     check(
         "x.dntwo.dntwo.example.com. A",
-        &format!("NXDOMAIN aa | dntwo~ 300 DNAME ~, x.dntwo.dntwo~ 300 CNAME x.dntwo~, x.dntwo~ 300 CNAME x~ | {NEGATIVE}"),
+        &format!(
+            "NXDOMAIN aa | dntwo~ 300 DNAME ~, x.dntwo.dntwo~ 300 CNAME x.dntwo~, x.dntwo~ 300 CNAME x~ | {NEGATIVE}"
+        ),
     );
     check("x.dnself.example.com. A", "NOERROR aa | dnself~ 300 DNAME dnself~, x.dnself~ 300 CNAME x.dnself~");
     let prefix = "p".repeat(63);
