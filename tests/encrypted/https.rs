@@ -111,6 +111,9 @@ fn http1_answers_and_refuses() {
     assert_eq!(http1(&fixture).ask([chunked.as_bytes(), &[0; 0x1_0001], b"\r\n0\r\n\r\n"].concat()).0, 413);
     let (status, _, _) = http1(&fixture).ask("nonsense\r\n\r\n");
     assert_eq!(status, 400);
+    let long = format!("GET /dns-query?dns={} HTTP/1.1\r\nhost: x\r\n\r\n", "A".repeat(20_000));
+    let (status, _, _) = http1(&fixture).ask(long);
+    assert!(matches!(status, 414 | 431), "{status}");
     drop(connection);
     assert_eq!(fixture.stop(Transport::Https).queries, 4);
 }
