@@ -100,8 +100,8 @@ fn run(start: Vec<String>, edits: Vec<Edit>, n_marks: u8) -> Result<(usize, usiz
         let (read, problems) = whole(&text);
         let mut served = known.zone.clone();
         served.set_marks((0..n_marks).map(|i| (format!("h{i}.example.com.").parse().unwrap(), GroupIdx(1))).collect());
-        let outline = known.outline.as_ref().expect("what loaded without a word");
-        match reread(text.as_bytes(), &served, outline) {
+        // A version without an outline (its SOA is not the first record, say) is loaded whole after any edit.
+        match known.outline.as_ref().and_then(|outline| reread(text.as_bytes(), &served, outline)) {
             Some(again) => {
                 prop_assert_eq!(&problems, "", "{}", text);
                 let plain = {
@@ -116,8 +116,7 @@ fn run(start: Vec<String>, edits: Vec<Edit>, n_marks: u8) -> Result<(usize, usiz
                     text
                 );
                 (n_loads, n_reread) = (n_loads + 1, n_reread + 1);
-                let Some(outline) = again.outline else { return Ok((n_loads, n_reread)) };
-                known = Read { zone: again.zone.unwrap_or(plain), outline: Some(outline) };
+                known = Read { zone: again.zone.unwrap_or(plain), outline: again.outline };
                 lines = next;
             }
             None if problems.is_empty() => {
