@@ -7,14 +7,14 @@
 //! ```
 //!
 //! `publish` runs the server's own query threads on loopback, asks them at a fixed rate and counts from when a question was due,
-//! so that what waits behind a late one counts as late, too. Quiet and publishing seconds alternate, since the machine
-//! may have other things to do. `each` is the number of members that a group has, at as many POPs.
+//! so that what waits behind a late one counts as late, too. Phases take turns, since the machine may have other things to do:
+//! quiet, beside a thread that only computes (what any busy thread costs here), and while plans are published. `each` is the number of members that a group has, at as many POPs.
 
 use floodway::cli::config::Config;
 use floodway::cli::known::Known;
 use floodway::control::live::give_way;
-use floodway::exchange::{Books, Exchange, Snapshot, compose_answers};
-use floodway::geo::{Cell, CellMap};
+use floodway::exchange::{Books, Exchange, Retired, Snapshot, compose_answers};
+use floodway::geo::{CellMap, Databases, Match};
 use floodway::id::PopIdx;
 use floodway::policy::{BreakerConfig, Group, Member, Policies, Pop, Role, Steer};
 use floodway::steering::{Demand, GroupPlan, Mode, Plan, Row, Table};
@@ -23,10 +23,9 @@ use floodway::units::LatLon;
 use floodway::wire::{Name, rtype};
 use floodway::zone::{Builder, ZoneSet};
 use std::fmt::Write;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Questions a second.
@@ -48,7 +47,7 @@ fn main() {
     }
     if wanted("publish") {
         let size = [number(1, 1000, 3), number(2, 500, 4), number(3, 200, 5), number(4, 8, 2)];
-        publish(size, if real { 16 } else { 1 });
+        publish(size, if real { 12 } else { 1 });
     }
 }
 
@@ -139,23 +138,41 @@ fn config(dir: &Path) -> Config {
 
 //----------- Publish --------------------------------------------------------
 
-fn publish([n_groups, n_cells, n_pops, each]: [usize; 4], n_pairs: usize) {
+/// What goes on beside the questions.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    /// Nothing.
+    Quiet,
+    /// A thread that gives way as the control loop does, and computes without touching memory: what a second busy
+    /// thread costs on this machine, whatever it does.
+    Spinning,
+    /// A plan of full size is made, compiled and published every second.
+    Publishing,
+    /// The end of the run.
+    Done,
+}
+
+const PHASES: [(Beside, &str); 3] =
+    [(Beside::Quiet, "quiet"), (Beside::Spinning, "spinning"), (Beside::Publishing, "publishing")];
+
+fn publish([n_groups, n_cells, n_pops, each]: [usize; 4], n_rounds: usize) {
     let (policies, zones) = world(n_groups, n_pops, each);
-    let cells = (0..n_cells).map(|r| Cell {
-        name: format!("cell{r}"),
-        country: None,
-        at: None,
-        weight: 1.0 / n_cells as f64,
-        rules: Vec::new(),
-    });
-    let cells = Arc::new(CellMap::from_cells(cells.collect()));
+    let cells = Arc::new(map(n_cells));
+    let n_cells = cells.cells.len();
     let answers = Arc::new(compose_answers(&policies, &zones));
     let (policies, zones) = (Arc::new(policies), Arc::new(zones));
+    let before = rss();
     let first = Arc::new(plan(&policies, n_cells, 0));
+    let held_by_plan = rss() - before;
     let start = Instant::now();
     let table = Arc::new(Table::compile(&first, &policies, &cells.cells, None));
     println!("{n_groups} groups × {n_cells} cells × {n_pops} POPs, {each} members a group: {} rows", table.n_rows());
-    println!("first table: {:.2} s", start.elapsed().as_secs_f64());
+    println!(
+        "first table: {:.2} s; held by it {:.0} MB, by the plan {:.0} MB",
+        start.elapsed().as_secs_f64(),
+        (rss() - before - held_by_plan) / 1e6,
+        held_by_plan / 1e6
+    );
     let bound = Bound::new(transport::Config {
         dns: vec!["127.0.0.1:0".parse().expect("an address")],
         threads: 1,
@@ -169,58 +186,90 @@ fn publish([n_groups, n_cells, n_pops, each]: [usize; 4], n_pairs: usize) {
     let answering = |thread| Answering::new(exchange.clone(), thread, 1);
     let server = bound.start(books, answering).expect("threads start");
 
-    let (publishing, done) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (mut quiet, mut busy) = (Vec::new(), Vec::new());
-    let compile_secs = std::thread::scope(|scope| {
+    let beside = Mutex::new(Beside::Quiet);
+    let now = || *beside.lock().expect("nobody panics with it");
+    // By phase, by round.
+    let mut micros: [Vec<Vec<u32>>; 3] = Default::default();
+    let mut times = std::thread::scope(|scope| {
         let publisher = scope.spawn(|| {
             give_way();
-            let (mut retired, mut times) = (None, Vec::new());
+            let (mut retired, mut times, mut x) = (Retired::default(), Vec::new(), 1);
             for tick in 1.. {
-                if done.load(Ordering::Relaxed) {
-                    break;
+                match now() {
+                    Beside::Done => break,
+                    Beside::Quiet => std::thread::sleep(Duration::from_millis(5)),
+                    Beside::Spinning => (0..1_000_000).for_each(|i| x = std::hint::black_box(mix(x ^ i))),
+                    Beside::Publishing => {
+                        let begun = Instant::now();
+                        let base = exchange.load_full();
+                        let plan = Arc::new(plan(&policies, n_cells, tick));
+                        let cpu = thread_secs();
+                        let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, Some(&base.table)));
+                        times.push(thread_secs() - cpu);
+                        exchange.publish_plan(&base, plan, table).into_iter().for_each(|before| retired.put(before));
+                        drop(base);
+                        retired.free();
+                        while begun.elapsed() < Duration::from_secs(1) && now() == Beside::Publishing {
+                            std::thread::sleep(Duration::from_millis(5));
+                        }
+                    }
                 }
-                if !publishing.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(20));
-                    continue;
-                }
-                let begun = Instant::now();
-                let base = exchange.load_full();
-                let plan = Arc::new(plan(&policies, n_cells, tick));
-                let cpu = thread_secs();
-                let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, Some(&base.table)));
-                times.push(thread_secs() - cpu);
-                // What was served before the last beat goes now, here.
-                drop(retired.take());
-                retired = exchange.publish_plan(&base, plan, table);
-                std::thread::sleep(Duration::from_secs(1).saturating_sub(begun.elapsed()));
             }
             times
         });
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
-        socket.connect(addr).expect("loopback");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout is allowed");
-        ask(&socket, n_groups, RATE, &mut Vec::new());
-        for _ in 0..n_pairs {
-            ask(&socket, n_groups, 2 * RATE, &mut quiet);
-            publishing.store(true, Ordering::Relaxed);
-            ask(&socket, n_groups, 2 * RATE, &mut busy);
-            publishing.store(false, Ordering::Relaxed);
-            // The beat under way ends before it is quiet again.
-            std::thread::sleep(Duration::from_secs(2));
+        let mut client = Client::new(addr, n_groups, n_cells);
+        client.ask(4 * RATE, &mut Vec::new());
+        for round in 0..n_rounds {
+            // Each phase comes first, in the middle and last equally often.
+            for i in 0..PHASES.len() {
+                let phase = (round + i) % PHASES.len();
+                *beside.lock().expect("nobody panics with it") = PHASES[phase].0;
+                // The beat under way ends.
+                client.ask(RATE, &mut Vec::new());
+                let mut here = Vec::new();
+                client.ask(3 * RATE, &mut here);
+                here.sort_unstable();
+                micros[phase].push(here);
+            }
         }
-        done.store(true, Ordering::Relaxed);
+        *beside.lock().expect("nobody panics with it") = Beside::Done;
         publisher.join().expect("the publisher ends")
     });
     server.stop();
-    let mut times = compile_secs;
     times.sort_by(f64::total_cmp);
     println!("next table: {:.2} CPU s (median of {})", times.get(times.len() / 2).unwrap_or(&0.0), times.len());
-    println!("held: {:.0} MB", rss() / 1e6);
-    for (what, micros) in [("quiet", &mut quiet), ("publishing", &mut busy)] {
-        micros.sort_unstable();
-        let at = |q: f64| micros[((micros.len() as f64 * q) as usize).min(micros.len() - 1)];
-        println!("{what}: p50 {} µs, p99 {} µs, p99.9 {} µs", at(0.5), at(0.99), at(0.999));
+    println!("held in all: {:.0} MB", rss() / 1e6);
+    println!(
+        "microseconds: median of {n_rounds} rounds (least to most), and by how much of the same round's quiet one"
+    );
+    for (phase, (_, name)) in PHASES.iter().enumerate() {
+        let of = |q: f64| {
+            let at = |sorted: &Vec<u32>| f64::from(sorted[((sorted.len() as f64 * q) as usize).min(sorted.len() - 1)]);
+            let [here, quiet] = [phase, 0].map(|phase| micros[phase].iter().map(at).collect::<Vec<f64>>());
+            let ratios = here.iter().zip(&quiet).map(|(a, b)| a / b).collect();
+            format!("{} × {}", spread(here, 0), spread(ratios, 2))
+        };
+        println!("{name:>10}: p50 {}; p99 {}; p99.9 {}", of(0.5), of(0.99), of(0.999));
     }
+}
+
+/// Median, least and most, with so many decimals.
+fn spread(mut figures: Vec<f64>, decimals: usize) -> String {
+    figures.sort_by(f64::total_cmp);
+    let (least, most) = (figures[0], figures[figures.len() - 1]);
+    format!("{:.decimals$} ({least:.decimals$}–{most:.decimals$})", figures[figures.len() / 2])
+}
+
+/// A map with so many cells, most of them by rules: the `i`-th rule's is 11.x.y.0/24, `xy` being `i`.
+fn map(n_cells: usize) -> CellMap {
+    let databases = Databases::embedded();
+    let n_places = CellMap::compile(&databases, &[], &[]).cells.len();
+    let rule = |i: usize| Match {
+        nets: vec![format!("11.{}.{}.0/24", i >> 8, i & 255).parse().expect("a prefix")],
+        ..Match::default()
+    };
+    let rules: Vec<Match> = (0..n_cells.saturating_sub(n_places)).map(rule).collect();
+    CellMap::compile(&databases, &rules.iter().collect::<Vec<_>>(), &[])
 }
 
 /// POPs, groups of `each` members and the names that the groups answer, all in one zone.
@@ -293,24 +342,53 @@ fn mix(i: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Asks `n` questions at [`RATE`], one after another, and notes for each the microseconds from when it was due.
-fn ask(socket: &UdpSocket, n_groups: usize, n: u32, micros: &mut Vec<u32>) {
-    let begun = Instant::now();
-    let mut reply = [0; 2048];
-    for i in 0..n {
-        let due = begun + Duration::from_secs(1) / RATE * i;
-        let is_late = Instant::now() > due;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        let label = format!("s{}", mix(u64::from(i)) as usize % n_groups);
-        let mut query = vec![(i >> 8) as u8, i as u8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, label.len() as u8];
+/// Asks one question after another, of all groups and from all cells.
+struct Client {
+    socket: UdpSocket,
+    n_groups: usize,
+    n_cells: usize,
+    n_asked: u64,
+}
+
+impl Client {
+    fn new(server: SocketAddr, n_groups: usize, n_cells: usize) -> Client {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port on loopback");
+        socket.connect(server).expect("loopback");
+        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout is allowed");
+        Client { socket, n_groups, n_cells, n_asked: 0 }
+    }
+
+    /// Asks `n` questions at [`RATE`] and notes for each the microseconds from when it was due.
+    fn ask(&mut self, n: u32, micros: &mut Vec<u32>) {
+        let begun = Instant::now();
+        let mut reply = [0; 2048];
+        for i in 0..n {
+            let due = begun + Duration::from_secs(1) / RATE * i;
+            let is_late = Instant::now() > due;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let query = self.question();
+            // A sleep ends late by itself; what waited for the answer before counts.
+            let due = if is_late { due } else { Instant::now() };
+            self.socket.send(&query).expect("loopback takes it");
+            let len = self.socket.recv(&mut reply).expect("an answer");
+            assert!(len > query.len() && reply[..2] == query[..2], "an answer with an address");
+            micros.push(due.elapsed().as_micros() as u32);
+        }
+    }
+
+    /// The next question: a random group's name, and a client subnet (RFC 7871 section 6) in a random cell.
+    fn question(&mut self) -> Vec<u8> {
+        self.n_asked += 1;
+        let random = mix(self.n_asked) as usize;
+        let label = format!("s{}", random % self.n_groups);
+        let cell = (random >> 32) % self.n_cells;
+        let [_, .., high, low] = self.n_asked.to_be_bytes();
+        let mut query = vec![high, low, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, label.len() as u8];
         query.extend_from_slice(label.as_bytes());
         query.extend_from_slice(b"\x07example\x03com\0\0\x01\0\x01");
-        // A sleep ends late by itself; what waited for the answer before counts.
-        let due = if is_late { due } else { Instant::now() };
-        socket.send(&query).expect("loopback takes it");
-        let len = socket.recv(&mut reply).expect("an answer");
-        assert!(len > query.len() && reply[..2] == query[..2], "an answer with an address");
-        micros.push(due.elapsed().as_micros() as u32);
+        query.extend_from_slice(&[0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 11, 0, 8, 0, 7, 0, 1, 24, 0]);
+        query.extend_from_slice(&[11, (cell >> 8) as u8, cell as u8]);
+        query
     }
 }
 

@@ -11,7 +11,7 @@ use crate::control::notes::Note;
 use crate::control::persist::Saved;
 use crate::control::state::State;
 use crate::control::tick::{Inputs, Ticked, tick};
-use crate::exchange::{Exchange, Snapshot, Tally, TallySum};
+use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
 use crate::geo::CellMap;
 use crate::policy::Policies;
 use crate::steering::{Mode, Plan, Table};
@@ -186,14 +186,14 @@ struct Loop {
     /// What the table that is out was compiled from.
     compiled: Option<(Arc<Plan>, Arc<Table>)>,
     saved_at: Option<Now>,
-    /// The snapshot before the current one: kept for a beat, so that no thread that answers frees it.
-    retired: Option<Arc<Snapshot>>,
+    /// Snapshots before the current one that are still held somewhere.
+    retired: Retired,
 }
 
 impl Loop {
     fn new(wiring: Wiring, saved: Option<Saved>, status: Arc<Status>, tick: Tick) -> Loop {
         let state = saved.map_or_else(|| State::new(wiring.seed), |saved| State::resume(wiring.seed, saved));
-        Loop { wiring, status, tick, state, counted: None, compiled: None, saved_at: None, retired: None }
+        Loop { wiring, status, tick, state, counted: None, compiled: None, saved_at: None, retired: Retired::default() }
     }
 
     fn run(&mut self, stop: &AtomicBool) {
@@ -201,6 +201,7 @@ impl Loop {
         while !stop.load(Ordering::Relaxed) {
             if !first {
                 std::thread::sleep(LEAST);
+                self.retired.free();
                 self.wiring.inbox.wait(BEAT - LEAST);
             }
             first = false;
@@ -265,8 +266,9 @@ impl Loop {
             Some((before, table)) if answers_alike(before, &plan) => table.clone(),
             _ => Arc::new(Table::compile(&plan, &base.policies, &base.cells.cells, Some(&base.table))),
         };
-        self.retired = self.wiring.exchange.publish_plan(base, plan.clone(), table.clone());
-        self.compiled = self.retired.is_some().then_some((plan, table));
+        let before = self.wiring.exchange.publish_plan(base, plan.clone(), table.clone());
+        self.compiled = before.is_some().then_some((plan, table));
+        before.into_iter().for_each(|before| self.retired.put(before));
     }
 
     fn tell(&self, notes: &[Note], now: Now) {

@@ -18,5 +18,5 @@ pub use books::{Books, Connection, Silence, Transport};
 pub use compose::compose_answers;
 pub use house::House;
 pub use pairs::{Family, Pairs};
-pub use snapshot::{Exchange, MemberAnswer, Snapshot};
+pub use snapshot::{Exchange, MemberAnswer, Retired, Snapshot};
 pub use tally::{Tally, TallySum};

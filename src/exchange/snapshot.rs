@@ -155,9 +155,8 @@ impl Exchange {
 
     /// Replaces the snapshot for all queries to come, and returns the one that was.
     ///
-    /// Threads may hold the old one for the rest of their batch. Whoever drops it last frees it, and to
-    /// free the zones takes a while: keep what is returned until the next beat, so that the last one is
-    /// not a thread that answers queries.
+    /// Threads may hold the old one for the rest of their batch. Whoever drops it last frees it: put what is returned
+    /// into [`Retired`], so that this is not a thread that answers queries.
     pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
         self.current.swap(Arc::new(next))
     }
@@ -167,14 +166,18 @@ impl Exchange {
         self.current.rcu(|current| current.with_zones(zones.clone(), answers.clone()))
     }
 
-    /// Puts the snapshots from now on under the rules of another house, unless they are already. Returns the snapshot
-    /// that was.
-    pub fn publish_house(&self, house: House) -> Arc<Snapshot> {
-        let house = Arc::new(house);
-        self.current.rcu(|current| match *current.house == *house {
-            true => current.clone(),
-            false => Arc::new(current.under(&house)),
-        })
+    /// Puts the snapshots from now on under the rules of another house and returns the snapshot that was; `None` if they
+    /// are under such rules already.
+    pub fn publish_house(&self, house: House) -> Option<Arc<Snapshot>> {
+        let (house, mut differs) = (Arc::new(house), false);
+        let before = self.current.rcu(|current| {
+            differs = *current.house != *house;
+            match differs {
+                true => Arc::new(current.under(&house)),
+                false => current.clone(),
+            }
+        });
+        differs.then_some(before)
     }
 
     /// Publishes a plan that was made for `made_for`, unless a reload has come between; then the plan
@@ -192,6 +195,29 @@ impl Exchange {
     }
 }
 
+//----------- Retired --------------------------------------------------------
+
+/// Snapshots that queries to come do not see, held by the one who published: to free one takes a while, and no thread
+/// that answers shall be the last to let go of it.
+#[derive(Debug, Default)]
+pub struct Retired {
+    snapshots: Vec<Arc<Snapshot>>,
+}
+
+impl Retired {
+    /// Takes in what [`Exchange::publish`] and its like return.
+    pub fn put(&mut self, before: Arc<Snapshot>) {
+        self.snapshots.push(before);
+    }
+
+    /// Frees those that nobody else holds any more; how many are left.
+    pub fn free(&mut self) -> usize {
+        // Out of the exchange nobody takes one up again, so that a count of 1 stays.
+        self.snapshots.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        self.snapshots.len()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +232,24 @@ mod tests {
             Arc::default(),
             Arc::default(),
         )
+    }
+
+    /// A thread in the middle of a batch holds what was published before: it is freed here, later.
+    #[test]
+    fn a_snapshot_is_freed_by_its_publisher() {
+        let exchange = Exchange::new(empty());
+        let mut retired = Retired::default();
+        let batch = exchange.load();
+        let table = Arc::downgrade(&batch.table);
+        for _ in 0..2 {
+            let base = exchange.load_full();
+            retired.put(exchange.publish_plan(&base, Arc::default(), Arc::default()).unwrap());
+        }
+        assert_eq!(retired.free(), 1);
+        drop(batch);
+        assert!(table.upgrade().is_some());
+        assert_eq!(retired.free(), 0);
+        assert!(table.upgrade().is_none());
     }
 
     /// A plan that was made before a reload must not be served after it: its vectors would not fit.

@@ -306,6 +306,10 @@ impl Server {
     }
 
     fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        let run = || {
+            sys::run_when_woken();
+            run();
+        };
         self.threads.push(std::thread::Builder::new().name(name).spawn(run).map_err(Error::Start)?);
         Ok(())
     }

@@ -51,6 +51,34 @@ pub fn pin_to_core(nth: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the calling thread run as soon as it wakes, ahead of threads that compute: with the shortest slice that Linux
+/// gives (0.1 ms), it takes the processor from a thread with a longer one (6.12 and later; elsewhere nothing changes). An
+/// answer takes microseconds, but would wait up to 1.4 ms for a control loop that happens to be on its processor.
+pub fn run_when_woken() {
+    /// The first version of the kernel's `sched_attr`, see sched_setattr(2).
+    #[repr(C)]
+    #[derive(Default)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    let size = size_of::<Attributes>() as u32;
+    let mut attributes = Attributes { size, ..Attributes::default() };
+    // SAFETY: pointer and size describe `attributes`; the first 0 is the calling thread, the last means no flags.
+    let known = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+    if known == 0 && attributes.policy == libc::SCHED_OTHER as u32 {
+        attributes.runtime = 100_000;
+        // SAFETY: as above; the kernel only reads it. Whether it agrees does not matter: then all is as it was.
+        unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    }
+}
+
 /// Seconds since 1970, to the last tick of the kernel (some milliseconds): read without a system call and without
 /// asking the processor's counter. Wraps around in 2106, as those who compare such numbers expect (RFC 1982).
 #[inline]
@@ -128,5 +156,6 @@ mod tests {
         let now = raise_open_files(0).unwrap();
         assert_eq!(raise_open_files(now).unwrap(), now);
         std::thread::spawn(|| pin_to_core(12_345).unwrap()).join().unwrap();
+        std::thread::spawn(run_when_woken).join().unwrap();
     }
 }

@@ -9,7 +9,7 @@ use crate::cli::load::Loaded;
 use crate::cli::serve::{certificate, systemd};
 use crate::clock::Clock;
 use crate::control;
-use crate::exchange::{Exchange, House, Snapshot};
+use crate::exchange::{Exchange, House, Retired, Snapshot};
 use crate::masterfile::{Report, Severity};
 use crate::steering::Table;
 use crate::transport::{self, Certificate};
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Time in which every thread has ended the batch of queries it was in.
 const A_BATCH: Duration = Duration::from_millis(50);
+/// How often that is waited for, at most: the control loop may hold a snapshot for a beat, and frees it as well as we do.
+const MOST_BATCHES: usize = 30;
 
 //----------- Reloader -------------------------------------------------------
 
@@ -58,12 +60,20 @@ impl Reloader {
         // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
         // holds it for one batch, so that it is this one after a moment. The house comes first, so that no new zone is
         // there before the list that guards it.
-        let before = loaded.map(|(loaded, house)| {
-            let before = self.exchange.publish_house(house);
-            (before, changes.any().then(|| self.publish(loaded)))
-        });
-        std::thread::sleep(A_BATCH);
-        drop(before);
+        let mut retired = Retired::default();
+        if let Some((loaded, house)) = loaded {
+            self.exchange.publish_house(house).into_iter().for_each(|before| retired.put(before));
+            if changes.any() {
+                retired.put(self.publish(loaded));
+            }
+        }
+        for _ in 0..MOST_BATCHES {
+            std::thread::sleep(A_BATCH);
+            if retired.free() == 0 {
+                break;
+            }
+        }
+        drop(retired);
         transport::sys::trim_heap();
         let now = self.clock.now();
         self.loads.note(taken, now.since(begun), now.unix);
