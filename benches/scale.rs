@@ -319,7 +319,7 @@ fn plan(policies: &Policies, n_cells: usize, tick: u64) -> Plan {
             for (i, share) in [first, 0.7 * (1.0 - first), 0.3 * (1.0 - first)].into_iter().enumerate() {
                 shares[(at as usize + i) % group.members.len()] += share;
             }
-            Row { shares }
+            Row::new(&shares)
         };
         GroupPlan {
             ttl: 60,

@@ -241,9 +241,10 @@ fn steering(
             let n = slots.iter().find(|(other, _)| *other == member).map_or(0, |(_, n)| *n);
             Candidate {
                 slots: (n, n_slots),
-                share: plan.groups.get(group_idx.idx()).map_or(0.0, |_| {
-                    f64::from(plan.row(group_idx, decision.located.cell).shares.get(m).copied().unwrap_or(0.0))
-                }),
+                share: plan
+                    .groups
+                    .get(group_idx.idx())
+                    .map_or(0.0, |_| f64::from(plan.row(group_idx, decision.located.cell).get(m))),
                 chosen: chosen == Some(member),
                 ..candidate(snapshot, group_idx, m, cell)
             }

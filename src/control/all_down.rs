@@ -76,7 +76,6 @@ pub struct Sources<'a> {
 
 /// Fills the empty rows of a group.
 pub fn fill(policies: &Policies, cells: &CellMap, g: GroupIdx, from: Sources, set: RowSet) -> RowSet {
-    let is_empty = |row: &Row| row.shares.iter().all(|s| *s == 0.0);
     if !set.has_gaps() {
         return set;
     }
@@ -84,7 +83,7 @@ pub fn fill(policies: &Policies, cells: &CellMap, g: GroupIdx, from: Sources, se
     let mut filled = RowSet::with_cells(cells.cells.len());
     for (r, (cell, at)) in cells.cells.iter().zip(&set.row_of_cell).enumerate() {
         let row = &set.rows[*at as usize];
-        if !is_empty(row) {
+        if !row.is_empty() {
             filled.push(row.clone());
             continue;
         }
@@ -92,14 +91,15 @@ pub fn fill(policies: &Policies, cells: &CellMap, g: GroupIdx, from: Sources, se
         let some = candidates(spec, route, from.given);
         let kept = || {
             let (rows, row_of_cell) = from.last.filter(|_| spec.all_down == AllDown::Last)?;
-            let shares = &rows[row_of_cell[r] as usize].shares;
+            let row = &rows[row_of_cell[r] as usize];
             let inside = inside(spec, route, from.is_off);
-            let stays = |(s, inside): (&f32, bool)| if inside { f64::from(*s) } else { 0.0 };
-            Some(proportional(&shares.iter().zip(inside).map(stays).collect::<Vec<_>>())).filter(|row| !is_empty(row))
+            let stays = |(m, inside): (usize, &bool)| if *inside { f64::from(row.get(m)) } else { 0.0 };
+            let weights: Vec<f64> = inside.iter().enumerate().map(stays).collect();
+            Some(proportional(&weights)).filter(|row| !row.is_empty())
         };
         let declared = || {
             let row = from.declared.map(|(rows, row_of_cell)| rows[row_of_cell[r] as usize].clone());
-            row.filter(|row| !is_empty(row)).unwrap_or_else(|| up_row(policies, g, cell, route))
+            row.filter(|row| !row.is_empty()).unwrap_or_else(|| up_row(policies, g, cell, route))
         };
         filled.push(match () {
             () if !some.is_empty() => by_capacity(policies, g, &some),

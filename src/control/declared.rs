@@ -119,9 +119,9 @@ pub fn up_row(policies: &Policies, group: GroupIdx, cell: &Cell, route: Option<&
     let is_shadow = |m: &crate::policy::Member| matches!(m.role, Role::Shadow { .. });
     let actives: Vec<bool> = policies.groups[group.idx()].members.iter().map(|m| !is_shadow(m)).collect();
     let row = near_row(policies, group, cell, route, &actives);
-    match row.shares.iter().any(|s| *s > 0.0) {
-        true => row,
-        false => near_row(policies, group, cell, route, &vec![true; actives.len()]),
+    match row.is_empty() {
+        false => row,
+        true => near_row(policies, group, cell, route, &vec![true; actives.len()]),
     }
 }
 
@@ -161,8 +161,8 @@ fn mean_shares(set: &RowSet, cells: &CellMap, n_members: usize) -> Vec<f64> {
     let mut total = 0.0;
     for (cell, row) in cells.cells.iter().zip(&set.row_of_cell) {
         total += cell.weight;
-        for (sum, share) in sums.iter_mut().zip(&set.rows[*row as usize].shares) {
-            *sum += cell.weight * f64::from(*share);
+        for (m, share) in set.rows[*row as usize].given() {
+            sums[m] += cell.weight * f64::from(share);
         }
     }
     sums.iter().map(|s| if total > 0.0 { s / total } else { 0.0 }).collect()
@@ -176,7 +176,7 @@ mod tests {
     use crate::policy::AllDown;
 
     fn shares(plan: &Plan, cell: usize) -> Vec<f32> {
-        plan.row(GroupIdx(0), CellIdx::from(cell)).shares.clone()
+        plan.row(GroupIdx(0), CellIdx::from(cell)).to_vec()
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
         let given: Vec<usize> = (0..n).filter(|m| policies.groups[0].members[*m].role == Role::Active).collect();
         let total: usize = given.iter().map(|m| m + 1).sum();
         for m in given {
-            assert!((f64::from(row.shares[m]) - (m + 1) as f64 / total as f64).abs() < 1e-6, "{row:?}");
+            assert!((f64::from(row.get(m)) - (m + 1) as f64 / total as f64).abs() < 1e-6, "{row:?}");
         }
     }
 
@@ -205,9 +205,9 @@ mod tests {
         let plan = declared_plan(&policies, &cells);
         let group = &plan.groups[0];
         let edge = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0];
-        assert!(group.rows.iter().chain(&group.blind_rows).all(|r| r.shares == edge), "{group:?}");
+        assert!(group.rows.iter().chain(&group.blind_rows).all(|r| r.to_vec() == edge), "{group:?}");
         policies.groups[0].members[1].weight = Some(0.1);
-        assert_eq!(declared_plan(&policies, &cells).row(GroupIdx(0), CellIdx(3)).shares[1], 1.0);
+        assert_eq!(declared_plan(&policies, &cells).row(GroupIdx(0), CellIdx(3)).get(1), 1.0);
     }
 
     /// A fence around a shadow: nobody else may serve there, so under `all-down=all` the shadow is named.
@@ -240,7 +240,7 @@ mod tests {
     fn blind_rows_spread_by_capacity_inside_fences() {
         let plan = declared_plan(&fixture::policies(), &fixture::cells());
         let group = &plan.groups[0];
-        let row = |cell: usize| &group.blind_rows[group.blind_row_of_cell[cell] as usize].shares;
+        let row = |cell: usize| group.blind_rows[group.blind_row_of_cell[cell] as usize].to_vec();
         assert_eq!(row(1), &[0.4, 0.6, 0.0, 0.0, 0.0, 0.0]);
         assert!((row(4)[2] - 8.0 / 21.0).abs() < 1e-6);
         assert_eq!(group.blind_rows.len(), 2);
@@ -251,7 +251,7 @@ mod tests {
         let policies = fixture::policies();
         let only_edge = [false, false, false, false, false, true];
         let blind = blind_rows(&policies, &fixture::cells(), GroupIdx(0), &only_edge);
-        assert_eq!(blind.rows[blind.row_of_cell[4] as usize].shares[5], 1.0);
-        assert_eq!(blind.rows[blind.row_of_cell[1] as usize].shares, [0.0; 6], "a fence is a fence");
+        assert_eq!(blind.rows[blind.row_of_cell[4] as usize].get(5), 1.0);
+        assert_eq!(blind.rows[blind.row_of_cell[1] as usize].to_vec(), [0.0; 6], "a fence is a fence");
     }
 }

@@ -53,12 +53,12 @@ pub fn check(plan: &Plan, policies: &Policies, cells: &CellMap, geography: &Geog
                 let route = route.map(|r| &spec.routes[usize::from(r)]);
                 let nobody = candidates(spec, route, &usable).is_empty();
                 let may = |m: usize| usable[m] || (nobody && all_down::stands_in(spec));
-                if row.shares.iter().enumerate().any(|(m, s)| *s > 0.0 && !may(m)) {
-                    return Err(format!("{}: shares {:?} for members that may not be given", spec.name, row.shares));
+                if row.given().any(|(m, _)| !may(m)) {
+                    return Err(format!("{}: shares {:?} for members that may not be given", spec.name, row.to_vec()));
                 }
                 let Some(Effect::Only(allowed)) = route.map(|r| &r.effect) else { continue };
-                let outside = |(m, s): (usize, &f32)| *s > 0.0 && !allowed.iter().any(|a| a.idx() == m);
-                if row.shares.iter().enumerate().any(outside) {
+                let outside = |(m, _): (usize, f32)| !allowed.iter().any(|a| a.idx() == m);
+                if row.given().any(outside) {
                     return Err(format!("{} leaves the fence around {}", spec.name, cells.cells[r].name));
                 }
             }
@@ -68,14 +68,13 @@ pub fn check(plan: &Plan, policies: &Policies, cells: &CellMap, geography: &Geog
 }
 
 fn check_row(row: &Row, n_members: usize) -> Result<(), String> {
-    let shares = &row.shares;
-    if shares.len() != n_members || shares.iter().any(|s| !s.is_finite() || *s < 0.0) {
-        return Err(format!("impossible shares {shares:?}"));
+    if row.n_members() != n_members || row.given().any(|(_, s)| !s.is_finite() || s < 0.0) {
+        return Err(format!("impossible shares {:?}", row.to_vec()));
     }
-    let sum: f64 = shares.iter().map(|s| f64::from(*s)).sum();
+    let sum: f64 = row.given().map(|(_, s)| f64::from(s)).sum();
     match sum == 0.0 || (sum - 1.0).abs() <= SUM_SLACK {
         true => Ok(()),
-        false => Err(format!("shares {shares:?} sum to {sum}")),
+        false => Err(format!("shares {:?} sum to {sum}", row.to_vec())),
     }
 }
 
@@ -83,8 +82,10 @@ fn check_row(row: &Row, n_members: usize) -> Result<(), String> {
 pub fn moved(before: &GroupPlan, after: &GroupPlan, weights: &[f64]) -> f64 {
     let (mut sum, mut total) = (0.0, 0.0);
     for ((a, b), weight) in before.row_of_cell.iter().zip(&after.row_of_cell).zip(weights) {
-        let (a, b) = (&before.rows[*a as usize].shares, &after.rows[*b as usize].shares);
-        let distance: f64 = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).sum();
+        let (a, b) = (&before.rows[*a as usize], &after.rows[*b as usize]);
+        let of_a: f64 = a.given().map(|(m, share)| f64::from((share - b.get(m)).abs())).sum();
+        let of_b_alone: f64 = b.given().filter(|(m, _)| a.get(*m) == 0.0).map(|(_, share)| f64::from(share)).sum();
+        let distance = of_a + of_b_alone;
         sum += weight * distance / 2.0;
         total += weight;
     }
@@ -111,9 +112,14 @@ mod tests {
     #[test]
     fn poison_is_found() {
         check_with(|_| {}, "");
-        check_with(|p| p.groups[0].rows[0].shares.fill(0.0), "");
-        check_with(|p| p.groups[0].rows[0].shares[0] += 0.1, "sum to");
-        check_with(|p| p.groups[0].rows[0].shares[0] = f32::NAN, "impossible");
+        let with_first = |p: &mut Plan, share: fn(f32) -> f32| {
+            let mut shares = p.groups[0].rows[0].to_vec();
+            shares[0] = share(shares[0]);
+            p.groups[0].rows[0] = Row::new(&shares);
+        };
+        check_with(|p| p.groups[0].rows[0] = Row::new(&[0.0; 6]), "");
+        check_with(|p| with_first(p, |share| share + 0.1), "sum to");
+        check_with(|p| with_first(p, |_| f32::NAN), "impossible");
         check_with(|p| p.pops[1].price_ms = f64::INFINITY, "impossible");
         check_with(|p| p.groups[0].members[0].usable = Err("Open"), "may not be given");
         check_with(|p| p.groups[0].row_of_cell[1] = p.groups[0].row_of_cell[4], "fence around DE");
@@ -122,7 +128,7 @@ mod tests {
             let group = &mut p.groups[0];
             group.members[..2].iter_mut().for_each(|m| m.usable = Err("Open"));
             group.row_of_cell = vec![0, 1, 0, 0, 0];
-            let only = |m: usize| Row { shares: (0..6).map(|i| f32::from(u8::from(i == m))).collect() };
+            let only = |m: usize| Row::of(6, std::iter::once((m as u16, 1.0)));
             group.rows = vec![only(2), only(m)];
             (group.blind_rows, group.blind_row_of_cell) = (group.rows.clone(), group.row_of_cell.clone());
         };

@@ -336,7 +336,7 @@ mod tests {
     }
 
     fn iad_share(wiring: &Wiring) -> f32 {
-        wiring.exchange.load().plan.row(GroupIdx(0), CellIdx(3)).shares[2]
+        wiring.exchange.load().plan.row(GroupIdx(0), CellIdx(3)).get(2)
     }
 
     #[test]

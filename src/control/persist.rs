@@ -107,7 +107,7 @@ impl Saved {
                     load: member.load,
                 })
                 .collect(),
-            rows: group.rows.iter().map(|r| r.shares.clone()).collect(),
+            rows: group.rows.iter().map(|r| r.to_vec()).collect(),
             row_of_cell: group.row_of_cell.clone(),
         });
         Saved {
@@ -178,9 +178,9 @@ impl Saved {
             allowed.iter().for_each(|m| weights[m.idx()] = share_of(m.idx()));
             let kept = proportional(&weights);
             let declared = &group.rows[group.row_of_cell[r] as usize];
-            let fits = |row: &Row| row.shares.iter().enumerate().all(|(m, s)| *s == 0.0 || usable[m]);
+            let fits = |row: &Row| row.given().all(|(m, _)| usable[m]);
             rows.push(match () {
-                () if kept.shares.iter().any(|s| *s > 0.0) => kept,
+                () if !kept.is_empty() => kept,
                 () if fits(declared) => declared.clone(),
                 () => blind.rows[blind.row_of_cell[r] as usize].clone(),
             });
@@ -312,7 +312,7 @@ mod tests {
         smaller.groups[0].members.remove(0);
         smaller.groups[0].routes[0].effect = crate::policy::Effect::Only(vec![crate::id::MemberIdx(0)]);
         let plan = carry(&live(), (&policies, &cells), (&smaller, &cells));
-        let row = |cell: usize| &plan.row(GroupIdx(0), CellIdx::from(cell)).shares;
+        let row = |cell: usize| plan.row(GroupIdx(0), CellIdx::from(cell)).to_vec();
         assert_eq!(row(0).iter().map(|s| (s * 3.0).round()).collect::<Vec<_>>(), [1.0, 2.0, 0.0, 0.0, 0.0]);
         assert_eq!(row(1), &[1.0, 0.0, 0.0, 0.0, 0.0]);
     }
@@ -324,7 +324,7 @@ mod tests {
         (plan.pops[2].breaker, plan.pops[2].capacity) = (BreakerState::Open, 0.0);
         let back = Saved::of(&plan, &policies, &cells).onto(&policies, &cells);
         assert_eq!(back.groups[0].members[2].usable, Err("Open"));
-        assert!(back.groups[0].rows.iter().all(|r| r.shares[2] == 0.0));
-        assert!(back.groups[0].blind_rows.iter().all(|r| r.shares[2] == 0.0));
+        assert!(back.groups[0].rows.iter().all(|r| r.get(2) == 0.0));
+        assert!(back.groups[0].blind_rows.iter().all(|r| r.get(2) == 0.0));
     }
 }

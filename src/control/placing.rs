@@ -165,21 +165,22 @@ fn overlay(
 }
 
 fn ramped(full: &Row, rest: &Row, standing: &[Standing]) -> Row {
-    let caps = standing.iter().zip(&full.shares).filter_map(|(s, share)| match s {
-        Standing::Ramping(cap) if *share > 0.0 => Some(*cap as f32),
+    let caps = full.given().filter_map(|(m, _)| match standing[m] {
+        Standing::Ramping(cap) => Some(cap as f32),
         _ => None,
     });
     let f = caps.fold(1.0, f32::min);
-    if rest.shares.iter().all(|s| *s == 0.0) {
+    if rest.is_empty() {
         return full.clone();
     }
-    Row { shares: full.shares.iter().zip(&rest.shares).map(|(a, b)| b + f * (a - b)).collect() }
+    let mixed: Vec<f32> = full.to_vec().iter().zip(rest.to_vec()).map(|(a, b)| b + f * (a - b)).collect();
+    Row::new(&mixed)
 }
 
 fn trickle(row: &mut Row, proving: &[MemberIdx], proves: &[bool], allowed: &[MemberIdx]) {
     let chosen = |m: &MemberIdx| allowed.contains(m);
-    if row.shares.iter().all(|s| *s == 0.0) {
-        let mut weights = vec![0.0; row.shares.len()];
+    if row.is_empty() {
+        let mut weights = vec![0.0; row.n_members()];
         proving.iter().filter(|m| chosen(m)).for_each(|m| weights[m.idx()] = 1.0);
         *row = proportional(&weights);
         return;
@@ -187,9 +188,11 @@ fn trickle(row: &mut Row, proving: &[MemberIdx], proves: &[bool], allowed: &[Mem
     let chosen: Vec<usize> =
         proving.iter().zip(proves).filter(|(m, near)| **near && chosen(m)).map(|(m, _)| m.idx()).collect();
     let kept = 1.0 - TRICKLE as f32 * chosen.len() as f32;
-    if kept > 0.5 {
-        row.shares.iter_mut().for_each(|s| *s *= kept);
-        chosen.iter().for_each(|m| row.shares[*m] += TRICKLE as f32);
+    if kept > 0.5 && !chosen.is_empty() {
+        let mut shares = row.to_vec();
+        shares.iter_mut().for_each(|s| *s *= kept);
+        chosen.iter().for_each(|m| shares[*m] += TRICKLE as f32);
+        *row = Row::new(&shares);
     }
 }
 
@@ -218,9 +221,7 @@ pub fn loads(rows: &[Row], row_of_cell: &[u32], demand: &[f64], n_members: usize
     }
     let mut load = vec![0.0; n_members];
     for (row, demand) in rows.iter().zip(of_row) {
-        for (load, share) in load.iter_mut().zip(&row.shares) {
-            *load += demand * f64::from(*share);
-        }
+        row.given().for_each(|(m, share)| load[m] += demand * f64::from(share));
     }
     load
 }
@@ -234,12 +235,12 @@ pub fn blended(frozen: &GroupPlan, blind: &RowSet, standing: &[Standing], weight
     for (a, b) in frozen.row_of_cell.iter().zip(&blind.row_of_cell) {
         let row = known.entry((*a, *b)).or_insert_with(|| {
             let (from, to) = (&frozen.rows[*a as usize], &blind.rows[*b as usize]);
-            let mix = |m: usize| match given[m] {
-                true => (1.0 - weight) * f64::from(from.shares[m]) + weight * f64::from(to.shares[m]),
-                false => 0.0,
-            };
-            let mixed = proportional(&(0..given.len()).map(mix).collect::<Vec<_>>());
-            if mixed.shares.iter().any(|s| *s > 0.0) { mixed } else { to.clone() }
+            let mut mixed = vec![0.0; given.len()];
+            for (row, weight) in [(from, 1.0 - weight), (to, weight)] {
+                row.given().filter(|(m, _)| given[*m]).for_each(|(m, share)| mixed[m] += weight * f64::from(share));
+            }
+            let mixed = proportional(&mixed);
+            if mixed.is_empty() { to.clone() } else { mixed }
         });
         set.push(row.clone());
     }

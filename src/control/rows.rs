@@ -2,6 +2,7 @@
 
 use crate::steering::Row;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 /// A row in proportion to `weights`; infinite weights, where there are any, share everything among
 /// themselves. All 0 if no weight is above 0.
@@ -14,7 +15,7 @@ pub fn proportional(weights: &[f64]) -> Row {
     };
     let sum: f64 = weights.iter().map(|w| plain(*w)).sum();
     let share = |w: f64| if sum > 0.0 { plain(w) / sum } else { 0.0 };
-    Row { shares: weights.iter().map(|w| share(*w) as f32).collect() }
+    Row::of(weights.len(), (0..).zip(weights).map(|(m, w)| (m, share(*w) as f32)))
 }
 
 /// Distinct rows and, for each cell in turn, which of them it has.
@@ -24,7 +25,31 @@ pub struct RowSet {
     pub rows: Vec<Row>,
     /// For each cell that was pushed, its position in `rows`.
     pub row_of_cell: Vec<u32>,
-    known: HashMap<Vec<u32>, u32>,
+    known: HashMap<Bits, u32>,
+}
+
+/// A row, equal to another if it is to the bit.
+#[derive(Clone, Debug)]
+struct Bits(Row);
+
+impl Bits {
+    fn bits(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
+        self.0.given().map(|(m, share)| (m, share.to_bits()))
+    }
+}
+
+impl PartialEq for Bits {
+    fn eq(&self, other: &Bits) -> bool {
+        self.0.n_members() == other.0.n_members() && self.bits().eq(other.bits())
+    }
+}
+
+impl Eq for Bits {}
+
+impl Hash for Bits {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.bits().for_each(|share| share.hash(state));
+    }
 }
 
 impl RowSet {
@@ -40,14 +65,13 @@ impl RowSet {
 
     /// Whether some row is all 0.
     pub fn has_gaps(&self) -> bool {
-        self.rows.iter().any(|row| row.shares.iter().all(|s| *s == 0.0))
+        self.rows.iter().any(Row::is_empty)
     }
 
     /// Gives the next cell a row, equal rows stored once. Equal means equal to the bit.
     pub fn push(&mut self, row: Row) {
-        let bits = row.shares.iter().map(|s| s.to_bits()).collect();
         let next = self.rows.len() as u32;
-        let at = *self.known.entry(bits).or_insert(next);
+        let at = *self.known.entry(Bits(row.clone())).or_insert(next);
         if at == next {
             self.rows.push(row);
         }
@@ -61,7 +85,7 @@ mod tests {
 
     #[test]
     fn shares_follow_weights() {
-        let check = |weights: &[f64], shares: &[f32]| assert_eq!(proportional(weights).shares, shares, "{weights:?}");
+        let check = |weights: &[f64], shares: &[f32]| assert_eq!(proportional(weights).to_vec(), shares, "{weights:?}");
         check(&[1.0, 3.0], &[0.25, 0.75]);
         check(&[0.0, 0.0], &[0.0, 0.0]);
         check(&[f64::NAN, 2.0, -1.0], &[0.0, 1.0, 0.0]);

@@ -87,7 +87,7 @@ impl World {
     }
 
     fn shares(&self, cell: usize) -> Vec<f32> {
-        self.last.plan.row(GroupIdx(0), CellIdx::from(cell)).shares.clone()
+        self.last.plan.row(GroupIdx(0), CellIdx::from(cell)).to_vec()
     }
 
     fn breaker(&self, pop: usize) -> BreakerState {
@@ -347,7 +347,7 @@ fn take_down(world: &mut World, pops: &[usize]) {
 
 fn blind_shares(world: &World, cell: usize) -> Vec<f32> {
     let group = &world.last.plan.groups[0];
-    group.blind_rows[group.blind_row_of_cell[cell] as usize].shares.clone()
+    group.blind_rows[group.blind_row_of_cell[cell] as usize].to_vec()
 }
 
 /// `all-down=all`: as if every member were up, inside fences, the shadow left out; told once, and nobody is
@@ -546,13 +546,13 @@ proptest! {
                 let given = (0..cells.cells.len()).any(|r| {
                     let route = geography.route[0][r].map(|r| &spec.routes[usize::from(r)]);
                     let all_down = crate::control::candidates::candidates(spec, route, &usable).is_empty();
-                    !all_down && ticked.plan.row(GroupIdx(0), CellIdx::from(r)).shares[p] > 0.0
+                    !all_down && ticked.plan.row(GroupIdx(0), CellIdx::from(r)).get(p) > 0.0
                 });
                 if pop.breaker == BreakerState::Open && given && !panic {
                     complain(format!("{} is Open and gets answers", LABELS[p]));
                 }
             }
-            let empty = |r: &crate::steering::Row| r.shares.iter().all(|s| *s == 0.0);
+            let empty = |r: &crate::steering::Row| r.is_empty();
             if empty(ticked.plan.row(GroupIdx(0), CellIdx::from(US))) {
                 complain("nobody may be given although there is overflow".into());
             }

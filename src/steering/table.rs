@@ -231,12 +231,12 @@ fn rename(old: &[u64], new: &[u64]) -> Vec<u16> {
 
 fn counts(row: &Row, bits: u32, had: &[(u16, u32)]) -> Counts {
     // Few of many members: those without a share have no part in it.
-    let some = || row.shares.iter().zip(0u16..).filter(|(share, _)| **share > 0.0);
-    let shares: Vec<f32> = some().map(|(share, _)| *share).collect();
+    let some = || row.given().filter(|(_, share)| *share > 0.0).map(|(m, share)| (m as u16, share));
+    let shares: Vec<f32> = some().map(|(_, share)| share).collect();
     let before = |m: u16| had.binary_search_by_key(&m, |(m, _)| *m).map_or(0, |at| had[at].1);
-    let prev: Vec<u32> = if had.is_empty() { Vec::new() } else { some().map(|(_, m)| before(m)).collect() };
+    let prev: Vec<u32> = if had.is_empty() { Vec::new() } else { some().map(|(m, _)| before(m)).collect() };
     let counts = apportion(&shares, 1 << bits, &prev);
-    some().zip(counts).filter(|(_, n)| *n > 0).map(|((_, m), n)| (m, n)).collect()
+    some().zip(counts).filter(|(_, n)| *n > 0).map(|((m, _), n)| (m, n)).collect()
 }
 
 #[cfg(test)]
@@ -280,7 +280,7 @@ mod tests {
             ttl: 42,
             demand: Demand::default(),
             members: Vec::new(),
-            rows: rows.iter().map(|r| Row { shares: r.to_vec() }).collect(),
+            rows: rows.iter().map(|r| Row::new(r)).collect(),
             row_of_cell: (0..rows.len() as u32).collect(),
             blind_rows: Vec::new(),
             blind_row_of_cell: Vec::new(),

@@ -71,9 +71,9 @@ fn for_each_move(
             .map(|(m, usable)| *usable && !m.pop.is_some_and(|p| leave[p.idx()]))
             .collect();
         for (r, row) in to.row_of_cell.iter().enumerate() {
-            let to = to.rows[*row as usize].shares.as_slice();
+            let to = &to.rows[*row as usize].to_vec();
             let before = prev.row_of_cell.get(r).and_then(|r| prev.rows.get(*r as usize));
-            let before = before.map_or(to, |row| row.shares.as_slice());
+            let before = &before.map_or_else(|| to.clone(), Row::to_vec);
             let fence = match problem.geography.effect(GroupIdx::from(g), spec, CellIdx::from(r)) {
                 Some(Effect::Only(set)) => Some(set.as_slice()),
                 _ => None,
@@ -125,7 +125,7 @@ impl Move<'_> {
         let wanted: f64 = self.moves().map(|(_, d)| d.max(0.0)).sum();
         let allowed: f64 = self.moves().map(|(m, d)| d.max(0.0) * factor(m)).sum();
         if must >= 1.0 || allowed >= wanted {
-            return Row { shares: self.to.to_vec() };
+            return Row::new(self.to);
         }
         // What must leave leaves; the others give up the rest in proportion.
         let freely = (allowed - must * wanted) / ((1.0 - must) * wanted);
@@ -138,6 +138,6 @@ impl Move<'_> {
             };
             shares[m] = (f64::from(self.before[m]) + d * part).max(0.0) as f32;
         }
-        Row { shares }
+        Row::new(&shares)
     }
 }

@@ -293,7 +293,7 @@ impl DeadBand<'_> {
         };
         let mut sum = 0.0;
         for k in lists.rows.of(row) {
-            before[k] = shares.shares.get(lists.member[k].idx()).copied().unwrap_or(0.0);
+            before[k] = shares.get(lists.member[k].idx());
             sum += before[k];
         }
         (sum - 1.0).abs() < 1e-5

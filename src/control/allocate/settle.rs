@@ -24,12 +24,8 @@ pub(crate) fn settle(problem: &Problem, groups: Vec<Rows>, price_ms: impl Fn(usi
         rows.row_of_cell.iter().zip(&problem.groups[g].demand).for_each(|(r, d)| demand[*r as usize] += d);
         let (mut load, mut short) = (vec![0.0; members.len()], 0.0);
         for (row, demand) in rows.rows.iter().zip(demand) {
-            let mut given = false;
-            for (load, share) in load.iter_mut().zip(&row.shares) {
-                *load += demand * f64::from(*share);
-                given |= *share > 0.0;
-            }
-            short += if given { 0.0 } else { demand };
+            row.given().for_each(|(m, share)| load[m] += demand * f64::from(share));
+            short += if row.is_empty() { demand } else { 0.0 };
         }
         for (load, member) in load.iter().zip(members) {
             if let Some(pop) = member.pop {
@@ -88,9 +84,7 @@ pub(crate) fn gather(problem: &Problem, lists: &Lists, x: &[f32]) -> Vec<Rows> {
             _ => {}
         }
         if idx == next {
-            let mut shares = vec![0.0; n_members];
-            key.iter().for_each(|(m, bits)| shares[m.idx()] = f32::from_bits(*bits));
-            to.rows.push(Row { shares });
+            to.rows.push(Row::of(n_members, key.iter().map(|(m, bits)| (m.0, f32::from_bits(*bits)))));
         }
         to.row_of_cell.push(idx);
     }

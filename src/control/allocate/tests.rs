@@ -102,8 +102,8 @@ fn served(allocation: &Allocation) -> Vec<GroupPlan> {
     allocation.groups.iter().map(group).collect()
 }
 
-pub(crate) fn shares(a: &Allocation, g: usize, r: usize) -> &[f32] {
-    &a.groups[g].rows[a.groups[g].row_of_cell[r] as usize].shares
+pub(crate) fn shares(a: &Allocation, g: usize, r: usize) -> Vec<f32> {
+    a.groups[g].rows[a.groups[g].row_of_cell[r] as usize].to_vec()
 }
 
 #[track_caller]
@@ -418,7 +418,7 @@ proptest! {
         for (g, prev) in prev.iter().enumerate() {
             for r in 0..world.geography.n_cells {
                 let (row, to) = (shares(&step, g, r), shares(&wanted, g, r));
-                let from = &prev.rows[prev.row_of_cell[r] as usize].shares;
+                let from = prev.rows[prev.row_of_cell[r] as usize].to_vec();
                 let sum: f32 = row.iter().sum();
                 prop_assert!((sum - to.iter().sum::<f32>()).abs() < 1e-5);
                 for m in 0..row.len() {
