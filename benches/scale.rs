@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench scale -- zones   [n]                        n zones of ten names: load, reload, memory over 100 reloads
-//! cargo bench --bench scale -- routes  [n]                        n ROUTEs by prefix: load and reload
+//! cargo bench --bench scale -- routes  [n each]                   n prefixes, so many a ROUTE: load, look-up, reload
 //! cargo bench --bench scale -- publish [groups cells pops each]   a server's latency, quiet and while plans are published
 //! ```
 //!
@@ -23,7 +23,7 @@ use floodway::units::LatLon;
 use floodway::wire::{Name, rtype};
 use floodway::zone::{Builder, ZoneSet};
 use std::fmt::Write;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -43,7 +43,8 @@ fn main() {
         zones(number(1, 10_000, 20), if real { 100 } else { 3 });
     }
     if wanted("routes") {
-        routes(number(1, 100_000, 50));
+        let (n, per_route) = (number(1, 100_000, 50), number(2, 200, 5));
+        routes(n, per_route);
     }
     if wanted("publish") {
         let size = [number(1, 1000, 3), number(2, 500, 4), number(3, 200, 5), number(4, 8, 2)];
@@ -99,35 +100,57 @@ fn zones(n: usize, n_reloads: usize) {
 
 //----------- Routes ---------------------------------------------------------
 
-fn routes(n: usize) {
+/// `n` prefixes, so many to a route: those of one provider, say.
+fn routes(n: usize, per_route: usize) {
     let dir = tempfile::tempdir().expect("there is room for temporary files");
     let zone = "$TTL 300\n@ SOA ns host 1 7200 1800 1209600 300\n@ NS ns\nns A 192.0.2.1\nwww A 192.0.2.1\n\
                 ams A 192.0.2.2\nfra A 192.0.2.3\n";
     let mut policy = String::from("ams.pop POP at=52,4 capacity=1k\nfra.pop POP at=50,8 capacity=1k\nwww STEER web0\n");
     // A group has 4,096 routes at most.
-    for g in 0..n.div_ceil(4000) {
+    let n_routes = n.div_ceil(per_route);
+    for g in 0..n_routes.div_ceil(4000) {
         let _ = writeln!(policy, "web{g} GROUP\nweb{g} MEMBER ams pop=ams.pop\nweb{g} MEMBER fra pop=fra.pop");
     }
-    for i in 0..n {
-        let (a, b, c) = (11 + (i >> 16), i >> 8 & 255, i & 255);
-        let member = if i % 2 == 0 { "ams" } else { "fra" };
-        let _ = writeln!(policy, "web{} ROUTE net={a}.{b}.{c}.0/24 members={member}", i / 4000);
+    // Prefixes of one route lie apart, as those of a provider do.
+    let prefix = |i: usize| format!("{}.{}.{}.0/24", 11 + (i >> 16), i >> 8 & 255, i & 255);
+    for route in 0..n_routes {
+        let nets: Vec<String> = (route..n).step_by(n_routes).map(prefix).collect();
+        let member = if route % 2 == 0 { "ams" } else { "fra" };
+        let _ = writeln!(policy, "web{} ROUTE net={} members={member}", route / 4000, nets.join(","));
     }
     std::fs::write(dir.path().join("example.com.zone"), zone).expect("as above");
-    std::fs::write(dir.path().join("example.com.policy"), policy).expect("as above");
+    std::fs::write(dir.path().join("example.com.policy"), &policy).expect("as above");
     let config = config(dir.path());
     let mut known = Known::default();
     let before = rss();
     let cpu = cpu_secs();
     let (loaded, report, _) = known.load(&config);
     let loaded = loaded.unwrap_or_else(|| panic!("{report}"));
-    println!("{n} routes by prefix: load {:.3} CPU s, {} cells", cpu_secs() - cpu, loaded.cells.cells.len());
+    let n_cells = loaded.cells.cells.len();
+    println!("{n} prefixes in {n_routes} routes: load {:.3} CPU s, {n_cells} cells", cpu_secs() - cpu);
     transport::sys::trim_heap();
-    println!("held: {:.0} octets a route", (rss() - before) / n as f64);
+    println!("held: {:.0} octets a prefix", (rss() - before) / n as f64);
+    let addresses: Vec<IpAddr> = (0..1 << 20)
+        .map(|i| Ipv4Addr::from_bits((11 << 24) + mix(i) as u32 % ((n as u32) << 8)))
+        .map(IpAddr::V4)
+        .collect();
+    let cpu = cpu_secs();
+    let sum: u64 =
+        addresses.iter().map(|addr| u64::from(std::hint::black_box(loaded.cells.locate(*addr)).cell.0)).sum();
+    println!(
+        "look-up: {:.1} ns (mean cell {:.0})",
+        (cpu_secs() - cpu) / addresses.len() as f64 * 1e9,
+        sum as f64 / addresses.len() as f64
+    );
     std::fs::write(dir.path().join("example.com.zone"), zone.replace(" 1 7200", " 2 7200")).expect("as above");
     let cpu = cpu_secs();
     let (_, _, changes) = known.load(&config);
-    println!("reload: {:.3} CPU s ({changes})", cpu_secs() - cpu);
+    println!("reload of a changed zone: {:.3} CPU s ({changes})", cpu_secs() - cpu);
+    std::fs::write(dir.path().join("example.com.policy"), policy.replacen("members=ams", "members=fra", 1))
+        .expect("as above");
+    let cpu = cpu_secs();
+    let (_, _, changes) = known.load(&config);
+    println!("reload of a changed route: {:.3} CPU s ({changes})", cpu_secs() - cpu);
 }
 
 fn config(dir: &Path) -> Config {

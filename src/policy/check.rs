@@ -24,7 +24,8 @@ pub const MAX_POPS: usize = 4096;
 pub const MAX_GROUPS: usize = 16_384;
 /// Most members of one group. Our choice, well inside the 16 bits of their ids.
 pub const MAX_MEMBERS: usize = 4096;
-/// Most routes of one group. Our choice: every route splits cells.
+/// Most routes of one group. Our choice: every route is a cell of its own for every group, while it may have any number of
+/// prefixes: a provider's thousand are one route and one cell.
 pub const MAX_ROUTES: usize = 4096;
 
 //----------- Book -----------------------------------------------------------
