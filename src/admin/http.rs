@@ -5,14 +5,14 @@
 //! | `GET /healthz` | 200 while the process runs |
 //! | `GET /readyz` | 200 while it answers queries, else 503 |
 //! | `GET /metrics` | OpenMetrics text |
-//! | `GET /state` | the state as JSON, as `floodway pops --json` prints it |
+//! | `GET /state` | the state as JSON, as `floodway pops --json` prints it, and the process itself under `server` |
 //! | `POST /reload` | loads zones and policies anew and reports, from loopback listeners only |
 //!
 //! There is no authentication: the listener binds to loopback unless `[admin] allow-remote` says
 //! that something else guards it.
 
 use crate::admin::loads::Reloaded;
-use crate::admin::{Source, metrics};
+use crate::admin::{Running, Source, State, metrics};
 use crate::telemetry::listen::{Connection, Door, listener, until_stopped};
 use axum::extract;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -120,6 +120,14 @@ struct Shared {
 
 type Here = extract::State<Arc<Shared>>;
 
+/// What `/state` shows.
+#[derive(serde::Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    state: State,
+    server: Running,
+}
+
 async fn readyz(extract::State(here): Here) -> Response {
     match *here.admin.ready.borrow() {
         true => "ready\n".into_response(),
@@ -135,7 +143,8 @@ async fn print_metrics(extract::State(here): Here) -> Response {
 }
 
 async fn state(extract::State(here): Here) -> Response {
-    Json(here.admin.source.state()).into_response()
+    let source = &here.admin.source;
+    Json(Shown { state: source.state(), server: source.running() }).into_response()
 }
 
 async fn reload(extract::State(here): Here, headers: HeaderMap) -> Response {
@@ -213,6 +222,7 @@ mod tests {
                 inbox: Arc::new(Inbox::new(10)),
                 books: Arc::new(Books::new(1)),
                 observed: Default::default(),
+                place: Default::default(),
                 loads: Arc::new(Loads::default()),
                 clock: Clock::start(),
             },
@@ -272,6 +282,8 @@ mod tests {
             assert_eq!(status, 200);
             let state: crate::admin::State = serde_json::from_str(&body).unwrap();
             assert_eq!(state.pops[0].name, "ams.pop.example.com.");
+            let whole: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(whole["server"]["takeovers"], 0);
             assert_eq!(live.ask("GET /nothing HTTP/1.1").await.0, 404);
             live.stop.send(true).unwrap();
             live.served.await.unwrap().unwrap();

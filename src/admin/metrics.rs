@@ -5,7 +5,8 @@
 //! policies, and the words of our own enums.
 
 use crate::admin::{Source, State};
-use crate::exchange::{Connection, Silence, books};
+use crate::exchange::access::List;
+use crate::exchange::{Connection, CookieSeen, Silence, books};
 use crate::steering::{BreakerState, Mode, ShadowState};
 use crate::telemetry::Refusal;
 use crate::transport::rate::{Action, Class};
@@ -29,6 +30,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     let mut page = Page::default();
     process(&mut page, source, &state);
     queries(&mut page, source);
+    cookies_and_lists(&mut page, source);
     rate_limits(&mut page, source);
     dnstap(&mut page, source);
     samples(&mut page, source);
@@ -124,6 +126,7 @@ fn process(page: &mut Page, source: &Source, state: &State) {
     let rows = modes.map(|m| (vec![("mode", format!("{m:?}").to_lowercase())], flag(m == state.mode)));
     page.gauge("plan_mode", "1 for what the plan rests on", rows);
 
+    page.counter("takeovers", "Takeovers since the service was started", [(Labels::new(), source.place.takeovers)]);
     let loads = source.loads.counted();
     page.counter(
         "loads",
@@ -167,6 +170,23 @@ fn queries(page: &mut Page, source: &Source) {
         Connection::ALL.map(|what| (vec![by(s), ("event", what.label().to_owned())], s.connections(what)))
     });
     page.counter("connections", "What became of connections", connections);
+}
+
+fn cookies_and_lists(page: &mut Page, source: &Source) {
+    let (cookies, refusals) = (source.books.cookies(), source.books.refusals());
+    let queries: u64 = source.books.sum().iter().map(|s| s.queries).sum();
+    let without = queries.saturating_sub(cookies.iter().sum());
+    let rows = CookieSeen::COUNTED.into_iter().zip(cookies).chain([(CookieSeen::None, without)]);
+    page.counter(
+        "query_cookies",
+        "Queries by what their cookie was worth (RFC 7873)",
+        rows.map(|(seen, n)| (vec![("cookie", seen.label().to_owned())], n)),
+    );
+    page.counter(
+        "access_refusals",
+        "Queries refused by a list, by the section that has it",
+        List::ALL.into_iter().zip(refusals).map(|(list, n)| (vec![("list", list.label().to_owned())], n)),
+    );
 }
 
 fn rate_limits(page: &mut Page, source: &Source) {
@@ -351,6 +371,7 @@ mod tests {
             inbox: Arc::new(Inbox::new(10)),
             books: Arc::new(Books::new(1)),
             observed: Default::default(),
+            place: Default::default(),
             loads: Arc::new(Loads::default()),
             clock: Clock::start(),
         };
@@ -361,6 +382,8 @@ mod tests {
         book.reply(Transport::Udp, 0, false);
         book.reply(Transport::Udp, 3, true);
         book.silence(Transport::Udp, Silence::Short);
+        book.cookie(CookieSeen::Valid);
+        book.refused(List::Zone);
         print(&source).unwrap()
     }
 
@@ -372,6 +395,10 @@ mod tests {
             "floodway_responses_total{transport=\"udp\",rcode=\"NXDOMAIN\"} 1",
             "floodway_responses_rate_limited_total{class=\"answer\",action=\"slipped\"} 0",
             "floodway_dnstap_queries_total{result=\"dropped\"} 0",
+            "floodway_query_cookies_total{cookie=\"valid\"} 1",
+            "floodway_query_cookies_total{cookie=\"none\"} 2",
+            "floodway_access_refusals_total{list=\"access.zones\"} 1",
+            "floodway_takeovers_total 0",
             "floodway_queries_unanswered_total{transport=\"udp\",reason=\"short\"} 1",
             "floodway_samples_total{result=\"refused\",reason=\"stale\"} 1",
             "floodway_samples_total{result=\"accepted\",reason=\"\"} 0",

@@ -3,8 +3,10 @@
 pub mod http;
 pub mod loads;
 pub mod metrics;
+pub mod running;
 pub mod state;
 pub mod steering;
 
 pub use loads::Loads;
+pub use running::{Place, Running};
 pub use state::{Source, State};

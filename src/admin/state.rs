@@ -3,7 +3,7 @@
 //! Made from the current snapshot's plan, its tally, and the books of telemetry. Everything in it is
 //! named, not numbered, so that it can be read next to the policy files.
 
-use crate::admin::Loads;
+use crate::admin::{Loads, Place, Running};
 use crate::clock::Clock;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::policy::{Group, Member, Role};
@@ -145,6 +145,8 @@ pub struct Source {
     pub books: Arc<Books>,
     /// What the sockets count besides.
     pub observed: Observed,
+    /// Where the process stands.
+    pub place: Arc<Place>,
     /// What became of loads.
     pub loads: Arc<Loads>,
     /// What time it is.
@@ -155,6 +157,11 @@ impl Source {
     /// The state at this moment.
     pub fn state(&self) -> State {
         State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix)
+    }
+
+    /// The process at this moment.
+    pub fn running(&self) -> Running {
+        Running::of(&self.place, &self.observed, &self.books)
     }
 }
 

@@ -20,7 +20,8 @@ pub use crate::exchange::{Silence, Transport};
 pub use crate::wire::{Ede, Rcode};
 pub use explain::{Explanation, explain};
 
-use crate::exchange::{House, Snapshot};
+use crate::exchange::access::List;
+use crate::exchange::{CookieSeen, House, Snapshot};
 use crate::id::GroupIdx;
 use crate::policy::SteerBy;
 use crate::steering::Mode;
@@ -93,9 +94,11 @@ pub struct Outcome {
     pub silence: Option<Silence>,
     /// Why the RCODE is what it is, where there is more to say (RFC 8914); whether or not the client was told.
     pub ede: Option<Ede>,
-    /// Whether the query brought a server cookie of ours (RFC 7873 section 5.2.5): its source address is no forgery,
-    /// and no rate limit need hold it back.
-    pub proven: bool,
+    /// What the query's cookie was worth; where it is valid (RFC 7873 section 5.2.5), the source address is no forgery,
+    /// and no rate limit need hold the reply back.
+    pub cookie: CookieSeen,
+    /// The list that refused the client.
+    pub refused_by: Option<List>,
     /// What was answered, for limits on alike replies to one client: equal for replies that a flood of made-up names
     /// would bring forth. Name and type where they have data of their own; the zone for denials and wildcards; the
     /// cut for referrals; 0 where no zone was asked. The RCODE is not in it.
@@ -116,7 +119,8 @@ impl Outcome {
             scope: 0,
             silence: Some(silence),
             ede: None,
-            proven: false,
+            cookie: CookieSeen::None,
+            refused_by: None,
             key: 0,
         }
     }
@@ -179,7 +183,7 @@ fn answer_by(
     };
     let limit = reply_limit(client.transport, &request, house).min(out.len());
     let has_rules = request.edns.as_ref().is_some_and(|edns| house.ecs.is_some() || !edns.asks.is_empty());
-    let Settled { extras, proven, fault } =
+    let Settled { extras, cookie, fault } =
         if has_rules { options::settle(&mut request, client, house, now) } else { Settled::default() };
     let tail = tsig_len(&request, &extras, limit);
     let mut reply = Reply::new(query, &request, limit, &extras, tail, out);
@@ -191,7 +195,7 @@ fn answer_by(
         }
         None => way.go(&mut reply),
     };
-    let Way { authoritative, scope, steered, key, ede, .. } = way;
+    let Way { authoritative, scope, steered, key, ede, refused_by, .. } = way;
     let ede = ede.or_else(|| steered.filter(|group| is_stale(snapshot, *group)).map(|_| Ede::Stale));
     let scope = scope.min(longest_scope(&request, house));
     let truncated = reply.is_truncated();
@@ -200,7 +204,7 @@ fn answer_by(
     if let Some(tsig) = request.tsig.as_ref().filter(|_| tail > 0 && rcode == Rcode::NotAuth) {
         len = tsig.append_bad_key(query, out, len);
     }
-    Outcome { len, rcode, truncated, steered, scope, silence: None, ede, proven, key }
+    Outcome { len, rcode, truncated, steered, scope, silence: None, ede, cookie, refused_by, key }
 }
 
 /// Longest reply that this client takes.
@@ -274,9 +278,14 @@ impl Way<'_> {
                     Some((zone, labels)) => {
                         // Whatever is asked is asked for this client and no other.
                         self.scope = request.edns.as_ref().and_then(|e| e.ecs.as_ref()).map_or(0, |ecs| ecs.source);
+                        self.refused_by = (!zone.access.contains(self.client.addr)).then_some(List::Debug);
                         debug::answer(&labels, request, self.client, self.snapshot, zone, reply)
                     }
-                    None => chaos::answer(request, name, self.client.addr, self.house, reply),
+                    None => {
+                        let may_ask = self.house.access.admits_in_general(self.client.addr);
+                        self.refused_by = (!may_ask).then_some(List::General);
+                        chaos::answer(request, name, self.client.addr, self.house, reply)
+                    }
                 };
                 self.authoritative = said.0 != Rcode::Refused;
                 said

@@ -1,7 +1,7 @@
 //! What a query's EDNS options ask of the reply, settled before any zone is asked.
 
 use crate::answer::{Client, Transport, cookie};
-use crate::exchange::House;
+use crate::exchange::{CookieSeen, House};
 use crate::wire::Rcode;
 use crate::wire::edns::{Asks, ServerCookie};
 use crate::wire::opt::Extras;
@@ -12,8 +12,8 @@ use crate::wire::request::Request;
 pub(super) struct Settled<'h> {
     /// Options of the reply.
     pub extras: Extras<'h>,
-    /// Whether the query brought a server cookie of ours.
-    pub proven: bool,
+    /// What the query's cookie was worth.
+    pub cookie: CookieSeen,
     /// The reply's RCODE, where an option decides it.
     pub fault: Option<Rcode>,
 }
@@ -30,7 +30,7 @@ pub(super) fn settle<'h>(request: &mut Request, client: Client, house: &'h House
             edns.ecs = None;
         }
     }
-    let Settled { extras, proven, fault } = &mut settled;
+    let Settled { extras, cookie, fault } = &mut settled;
     if edns.asks.has(Asks::NSID) && !house.nsid.is_empty() {
         extras.nsid = Some(&house.nsid);
     }
@@ -49,14 +49,18 @@ pub(super) fn settle<'h>(request: &mut Request, client: Client, house: &'h House
         Some(cookies) if edns.asks.has(Asks::COOKIE) => {
             let judged = cookie::judge(&edns.cookie, client.addr, cookies, now);
             extras.cookie = Some(judged.reply);
-            *proven = judged.valid;
+            *cookie = match edns.cookie.server {
+                _ if judged.valid => CookieSeen::Valid,
+                ServerCookie::None => CookieSeen::New,
+                ServerCookie::Ours(_) | ServerCookie::Foreign => CookieSeen::Invalid,
+            };
             let must_prove = match has_question {
                 // RFC 7873 section 5.2.3: whoever speaks over a connection has proven the address.
                 true => cookies.required && !client.transport.is_stream(),
                 // RFC 7873 section 5.4: to ask whether a cookie is still good.
                 false => edns.cookie.server != ServerCookie::None,
             };
-            if must_prove && !*proven {
+            if must_prove && !judged.valid {
                 fault.get_or_insert(Rcode::BadCookie);
             }
         }

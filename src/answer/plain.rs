@@ -10,7 +10,7 @@
 use crate::answer::additional::leads;
 use crate::answer::steer::{Decision, Subject, rotation};
 use crate::answer::{Client, MIN_REPLY, Outcome, Rcode, Scratch, Transport, is_stale};
-use crate::exchange::{Family, Snapshot};
+use crate::exchange::{CookieSeen, Family, Snapshot};
 use crate::id::GroupIdx;
 use crate::wire::edns::{Ecs, OPTION_ECS};
 use crate::wire::reply::pointer;
@@ -74,7 +74,8 @@ pub(super) fn answer(
         scope: 0,
         silence: None,
         ede: None,
-        proven: false,
+        cookie: CookieSeen::None,
+        refused_by: None,
         key,
     };
     // Records in answer and authority.

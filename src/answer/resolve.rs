@@ -3,6 +3,7 @@
 use crate::answer::additional::leads;
 use crate::answer::steer::{Decision, Subject, is_picked, rotation};
 use crate::answer::{Client, Scratch};
+use crate::exchange::access::List;
 use crate::exchange::{Family, House, MemberAnswer, Snapshot};
 use crate::id::GroupIdx;
 use crate::policy::AllDown;
@@ -44,6 +45,8 @@ pub(super) struct Way<'q> {
     pub key: u64,
     /// See [`crate::answer::Outcome::ede`].
     pub ede: Option<Ede>,
+    /// See [`crate::answer::Outcome::refused_by`].
+    pub refused_by: Option<List>,
 }
 
 /// A name on the way: where it stands in the zones and in the message.
@@ -109,8 +112,21 @@ impl<'q> Way<'q> {
         house: &'q House,
         scratch: &'q mut Scratch,
     ) -> Way<'q> {
-        let (authoritative, scope, steered, n_dnames, key, ede) = (false, 0, None, 0, 0, None);
-        Way { query, request, client, snapshot, house, scratch, authoritative, scope, steered, n_dnames, key, ede }
+        Way {
+            query,
+            request,
+            client,
+            snapshot,
+            house,
+            scratch,
+            authoritative: false,
+            scope: 0,
+            steered: None,
+            n_dnames: 0,
+            key: 0,
+            ede: None,
+            refused_by: None,
+        }
     }
 
     /// Fills the reply's sections and returns its RCODE. With aliases, the RCODE is that of the last name (RFC 6604
@@ -153,8 +169,12 @@ impl<'q> Way<'q> {
     /// not ask.
     #[cold]
     fn refuse(&mut self) -> Rcode {
-        let may_ask = self.zone().is_none() && self.house.access.admits_in_general(self.client.addr);
-        self.ede = Some(if may_ask { Ede::NotAuthoritative } else { Ede::Prohibited });
+        let access = &self.house.access;
+        self.refused_by = match self.zone() {
+            Some((zone, _)) => Some(access.list_of(zone)),
+            None => (!access.admits_in_general(self.client.addr)).then_some(List::General),
+        };
+        self.ede = Some(if self.refused_by.is_some() { Ede::Prohibited } else { Ede::NotAuthoritative });
         Rcode::Refused
     }
 

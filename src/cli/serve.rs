@@ -1,19 +1,19 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
-mod certificate;
 mod limits;
 mod listeners;
 mod log;
 mod privileges;
 pub mod ready;
 pub mod reload;
+mod secrets;
 mod signals;
 mod sockets;
 mod systemd;
 mod takeover;
 mod watch;
 
-use crate::admin::{self, Loads, Source};
+use crate::admin::{self, Loads, Place, Source};
 use crate::cli::check;
 use crate::cli::config::Config;
 use crate::cli::house;
@@ -28,6 +28,7 @@ use crate::transport::bind::Given;
 use crate::transport::{self, Answering, Observed, Service, rate, tap};
 use ready::{Ready, hints};
 use reload::{Reloader, say};
+use secrets::Secrets;
 use signals::{Program, Told};
 use sockets::Sockets;
 use std::cell::RefCell;
@@ -164,7 +165,7 @@ impl Server {
         let copies = sockets.copies()?;
         let (grpc_addr, admin_addr) = sockets.addrs()?;
         let Sockets { dns: sockets, grpc, http } = sockets;
-        let certificate = sockets.certificate().cloned();
+        let secrets = Secrets { dns: sockets.certificate().cloned(), grpc: grpc.tls().cloned() };
 
         let mut known = Known::default();
         let (loaded, mut report, _) = known.load(&config);
@@ -190,10 +191,12 @@ impl Server {
         let n_sharing = n_datagram_threads.div_ceil(config.listen.dns.len());
         let n_taps = if config.dnstap.is_on() { sockets.n_threads() } else { 0 };
         let (taps, takers, tapped) = tap::taps(&config.dnstap, n_taps, clock.now().unix.to_bits());
+        // What a client behind a proxy has asked, only the proxy knows.
+        let asked = if config.proxy.from.is_empty() { sockets.asked() } else { Vec::new() };
         let taps = RefCell::new(taps.into_iter().map(Some).collect::<Vec<_>>());
         let observed = Observed {
             rate: Arc::new(rate::Ledger::new(n_datagram_threads)),
-            certificate: certificate.clone(),
+            certificate: secrets.dns.clone(),
             tap: tapped,
         };
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
@@ -204,11 +207,13 @@ impl Server {
             let limiter = (thread < n_datagram_threads)
                 .then(|| rate::Limiter::new(&config.rate_limit, n_sharing, observed.rate.clone(), thread));
             Answering::new(exchange.clone(), thread, seed)
+                .booked(books.clone(), thread)
+                .at(asked.get(thread).copied().flatten())
                 .limited(limiter.flatten())
                 .tapped(taps.borrow_mut().get_mut(thread).and_then(Option::take))
         };
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
-        let writer = match takers.is_empty() {
+        let writer: Option<tap::Writer> = match takers.is_empty() {
             true => None,
             false => {
                 let counts = observed.tap.clone();
@@ -216,7 +221,7 @@ impl Server {
                 Some(writer.map_err(|e| format!("dnstap cannot start: {e}"))?)
             }
         };
-        let is_successor = predecessor.is_some();
+        let takeovers = predecessor.as_ref().map_or(0, |predecessor| predecessor.estate.takeovers + 1);
         let saved = match predecessor {
             Some(predecessor) => {
                 // Only one control loop writes: ours goes on from the last plan of the one before.
@@ -225,8 +230,19 @@ impl Server {
             }
             None => saved,
         };
-        let estate = Estate::new(dns.addrs_of(Service::Dns), grpc_addr, admin_addr);
-        let heirloom = keep_for_successors(&config, is_successor, copies, estate);
+        let ready = Ready {
+            ready: true,
+            dns: dns.addrs_of(Service::Dns),
+            tls: dns.addrs_of(Service::Tls),
+            https: dns.addrs_of(Service::Https { http3: config.listen.http3 }),
+            http: dns.addrs_of(Service::Http),
+            quic: dns.addrs_of(Service::Quic),
+            grpc: grpc_addr,
+            admin: admin_addr,
+            zones: n_zones,
+            generation: exchange.load().generation,
+        };
+        let heirloom = keep_for_successors(&config, takeovers > 0, copies, Estate::new(&ready, takeovers));
         let wiring = Wiring {
             exchange: exchange.clone(),
             inbox: inbox.clone(),
@@ -245,30 +261,20 @@ impl Server {
             inbox: inbox.clone(),
             books,
             observed: observed.clone(),
+            place: Arc::new(Place { listeners: ready.listeners(), takeovers }),
             loads: loads.clone(),
             clock,
         };
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
         let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
             .add_service(admin::steering::service(source.clone(), stopping.clone()));
-        let ready = Ready {
-            ready: true,
-            dns: dns.addrs_of(Service::Dns),
-            tls: dns.addrs_of(Service::Tls),
-            https: dns.addrs_of(Service::Https { http3: config.listen.http3 }),
-            http: dns.addrs_of(Service::Http),
-            quic: dns.addrs_of(Service::Quic),
-            grpc: grpc_addr,
-            admin: admin_addr,
-            zones: n_zones,
-            generation: exchange.load().generation,
-        };
         let reloader = Arc::new(Reloader {
             config,
             exchange,
             loads,
             clock,
-            certificate: certificate.clone(),
+            secrets: secrets.clone(),
+            tap: writer.as_ref().map(tap::Writer::renamed),
             known: Mutex::new(known),
         });
         let reload = {
@@ -286,10 +292,7 @@ impl Server {
         if reloader.config.zones.watch {
             watching.extend(watch::watch_folder(runtime, &reloader));
         }
-        if let Some(certificate) = certificate {
-            certificate::say_expiry(&certificate);
-            watching.push(certificate::watch(runtime, certificate));
-        }
+        watching.extend(secrets.watch(runtime));
         Ok(Server {
             ready,
             reloader,

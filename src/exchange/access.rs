@@ -70,6 +70,33 @@ fn bits(addr: IpAddr) -> u128 {
     }
 }
 
+//----------- List -----------------------------------------------------------
+
+/// The lists by which a client may be refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// `[access] allow-query`.
+    General,
+    /// That of a zone, `[access.zones]`.
+    Zone,
+    /// That of the debug zone, `[debug] allow-query`.
+    Debug,
+}
+
+impl List {
+    /// All of them, in the order of the books.
+    pub const ALL: [List; 3] = [List::General, List::Zone, List::Debug];
+
+    /// The label that metrics use: the section of `floodway.toml`.
+    pub fn label(self) -> &'static str {
+        match self {
+            List::General => "access",
+            List::Zone => "access.zones",
+            List::Debug => "debug",
+        }
+    }
+}
+
 //----------- Access ---------------------------------------------------------
 
 /// Who may ask for what is in the zones.
@@ -102,12 +129,19 @@ impl Access {
     }
 
     fn admits_to(&self, addr: IpAddr, zone: &Zone) -> bool {
+        self.own(zone).map_or_else(|| self.admits_in_general(addr), |list| list.contains(addr))
+    }
+
+    /// Which list decides who may ask for what is in a zone.
+    pub fn list_of(&self, zone: &Zone) -> List {
+        self.own(zone).map_or(List::General, |_| List::Zone)
+    }
+
+    /// The zone's own list.
+    fn own(&self, zone: &Zone) -> Option<&Prefixes> {
         let first = self.zones.partition_point(|(hash, ..)| *hash < zone.apex_hash());
-        let same = self.zones[first..].iter().take_while(|(hash, ..)| *hash == zone.apex_hash());
-        match same.into_iter().find(|(_, apex, _)| apex == zone.apex()) {
-            Some((.., list)) => list.contains(addr),
-            None => self.admits_in_general(addr),
-        }
+        let mut same = self.zones[first..].iter().take_while(|(hash, ..)| *hash == zone.apex_hash());
+        same.find(|(_, apex, _)| apex == zone.apex()).map(|(.., list)| list)
     }
 
     /// The zones that have a list of their own.

@@ -7,6 +7,7 @@
 //! Invariant: the books balance. Once the threads rest, replies by rcode plus silences by reason equal
 //! the queries received, for every transport.
 
+use crate::exchange::access::List;
 use crate::exchange::block::Block;
 
 //----------- What is counted ------------------------------------------------
@@ -152,6 +153,35 @@ impl Connection {
     }
 }
 
+/// What a query's cookie option was worth (RFC 7873 section 5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CookieSeen {
+    /// There was none, or cookies are off.
+    #[default]
+    None,
+    /// The client's own part alone: it has not met us before.
+    New,
+    /// With a server cookie of ours: the address is proven.
+    Valid,
+    /// With a server cookie that is not ours, or not any more.
+    Invalid,
+}
+
+impl CookieSeen {
+    /// Those that have counters, in the order of the books. All other queries are [`CookieSeen::None`].
+    pub const COUNTED: [CookieSeen; 3] = [CookieSeen::New, CookieSeen::Valid, CookieSeen::Invalid];
+
+    /// The label that metrics use.
+    pub fn label(self) -> &'static str {
+        match self {
+            CookieSeen::None => "none",
+            CookieSeen::New => "new",
+            CookieSeen::Valid => "valid",
+            CookieSeen::Invalid => "invalid",
+        }
+    }
+}
+
 /// Rcodes with a counter of their own: 0 to 23 (BADCOOKIE is the last one assigned); the counter behind
 /// them takes all others.
 pub const N_RCODES: usize = 24;
@@ -159,7 +189,7 @@ pub const N_RCODES: usize = 24;
 //----------- Layout ---------------------------------------------------------
 
 // One page: for each transport QUERIES, TRUNCATED, UNSENT, BATCHES, rcodes and "other", silences;
-// then, for each transport, the connections.
+// then, for each transport, the connections; behind all of them cookies and refusals, whatever the transport.
 const QUERIES: usize = 0;
 const TRUNCATED: usize = 1;
 const UNSENT: usize = 2;
@@ -168,7 +198,9 @@ const RCODES: usize = 4;
 const SILENCES: usize = RCODES + N_RCODES + 1;
 const CONNECTIONS: usize = SILENCES + Silence::ALL.len();
 const PER_TRANSPORT: usize = CONNECTIONS + Connection::ALL.len();
-const PER_PAGE: usize = PER_TRANSPORT * Transport::ALL.len();
+const COOKIES: usize = PER_TRANSPORT * Transport::ALL.len();
+const REFUSALS: usize = COOKIES + CookieSeen::COUNTED.len();
+const PER_PAGE: usize = REFUSALS + List::ALL.len();
 
 //----------- Books ----------------------------------------------------------
 
@@ -227,6 +259,16 @@ impl Books {
         };
         Transport::ALL.into_iter().map(of).collect()
     }
+
+    /// Queries that brought a cookie, in the order of [`CookieSeen::COUNTED`].
+    pub fn cookies(&self) -> [u64; CookieSeen::COUNTED.len()] {
+        std::array::from_fn(|i| self.pages.iter().map(|p| p.block.get(COOKIES + i)).sum())
+    }
+
+    /// Queries refused by a list, in the order of [`List::ALL`].
+    pub fn refusals(&self) -> [u64; List::ALL.len()] {
+        std::array::from_fn(|i| self.pages.iter().map(|p| p.block.get(REFUSALS + i)).sum())
+    }
 }
 
 impl Page {
@@ -257,6 +299,19 @@ impl Page {
     #[inline]
     pub fn silence(&self, transport: Transport, why: Silence) {
         self.block.add(transport as usize * PER_TRANSPORT + SILENCES + why as usize, 1);
+    }
+
+    /// Counts a query by its cookie; those without one are not counted here.
+    #[inline]
+    pub fn cookie(&self, seen: CookieSeen) {
+        if let Some(at) = (seen as usize).checked_sub(1) {
+            self.block.add(COOKIES + at, 1);
+        }
+    }
+
+    /// Counts a query that a list refused.
+    pub fn refused(&self, list: List) {
+        self.block.add(REFUSALS + list as usize, 1);
     }
 
     /// Counts replies that the kernel did not take; they have been counted as replies before.
@@ -341,6 +396,13 @@ mod tests {
             }
             page.unsent(transport, 7);
         }
+        for seen in CookieSeen::COUNTED.into_iter().chain([CookieSeen::None, CookieSeen::Valid]) {
+            books.page(1).cookie(seen);
+        }
+        for list in List::ALL {
+            books.page(0).refused(list);
+        }
+        assert_eq!((books.cookies(), books.refusals()), ([1, 2, 1], [1; 3]));
         for sum in books.sum() {
             assert_eq!(sum.replies, [1; N_RCODES], "{:?}", sum.transport);
             assert_eq!(sum.other_rcodes, 2);
@@ -358,5 +420,7 @@ mod tests {
         assert!(Transport::ALL.iter().enumerate().all(|(i, t)| *t as usize == i));
         assert!(Silence::ALL.iter().enumerate().all(|(i, s)| *s as usize == i));
         assert!(Connection::ALL.iter().enumerate().all(|(i, c)| *c as usize == i));
+        assert!(CookieSeen::COUNTED.iter().enumerate().all(|(i, c)| *c as usize == i + 1));
+        assert!(List::ALL.iter().enumerate().all(|(i, l)| *l as usize == i));
     }
 }

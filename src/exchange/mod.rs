@@ -14,7 +14,7 @@ pub mod pairs;
 pub mod snapshot;
 pub mod tally;
 
-pub use books::{Books, Connection, Silence, Transport};
+pub use books::{Books, Connection, CookieSeen, Silence, Transport};
 pub use compose::compose_answers;
 pub use house::House;
 pub use pairs::{Family, Pairs};

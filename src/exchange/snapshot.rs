@@ -83,11 +83,6 @@ impl Snapshot {
         Snapshot { house, ..self }
     }
 
-    /// The snapshot after this one when only the house changed.
-    fn under(&self, house: &Arc<House>) -> Snapshot {
-        self.with_plan(self.plan.clone(), self.table.clone()).with_house(house.clone())
-    }
-
     /// The snapshot after this one when only the plan changed: the next generation; zones, policies,
     /// cells, answers, tally, pairing memory and house are shared with this one.
     pub fn with_plan(&self, plan: Arc<Plan>, table: Arc<Table>) -> Snapshot {
@@ -161,23 +156,13 @@ impl Exchange {
         self.current.swap(Arc::new(next))
     }
 
-    /// Publishes other zones beside all else that is served, see [`Snapshot::with_zones`] and [`Exchange::publish`].
-    pub fn publish_zones(&self, zones: Arc<ZoneSet>, answers: Arc<Vec<Vec<MemberAnswer>>>) -> Arc<Snapshot> {
-        self.current.rcu(|current| current.with_zones(zones.clone(), answers.clone()))
-    }
-
-    /// Puts the snapshots from now on under the rules of another house and returns the snapshot that was; `None` if they
-    /// are under such rules already.
-    pub fn publish_house(&self, house: House) -> Option<Arc<Snapshot>> {
-        let (house, mut differs) = (Arc::new(house), false);
-        let before = self.current.rcu(|current| {
-            differs = *current.house != *house;
-            match differs {
-                true => Arc::new(current.under(&house)),
-                false => current.clone(),
-            }
-        });
-        differs.then_some(before)
+    /// Publishes what `make` makes of the current snapshot, all of it at once: no query sees new zones without the new
+    /// house that guards them, nor the other way round. Returns the snapshot that was.
+    ///
+    /// `make` is called again if somebody else has published in between. It must give the next generation, as
+    /// [`Snapshot::reloaded`], [`Snapshot::with_zones`] and [`Snapshot::with_plan`] do. See [`Exchange::publish`].
+    pub fn publish_next(&self, make: impl Fn(&Snapshot) -> Snapshot) -> Arc<Snapshot> {
+        self.current.rcu(|current| make(current))
     }
 
     /// Publishes a plan that was made for `made_for`, unless a reload has come between; then the plan
@@ -250,6 +235,23 @@ mod tests {
         assert!(table.upgrade().is_some());
         assert_eq!(retired.free(), 0);
         assert!(table.upgrade().is_none());
+    }
+
+    /// Whatever a reload changes comes in one generation, on top of a plan that was published while it loaded.
+    #[test]
+    fn zones_and_their_house_come_together() {
+        let exchange = Exchange::new(empty());
+        let begun = exchange.load_full();
+        let house = Arc::new(House { udp_size: 999, ..House::default() });
+        let zones: Arc<ZoneSet> = Arc::default();
+        exchange.publish_plan(&begun, Arc::default(), Arc::default());
+        let before =
+            exchange.publish_next(|now| now.with_zones(zones.clone(), Arc::default()).with_house(house.clone()));
+        let after = exchange.load_full();
+        assert_eq!((before.generation, after.generation), (2, 3));
+        assert_eq!((before.house.udp_size, after.house.udp_size), (1232, 999));
+        assert!(Arc::ptr_eq(&after.zones, &zones) && !Arc::ptr_eq(&before.zones, &zones));
+        assert!(after.same_load(&begun) && Arc::ptr_eq(&after.plan, &before.plan));
     }
 
     /// A plan that was made before a reload must not be served after it: its vectors would not fit.

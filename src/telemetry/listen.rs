@@ -3,11 +3,12 @@
 //! Knows nothing of samples or state; services are handed in as `Routes`.
 
 use crate::telemetry::proto;
+use crate::telemetry::tls::Tls;
 use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,11 +16,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::{Instant, Sleep};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, Sleep, timeout};
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::Routes;
+use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpConnectInfo};
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::ServingStatus;
 
 /// Time for a new connection to send its first octet, and for its TLS handshake.
@@ -74,6 +77,7 @@ impl Default for Config {
 pub struct Bound {
     door: Door,
     server: Server,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Bound {
@@ -84,29 +88,27 @@ impl Bound {
     /// [`Error::Exposed`] outside loopback without TLS, [`Error::File`] and [`Error::Tls`] for files that
     /// are missing or do not fit together, [`Error::Bind`] if the address cannot be had.
     pub async fn bind(addr: SocketAddr, config: &Config, given: Option<net::TcpListener>) -> Result<Bound, Error> {
-        let mut server = Server::builder()
+        let server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1))
             .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
             .http2_max_header_list_size(MAX_HEADERS);
-        match &config.tls {
-            Some(files) => {
-                let tls = ServerTlsConfig::new()
-                    .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))
-                    .client_ca_root(Certificate::from_pem(read(&files.client_ca)?))
-                    .timeout(HELLO);
-                server = server.tls_config(tls).map_err(Error::Tls)?;
-            }
-            None if !addr.ip().to_canonical().is_loopback() => return Err(Error::Exposed(addr)),
-            None => {}
+        let tls = config.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
+        if tls.is_none() && !addr.ip().to_canonical().is_loopback() {
+            return Err(Error::Exposed(addr));
         }
         let listener = listener(addr, given).await.map_err(|e| Error::Bind(addr, e))?;
-        Ok(Bound { door: Door::new(listener, config.max_connections, "gRPC"), server })
+        Ok(Bound { door: Door::new(listener, config.max_connections, "gRPC"), server, tls })
     }
 
     /// The socket.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.door.listener.as_fd()
+    }
+
+    /// How handshakes go, if there are any: to be read again when files change.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// The address it is bound to.
@@ -137,30 +139,51 @@ impl Bound {
         let v1alpha = reflection().build_v1alpha().expect("the descriptors were compiled with the program");
         let routes = routes.add_service(health_service).add_service(v1).add_service(v1alpha);
 
-        let (connections, incoming) = mpsc::channel::<io::Result<Connection>>(16);
-        let mut door = self.door;
-        let acceptor = tokio::spawn(async move {
-            loop {
-                let (connection, _) = door.accept().await;
-                if connections.send(Ok(connection)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        let Bound { mut door, mut server, tls } = self;
         let mut stopping = stop.clone();
-        let stopped = async move {
+        let stopped = |acceptor: JoinHandle<()>| async move {
             until_stopped(&mut stopping).await;
             acceptor.abort();
             for name in names {
                 health.set_service_status(name, ServingStatus::NotServing).await;
             }
         };
-        let mut server = self.server;
-        server
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped)
-            .await
-            .map_err(Error::Serve)
+        let router = server.add_routes(routes);
+        let served = match tls {
+            None => {
+                let (connections, incoming) = mpsc::channel::<io::Result<Connection>>(16);
+                let acceptor =
+                    tokio::spawn(async move { while connections.send(Ok(door.accept().await.0)).await.is_ok() {} });
+                router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped(acceptor)).await
+            }
+            Some(tls) => {
+                let (connections, incoming) = mpsc::channel::<io::Result<TlsStream<Connection>>>(16);
+                let acceptor = tokio::spawn(shake_hands(door, tls, connections));
+                router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stopped(acceptor)).await
+            }
+        };
+        served.map_err(Error::Serve)
+    }
+}
+
+/// Accepts, and hands on what comes out of a handshake. Handshakes take their time beside each other; there
+/// are no more of them than connections.
+async fn shake_hands(mut door: Door, tls: Arc<Tls>, connections: mpsc::Sender<io::Result<TlsStream<Connection>>>) {
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            (connection, _) = door.accept() => {
+                let (acceptor, connections) = (tls.acceptor(), connections.clone());
+                under_way.spawn(async move {
+                    // One that fails or takes too long is closed, and nobody else's concern.
+                    if let Ok(Ok(stream)) = timeout(HELLO, acceptor.accept(connection)).await {
+                        let _ = connections.send(Ok(stream)).await;
+                    }
+                });
+            }
+            Some(_) = under_way.join_next(), if !under_way.is_empty() => {}
+            () = connections.closed() => return,
+        }
     }
 }
 
@@ -179,10 +202,6 @@ pub async fn listener(addr: SocketAddr, given: Option<net::TcpListener>) -> io::
 pub async fn until_stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone, which stops as well.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|e| Error::File(path.to_owned(), e))
 }
 
 //----------- Connections ----------------------------------------------------
@@ -316,7 +335,7 @@ pub enum Error {
     /// A TLS file cannot be read.
     File(PathBuf, io::Error),
     /// The TLS files do not make a server.
-    Tls(tonic::transport::Error),
+    Tls(String),
     /// The address cannot be bound.
     Bind(SocketAddr, io::Error),
     /// The server cannot go on.
@@ -332,7 +351,7 @@ impl fmt::Display for Error {
                  give `cert`, `key` and `client-ca` in [grpc.tls], or listen on 127.0.0.1"
             ),
             Error::File(path, e) => write!(f, "[grpc.tls] {}: {e}", path.display()),
-            Error::Tls(e) => write!(f, "[grpc.tls] {}", chain(e)),
+            Error::Tls(e) => write!(f, "[grpc.tls] {e}"),
             Error::Bind(addr, e) => write!(f, "gRPC cannot listen on {addr}: {e}"),
             Error::Serve(e) => write!(f, "gRPC stopped: {}", chain(e)),
         }

@@ -13,6 +13,7 @@ pub mod proto;
 pub mod refusal;
 pub mod roster;
 pub mod sample;
+pub mod tls;
 pub mod voice;
 
 pub use board::{Board, Directive, Wanted};

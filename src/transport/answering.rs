@@ -1,11 +1,12 @@
 //! The handler of the real server: [`answer`] from the current snapshot, within the rate limits.
 
 use crate::answer::{Client, Scratch, answer};
-use crate::exchange::{Exchange, Silence, Snapshot, Transport};
+use crate::exchange::{Books, CookieSeen, Exchange, Silence, Snapshot, Transport};
 use crate::transport::handler::{Handler, Peer, Said};
 use crate::transport::rate::{Decision, Limiter};
 use crate::transport::sys;
 use crate::transport::tap::Tap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +16,10 @@ pub struct Answering {
     scratch: Scratch,
     limiter: Option<Limiter>,
     tap: Option<Tap>,
+    /// Where this thread counts what only it can see.
+    books: Option<(Arc<Books>, usize)>,
+    /// Where queries come to that do not say it themselves.
+    local: Option<SocketAddr>,
     started: Instant,
 }
 
@@ -32,7 +37,8 @@ impl Answering {
     /// For thread `thread`, its number in books and tallies. `seed`: see [`Scratch::new`].
     pub fn new(exchange: Arc<Exchange>, thread: usize, seed: u64) -> Answering {
         let scratch = Scratch::new(thread, seed);
-        Answering { exchange, scratch, limiter: None, tap: None, started: Instant::now() }
+        let (limiter, tap, books, local) = (None, None, None, None);
+        Answering { exchange, scratch, limiter, tap, books, local, started: Instant::now() }
     }
 
     /// Limits the rate of replies over UDP.
@@ -45,6 +51,16 @@ impl Answering {
         Answering { tap, ..self }
     }
 
+    /// Counts cookies and refusals on the thread's page of `books`.
+    pub fn booked(self, books: Arc<Books>, thread: usize) -> Answering {
+        Answering { books: Some((books, thread)), ..self }
+    }
+
+    /// Tells dnstap that queries were sent to `local`, where nobody knows better.
+    pub fn at(self, local: Option<SocketAddr>) -> Answering {
+        Answering { local, ..self }
+    }
+
     #[inline]
     fn reply(&mut self, moment: &Moment, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
         let client = Client { addr: peer.addr.ip(), transport: peer.transport };
@@ -52,8 +68,15 @@ impl Answering {
         if let Some(why) = outcome.silence {
             return Said::Silence(why);
         }
-        let (rcode, truncated) = (outcome.rcode.number(), outcome.truncated);
-        if let (Some(limiter), Transport::Udp, false) = (&mut self.limiter, peer.transport, outcome.proven) {
+        let (rcode, truncated, proven) =
+            (outcome.rcode.number(), outcome.truncated, outcome.cookie == CookieSeen::Valid);
+        if (outcome.cookie != CookieSeen::None || outcome.refused_by.is_some())
+            && let Some((books, thread)) = &self.books
+        {
+            books.page(*thread).cookie(outcome.cookie);
+            outcome.refused_by.into_iter().for_each(|list| books.page(*thread).refused(list));
+        }
+        if let (Some(limiter), Transport::Udp, false) = (&mut self.limiter, peer.transport, proven) {
             match limiter.decide(&mut out[..outcome.len], rcode, outcome.key, client.addr, moment.nanos) {
                 Decision::Send => {}
                 Decision::Slip(len) => return Said::Reply { len, rcode, truncated: true },
@@ -79,6 +102,7 @@ impl Handler for Answering {
         let said = self.reply(moment, query, peer, out);
         if let (Some(begun), Some(tap)) = (begun, &self.tap) {
             let len = if let Said::Reply { len, .. } = said { len } else { 0 };
+            let peer = Peer { local: peer.local.or(self.local), ..peer };
             tap.tell(begun, peer, moment.snapshot.generation, query, &out[..len]);
         }
         said
@@ -88,16 +112,14 @@ impl Handler for Answering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::Books;
     use crate::geo::CellMap;
     use crate::transport::handler::settle;
     use crate::wire::{Name, rtype};
     use crate::zone::ZoneSet;
     use crate::zone::store::Builder;
-    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::net::{IpAddr, Ipv4Addr};
 
-    const PEER: Peer =
-        Peer { addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99)), 53), transport: Transport::Udp };
+    const PEER: Peer = Peer::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99)), 53), Transport::Udp);
 
     fn zones(address: u8) -> Arc<ZoneSet> {
         let apex: Name = "example.com".parse().unwrap();

@@ -13,7 +13,6 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,21 +28,7 @@ pub struct Files {
     pub key: PathBuf,
 }
 
-/// Which files stand under the two names: what changes when one of them does, links followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp([Option<Identity>; 2]);
-
-/// Device, inode, size, and time of the last change in seconds and nanoseconds.
-type Identity = (u64, u64, u64, i64, i64);
-
 impl Files {
-    /// Looks which files stand there now.
-    pub fn stamp(&self) -> Stamp {
-        let of =
-            |path: &Path| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec()));
-        Stamp([of(&self.cert), of(&self.key)])
-    }
-
     fn read(&self) -> Result<Current, Error> {
         let in_pem = |path: &Path, e: pem::Error| match e {
             pem::Error::Io(e) => Error::File(path.to_owned(), e),
@@ -197,9 +182,7 @@ mod tests {
             assert!(e.contains(says), "{e} lacks {says}");
             assert_eq!(shown(), old);
         }
-        let before = files.stamp();
         put(&second.0, &second.1);
-        assert_ne!(files.stamp(), before);
         assert!(certificate.reload().unwrap());
         assert_ne!(shown(), old);
         assert!(certificate.expires() > 1_700_000_000);

@@ -15,6 +15,15 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// What carries the query.
     pub transport: Transport,
+    /// Where the query was sent to, where that is known without asking: datagrams have one socket for all.
+    pub local: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// Somebody of whom it is not known which of our addresses was asked.
+    pub const fn new(addr: SocketAddr, transport: Transport) -> Peer {
+        Peer { addr, transport, local: None }
+    }
 }
 
 /// Answers queries. Each thread has its own.

@@ -87,7 +87,7 @@ pub async fn serve<H: Handler + 'static>(
                 let now = Instant::now();
                 if now < deadline {
                     alarm.as_mut().reset(deadline);
-                } else if tasks.is_empty() {
+                } else if tasks.is_empty() || site.rules.is_left() {
                     close(Code::H3_NO_ERROR);
                     return if stopping { Connection::Closed } else { Connection::TimedOutIdle };
                 } else {

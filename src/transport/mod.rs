@@ -12,7 +12,7 @@
 //!   gate                how many connections there may be, and who gives way
 //!   proxy               who the client is, where a proxy says so
 //!   tls, certificate    handshakes, and what they show; validity: until when
-//!   around              passing, pulse, tap     sockets to and from other processes; signs of life; dnstap
+//!   around              passing, handover, pulse, tap     sockets to and from other processes; signs of life; dnstap
 //!   all                 handler, answering      answer one query, enter it into the books
 //! ```
 //!
@@ -27,6 +27,7 @@ mod doh;
 mod freshness;
 pub mod gate;
 pub mod handler;
+mod handover;
 mod http3;
 mod https;
 pub mod mmsg;

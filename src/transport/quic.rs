@@ -18,6 +18,7 @@ use crate::transport::http3;
 use crate::transport::server::Error;
 use crate::transport::site::{Service, Site};
 use crate::transport::stream::{MAX_MESSAGE, Pace};
+use crate::transport::tcp::canonical;
 use crate::wire::walk;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ReadToEndError, RecvStream, SendStream, ServerConfig, VarInt};
@@ -105,10 +106,13 @@ pub async fn serve<H: Handler + 'static>(endpoint: Endpoint, service: Service, s
         match site.gate.enter(from.ip(), StdInstant::now()) {
             Ok(permit) => {
                 let open = site.open(transport);
-                let addr = SocketAddr::new(from.ip().to_canonical(), from.port());
+                let at = endpoint
+                    .local_addr()
+                    .ok()
+                    .map(|at| SocketAddr::new(incoming.local_ip().unwrap_or(at.ip()), at.port()));
+                let peer = Peer { addr: canonical(from), transport, local: at.map(canonical) };
                 let (site, n_shaking) = (site.clone(), n_shaking.clone());
                 connections.spawn_local(async move {
-                    let peer = Peer { addr, transport };
                     open.end(take_up(incoming, service, peer, permit, &site, &n_shaking).await);
                 });
             }
@@ -118,7 +122,7 @@ pub async fn serve<H: Handler + 'static>(endpoint: Endpoint, service: Service, s
             }
         }
     }
-    endpoint.set_server_config(None); // newcomers hear CONNECTION_REFUSED
+    endpoint.set_server_config(None); // newcomers hear CONNECTION_REFUSED, unless they are somebody else's
     while connections.join_next().await.is_some() {}
     // Lets the last words out; bounded by whoever waits for this.
     endpoint.wait_idle().await;
@@ -221,7 +225,7 @@ async fn converse<H: Handler + 'static>(
                 let now = Instant::now();
                 if now < deadline {
                     alarm.as_mut().reset(deadline);
-                } else if streams.is_empty() {
+                } else if streams.is_empty() || site.rules.is_left() {
                     connection.close(code::NO_ERROR, b"");
                     return if stopping { Connection::Closed } else { Connection::TimedOutIdle };
                 } else {

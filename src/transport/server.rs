@@ -176,6 +176,13 @@ impl Bound {
         self.endpoints.iter().filter(|(service, _)| *service == Service::Dns).map(|(_, e)| e.addr).collect()
     }
 
+    /// By thread for datagrams, the address it is asked at; `None` for one that stands for every address of the machine.
+    pub fn asked(&self) -> Vec<Option<SocketAddr>> {
+        let of_dns = self.endpoints.iter().filter(|(service, _)| *service == Service::Dns);
+        let addr = |e: &Endpoint| (!e.addr.ip().is_unspecified()).then_some(e.addr);
+        of_dns.flat_map(|(_, e)| e.datagrams.iter().map(move |_| addr(e))).collect()
+    }
+
     /// What the encrypted services show, if a certificate is configured.
     pub fn certificate(&self) -> Option<&Arc<Certificate>> {
         self.certificate.as_ref()
@@ -214,6 +221,7 @@ impl Bound {
         let mut server = Server {
             addrs,
             stop: Arc::default(),
+            left: Arc::default(),
             stop_streams: watch::channel(false).0,
             datagrams: Vec::new(),
             threads: Vec::new(),
@@ -225,6 +233,7 @@ impl Bound {
             proxies: config.proxies.clone(),
             handshakes: certificate.map(Handshakes::new).transpose()?,
             path: config.path.as_str().into(),
+            left: server.left.clone(),
         });
         let n_streams = config.stream_threads.max(1);
         let mut streams: Vec<streams::Sockets> = (0..n_streams).map(|_| streams::Sockets::default()).collect();
@@ -260,6 +269,7 @@ impl Bound {
 pub struct Server {
     addrs: Vec<(Service, SocketAddr)>,
     stop: Arc<AtomicBool>,
+    left: Arc<AtomicBool>,
     stop_streams: watch::Sender<bool>,
     /// Every datagram socket, to see that its thread has ended. The thread owns it, so that it is closed when the thread
     /// ends, however long others take: a query that comes later hears from the system that nobody is there (ICMP
@@ -291,12 +301,18 @@ impl Server {
         Pulse::new(books, self.datagrams.iter().cloned())
     }
 
-    /// Stops taking queries and connections, and returns once nothing is read from the sockets for datagrams any
-    /// more: what has been taken is answered, what comes from now on is for another process that holds the same sockets, or
-    /// for nobody. Connections go on until [`Server::stop`].
+    /// Leaves the sockets to another process that holds the same ones: stops taking queries and connections, and returns
+    /// once nothing is read from the sockets for datagrams any more. What has been taken is answered, what comes from now
+    /// on is for the other. Connections of TCP go on until [`Server::stop`]; those of QUIC, which share a socket,
+    /// are told to end.
     ///
     /// The sockets themselves are left as they are: to shut them down would shut them down for the other process, too.
     pub fn leave(&mut self) {
+        self.left.store(true, Ordering::Release);
+        self.take_no_more();
+    }
+
+    fn take_no_more(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.stop_streams.send_replace(true);
         while self.datagrams.iter().any(|socket| socket.strong_count() > 0) {
@@ -359,7 +375,7 @@ impl Server {
         (books, thread): (Arc<Books>, usize),
         rules: Arc<Rules>,
     ) -> Result<(), Error> {
-        let (ready, gate, stop) = (sockets.ready()?, self.gate.clone(), self.stop_streams.subscribe());
+        let (ready, gate, stop) = (sockets.ready(&self.left)?, self.gate.clone(), self.stop_streams.subscribe());
         self.spawn(format!("streams-{thread}"), move || {
             ready.run(Site { desk: Desk::new(handler, books, thread), gate, rules, stop });
         })
@@ -368,7 +384,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.leave();
+        self.take_no_more();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread that answers queries had ended by a panic");

@@ -8,6 +8,7 @@ use crate::transport::stream::{Desk, Pace};
 use crate::transport::tls::Handshakes;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -73,6 +74,15 @@ pub struct Rules {
     pub handshakes: Option<Handshakes>,
     /// The path of DNS over HTTPS.
     pub path: Box<str>,
+    /// True once another process has the sockets: a QUIC connection can send from then on, and hears nothing.
+    pub left: Arc<AtomicBool>,
+}
+
+impl Rules {
+    /// Whether another process has the sockets.
+    pub fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
 }
 
 /// What the connections of one thread share.

@@ -49,6 +49,9 @@ pub struct Pace {
     /// After the server was asked to stop: longest silence that still keeps the connection. Queries on
     /// their way are answered, and no connection is cut inside a message.
     pub linger: Duration,
+    /// After the server was asked to stop: how long a client that never pauses is answered. Then the connection ends between
+    /// two messages, before the drain is over and would cut it anywhere.
+    pub farewell: Duration,
 }
 
 impl Default for Pace {
@@ -58,6 +61,7 @@ impl Default for Pace {
             read: Duration::from_secs(5),
             write: Duration::from_secs(5),
             linger: Duration::from_millis(50),
+            farewell: Duration::from_secs(1),
         }
     }
 }
@@ -166,6 +170,7 @@ where
     let (mut held, mut output) = (Vec::new(), Vec::new());
     let mut deadline = Instant::now() + permit.patience(pace.idle);
     let mut stopping = *stop.borrow();
+    let mut farewell = Instant::now() + pace.farewell;
     // Made once, since each would cost about as much as an answer: the alarm is set anew when it has rung too
     // early, and not with every query.
     let (mut alarm, mut displaced) = (pin!(sleep_until(deadline)), pin!(permit.displaced()));
@@ -179,7 +184,7 @@ where
             biased;
             answered = read_and_answer(stream, peer, desk, &mut held, &mut output) => answered,
             _ = &mut stopped, if !stopping => {
-                stopping = true;
+                (stopping, farewell) = (true, Instant::now() + pace.farewell);
                 if held.is_empty() {
                     deadline = deadline.min(Instant::now() + pace.linger);
                 }
@@ -229,6 +234,9 @@ where
         let now = Instant::now();
         if answered.used > 0 {
             permit.touch(now.into_std());
+        }
+        if stopping && held.is_empty() && now >= farewell {
+            return Connection::Closed;
         }
         // The message under way has its deadline from its first octet on, however many reads it takes.
         deadline = match (held.is_empty(), stopping) {
@@ -320,8 +328,7 @@ mod tests {
         }
     }
 
-    const CLIENT: Peer =
-        Peer { addr: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5353), transport: Transport::Tcp };
+    const CLIENT: Peer = Peer::new(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5353), Transport::Tcp);
 
     fn message(body: &[u8]) -> Vec<u8> {
         [&(body.len() as u16).to_be_bytes()[..], body].concat()
@@ -330,7 +337,7 @@ mod tests {
     /// So short that a test need not wait, for what times out, and so long that nothing else does.
     const SHORT: Duration = Duration::from_millis(30);
     const LONG: Duration = Duration::from_secs(600);
-    const PATIENT: Pace = Pace { idle: LONG, read: LONG, write: LONG, linger: Duration::ZERO };
+    const PATIENT: Pace = Pace { idle: LONG, read: LONG, write: LONG, linger: Duration::ZERO, farewell: LONG };
 
     /// Runs one connection against a script, and returns how it ended and the books.
     fn check<F: Future<Output = ()>>(
@@ -353,6 +360,26 @@ mod tests {
             tokio::join!(server, script(near, stopper)).0
         });
         (end, books.sum()[Transport::Tcp as usize].clone())
+    }
+
+    /// Asked to stop, the server answers what is there and ends between two messages, though the client goes on and on.
+    #[test]
+    fn a_client_that_never_pauses_is_taken_leave_of() {
+        let pace = Pace { linger: LONG, farewell: Duration::ZERO, ..PATIENT };
+        let (end, sum) = check(pace, 1 << 20, async |mut near, stopper| {
+            near.write_all(&message(&[0; 9])).await.unwrap();
+            near.read_exact(&mut [0; 11]).await.unwrap();
+            stopper.send_replace(true);
+            tokio::task::yield_now().await;
+            near.write_all(&message(&[0; 9]).repeat(2)).await.unwrap();
+            near.write_all(&message(&[0; 9])[..5]).await.unwrap();
+            tokio::task::yield_now().await;
+            near.write_all(&message(&[0; 9])[5..]).await.unwrap();
+            let mut got = Vec::new();
+            near.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got.len(), 33);
+        });
+        assert_eq!((end, sum.queries, sum.in_flight()), (Connection::Closed, 4, 0));
     }
 
     /// A reply is what the handler said, whatever pieces the query came in.

@@ -1,6 +1,7 @@
 //! One stream thread: its listeners and QUIC sockets, from start to stop.
 
 use crate::transport::handler::Handler;
+use crate::transport::handover::Shared;
 use crate::transport::server::Error;
 use crate::transport::site::{Service, Site};
 use crate::transport::{quic, tcp};
@@ -8,6 +9,8 @@ use quinn::{Endpoint, EndpointConfig, ServerConfig};
 use std::io;
 use std::net::{TcpListener, UdpSocket};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
@@ -29,17 +32,21 @@ pub struct Ready {
 }
 
 impl Sockets {
-    /// Makes them ready, so that whatever the system refuses is known before a thread is started.
+    /// Makes them ready, so that whatever the system refuses is known before a thread is started. `left`: see
+    /// [`Rules::left`](crate::transport::site::Rules::left).
     ///
     /// # Errors
     /// [`Error::Start`].
-    pub fn ready(self) -> Result<Ready, Error> {
+    pub fn ready(self, left: &Arc<AtomicBool>) -> Result<Ready, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
         let inside = runtime.enter();
         let listener = |(service, socket)| Ok((service, tokio::net::TcpListener::from_std(socket)?));
         let tcp = self.tcp.into_iter().map(listener).collect::<io::Result<_>>().map_err(Error::Start)?;
         let endpoint = |(service, socket, config, keys)| {
-            Endpoint::new(keys, Some(config), socket, std::sync::Arc::new(quinn::TokioRuntime)).map(|e| (service, e))
+            let socket = Shared::new(socket, left.clone())?;
+            let endpoint =
+                Endpoint::new_with_abstract_socket(keys, Some(config), socket, Arc::new(quinn::TokioRuntime));
+            endpoint.map(|e| (service, e))
         };
         let quic = self.quic.into_iter().map(endpoint).collect::<io::Result<_>>().map_err(Error::Start)?;
         drop(inside);

@@ -90,6 +90,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
+/// IPv4 addresses that came as mapped into IPv6 as themselves.
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
 /// Starts serving a connection if the gate lets it in; closes it otherwise.
 fn admit<H: Handler + 'static>(
     connections: &mut JoinSet<()>,
@@ -110,9 +115,11 @@ fn admit<H: Handler + 'static>(
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(site.rules.pace.write));
     let site = site.clone();
-    let addr = SocketAddr::new(from.ip().to_canonical(), from.port());
+    let addr = canonical(from);
     connections.spawn_local(async move {
-        let connection = Begun { stream, peer: Peer { addr, transport }, permit, site };
+        // What a client behind a proxy has asked, only the proxy knows.
+        let local = stream.local_addr().ok().filter(|_| !is_proxy).map(canonical);
+        let connection = Begun { stream, peer: Peer { addr, transport, local }, permit, site };
         open.end(connection.serve(service, is_proxy).await);
     });
 }
@@ -155,7 +162,8 @@ impl<H: Handler + 'static> Begun<H> {
         let pace = &site.rules.pace;
         let end = stream::serve(&mut self.stream, self.peer, &site.desk, pace, &self.permit, &mut stop).await;
         let _ = self.stream.shutdown().await;
-        if end == Connection::Failed {
+        // A client that did not expect the end may have sent more.
+        if end == Connection::Failed || *self.site.stop.borrow() {
             let _ = timeout(HEAR_OUT.0, hear_out(&self.stream)).await;
         }
         end
@@ -170,7 +178,7 @@ impl<H: Handler + 'static> Begun<H> {
         let mut stop = site.stop.clone();
         let end = stream::serve(&mut stream, peer, &site.desk, pace, &permit, &mut stop).await;
         let _ = timeout(FAREWELL, stream.shutdown()).await;
-        if end == Connection::Failed {
+        if end == Connection::Failed || *site.stop.borrow() {
             let _ = timeout(HEAR_OUT.0, hear_out(stream.get_ref().0)).await;
         }
         end

@@ -107,7 +107,7 @@ impl<'p, H: Handler> Worker<'p, H> {
                     }
                 }
             }
-            settle(handler, &state, octets, Peer { addr, transport: Transport::Udp }, out, page)
+            settle(handler, &state, octets, Peer::new(addr, Transport::Udp), out, page)
         });
         drop(state);
         page.queries(Transport::Udp, n_queries);

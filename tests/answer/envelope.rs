@@ -4,7 +4,7 @@ use crate::fixture::{Query, Steered, example, full_house, options, print, query,
 use floodway::answer::{Client, Ede, Rcode, Scratch, Transport, answer};
 use floodway::exchange::access::{Access, Prefixes};
 use floodway::exchange::house::ClientSubnets;
-use floodway::exchange::{House, Snapshot};
+use floodway::exchange::{CookieSeen, House, Snapshot};
 use floodway::policy::{AllDown, SteerBy};
 use floodway::steering::Mode;
 use proptest::prelude::*;
@@ -249,7 +249,11 @@ fn ask_with_cookie(house: &House, wire: &[u8], transport: Transport) -> (Rcode, 
     let mut out = vec![0; 65_535];
     let outcome = answer(wire, client, &housed(house.clone()), THEN, &mut Scratch::new(0, 0), &mut out);
     let options = options(&out[..outcome.len]).unwrap_or_default();
-    (outcome.rcode, outcome.proven, options.into_iter().find(|(code, _)| *code == 10).map(|(_, data)| data))
+    (
+        outcome.rcode,
+        outcome.cookie == CookieSeen::Valid,
+        options.into_iter().find(|(code, _)| *code == 10).map(|(_, data)| data),
+    )
 }
 
 /// RFC 7873 sections 5.2.1 to 5.2.5: none, malformed, client's alone, not ours, ours; and the choice to insist.

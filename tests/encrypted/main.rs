@@ -48,7 +48,7 @@ fn start(config: Config) -> Fixture {
 /// Everything is slow but what is named.
 fn pace() -> Pace {
     let long = Duration::from_secs(600);
-    Pace { idle: long, read: long, write: long, linger: Duration::from_millis(1) }
+    Pace { idle: long, read: long, write: long, linger: Duration::from_millis(1), farewell: long }
 }
 
 fn write_pair(files: &Files) {

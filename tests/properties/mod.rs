@@ -164,8 +164,8 @@ impl Handler for Echo {
 /// What one connection sends back for octets that arrive in pieces of these sizes, again and again.
 fn served(octets: &[u8], pieces: &[u8]) -> (Vec<u8>, Connection) {
     const LONG: Duration = Duration::from_secs(600);
-    let pace = Pace { idle: LONG, read: LONG, write: LONG, linger: Duration::ZERO };
-    let peer = Peer { addr: SocketAddr::from(([127, 0, 0, 1], 5353)), transport: Transport::Tcp };
+    let pace = Pace { idle: LONG, read: LONG, write: LONG, linger: Duration::ZERO, farewell: LONG };
+    let peer = Peer::new(SocketAddr::from(([127, 0, 0, 1], 5353)), Transport::Tcp);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let desk = Desk::new(Echo, Arc::new(Books::new(1)), 0);

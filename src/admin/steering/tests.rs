@@ -16,6 +16,7 @@ fn source() -> Source {
         inbox: Arc::new(Inbox::new(10)),
         books: Arc::new(Books::new(1)),
         observed: Default::default(),
+        place: Default::default(),
         loads: Arc::new(Loads::default()),
         clock: Clock::start(),
     }

@@ -28,6 +28,16 @@ pub struct Ready {
     pub(super) generation: u64,
 }
 
+impl Ready {
+    /// Every address with its key in `[listen]`.
+    pub(super) fn listeners(&self) -> Vec<(&'static str, SocketAddr)> {
+        let Ready { dns, tls, https, http, quic, grpc, admin, .. } = self;
+        let lists = [("dns", dns), ("tls", tls), ("https", https), ("http", http), ("quic", quic)];
+        let all = lists.into_iter().flat_map(|(key, addrs)| addrs.iter().map(move |addr| (key, *addr)));
+        all.chain([("grpc", *grpc), ("admin", *admin)]).collect()
+    }
+}
+
 /// What to try in another terminal. `file`: the configuration that was given.
 pub(super) fn hints(ready: &Ready, file: Option<&Path>) -> String {
     let port = ready.dns.first().map_or(53, SocketAddr::port);

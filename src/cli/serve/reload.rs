@@ -6,13 +6,15 @@ use crate::cli::config::Config;
 use crate::cli::house;
 use crate::cli::known::{Changes, Known};
 use crate::cli::load::Loaded;
-use crate::cli::serve::{certificate, systemd};
+use crate::cli::serve::secrets::Secrets;
+use crate::cli::serve::systemd;
 use crate::clock::Clock;
 use crate::control;
 use crate::exchange::{Exchange, House, Retired, Snapshot};
 use crate::masterfile::{Report, Severity};
 use crate::steering::Table;
-use crate::transport::{self, Certificate};
+use crate::transport;
+use crate::transport::tap::writer::Renamed;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,7 +32,9 @@ pub struct Reloader {
     pub(super) exchange: Arc<Exchange>,
     pub(super) loads: Arc<Loads>,
     pub(super) clock: Clock,
-    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) secrets: Secrets,
+    /// dnstap's file may have been renamed when somebody asks for a reload.
+    pub(super) tap: Option<Renamed>,
     /// What is known of the files served; held for as long as a reload takes, so that there is one at a time.
     pub(super) known: Mutex<Known>,
 }
@@ -41,9 +45,8 @@ impl Reloader {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.clock.now();
         systemd::reloading();
-        if let Some(certificate) = &self.certificate {
-            certificate::reload(certificate, why);
-        }
+        self.secrets.reload(why);
+        self.tap.iter().for_each(Renamed::tell);
         // What is loaded is known from then on, so nothing is unless it can be served.
         let mut report = Report::default();
         let house = self.house(&mut report);
@@ -58,14 +61,10 @@ impl Reloader {
         let loaded = loaded.zip(house.map(|(_, house)| house));
         let taken = loaded.is_some();
         // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
-        // holds it for one batch, so that it is this one after a moment. The house comes first, so that no new zone is
-        // there before the list that guards it.
+        // holds it for one batch, so that it is this one after a moment.
         let mut retired = Retired::default();
         if let Some((loaded, house)) = loaded {
-            self.exchange.publish_house(house).into_iter().for_each(|before| retired.put(before));
-            if changes.any() {
-                retired.put(self.publish(loaded));
-            }
+            self.publish(loaded, house, &changes).into_iter().for_each(|before| retired.put(before));
         }
         for _ in 0..MOST_BATCHES {
             std::thread::sleep(A_BATCH);
@@ -105,17 +104,29 @@ impl Reloader {
         format!("answering from {} zones, generation {}", now.zones.n_zones(), now.generation)
     }
 
-    /// Swaps in what was loaded and returns what was served before.
-    fn publish(&self, loaded: Loaded) -> Arc<Snapshot> {
+    /// Swaps in what was loaded, all at once, and returns what was served before; `None` if all is as it was.
+    fn publish(&self, loaded: Loaded, house: House, changes: &Changes) -> Option<Arc<Snapshot>> {
         let before = self.exchange.load_full();
+        let house = if *before.house == house { before.house.clone() } else { Arc::new(house) };
         let Loaded { zones, policies, cells, answers } = loaded;
+        if !changes.any() {
+            let is_new = !Arc::ptr_eq(&house, &before.house);
+            let next = |now: &Snapshot| now.with_plan(now.plan.clone(), now.table.clone()).with_house(house.clone());
+            return is_new.then(|| self.exchange.publish_next(next));
+        }
         // The plan goes on, with its counters, if it means what it meant.
         if Arc::ptr_eq(&policies, &before.policies) && Arc::ptr_eq(&cells, &before.cells) {
-            return self.exchange.publish_zones(zones, answers);
+            let next = |now: &Snapshot| now.with_zones(zones.clone(), answers.clone()).with_house(house.clone());
+            return Some(self.exchange.publish_next(next));
         }
         let plan = control::carry(&before.plan, (&before.policies, &before.cells), (&policies, &cells));
-        let table = Table::compile(&plan, &policies, &cells.cells, Some(&before.table));
-        self.exchange.publish(before.reloaded(zones, policies, cells, answers, Arc::new(plan), Arc::new(table)))
+        let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, Some(&before.table)));
+        let plan = Arc::new(plan);
+        let next = |now: &Snapshot| {
+            let (plan, table, house) = (plan.clone(), table.clone(), house.clone());
+            now.reloaded(zones.clone(), policies.clone(), cells.clone(), answers.clone(), plan, table).with_house(house)
+        };
+        Some(self.exchange.publish_next(next))
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!   new: floodway takeover 1
-//!   old: {"version":1,"sockets":7,"dns":["192.0.2.1:53"],"grpc":"127.0.0.1:5301","admin":"127.0.0.1:5302"}
+//!   old: {"version":1,"sockets":9,"takeovers":0,"dns":["192.0.2.1:53"],"tls":["192.0.2.1:853"],"https":[],"http":[],
+//!         "quic":[],"grpc":"127.0.0.1:5301","admin":"127.0.0.1:5302"}      in one line
 //!        and the descriptors (SCM_RIGHTS); or {"error":"…"}
 //!   new: serving         everything is loaded; it answers from these sockets already
 //!   old: released        it takes no more queries, and has saved its last plan
@@ -16,6 +17,7 @@
 //! folder is the new one's; the old one finishes its connections and ends.
 
 use crate::cli::config::Listen;
+use crate::cli::serve::ready::Ready;
 use crate::transport::passing;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, Permissions};
@@ -44,21 +46,34 @@ const WORD: Duration = Duration::from_secs(10);
 /// Longest wait for the new one to load its zones. Our choice: a thousand times what a million names take.
 const LOADING: Duration = Duration::from_secs(3600);
 
-/// What is handed over, in words.
+/// What is handed over, in words. Addresses stand in the order of the configuration; what a predecessor does not name, it
+/// did not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Estate {
     version: u32,
     /// Descriptors that follow.
     sockets: usize,
-    /// Where it answers, in the order of its configuration.
+    /// How often the service has been taken over since it was started.
+    #[serde(default)]
+    pub(super) takeovers: u64,
     pub(super) dns: Vec<SocketAddr>,
-    pub(super) grpc: SocketAddr,
-    pub(super) admin: SocketAddr,
+    #[serde(default)]
+    tls: Vec<SocketAddr>,
+    #[serde(default)]
+    https: Vec<SocketAddr>,
+    #[serde(default)]
+    http: Vec<SocketAddr>,
+    #[serde(default)]
+    quic: Vec<SocketAddr>,
+    grpc: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Estate {
-    pub(super) fn new(dns: Vec<SocketAddr>, grpc: SocketAddr, admin: SocketAddr) -> Estate {
-        Estate { version: 1, sockets: 0, dns, grpc, admin }
+    /// What a server has that answers where `ready` says.
+    pub(super) fn new(ready: &Ready, takeovers: u64) -> Estate {
+        let Ready { dns, tls, https, http, quic, grpc, admin, .. } = ready.clone();
+        Estate { version: 1, sockets: 0, takeovers, dns, tls, https, http, quic, grpc, admin }
     }
 
     /// Puts the ports that the predecessor was given where the configuration asks for any.
@@ -68,7 +83,16 @@ impl Estate {
                 *wanted = *had;
             }
         };
-        listen.dns.iter_mut().enumerate().for_each(|(i, wanted)| fill(wanted, self.dns.get(i)));
+        let lists = [
+            (&mut listen.dns, &self.dns),
+            (&mut listen.tls, &self.tls),
+            (&mut listen.https, &self.https),
+            (&mut listen.http, &self.http),
+            (&mut listen.quic, &self.quic),
+        ];
+        for (wanted, had) in lists {
+            wanted.iter_mut().enumerate().for_each(|(i, wanted)| fill(wanted, had.get(i)));
+        }
         fill(&mut listen.grpc, Some(&self.grpc));
         fill(&mut listen.admin, Some(&self.admin));
     }
@@ -281,7 +305,18 @@ mod tests {
 
     fn estate() -> Estate {
         let addr = |text: &str| text.parse().unwrap();
-        Estate::new(vec![addr("127.0.0.1:5300")], addr("127.0.0.1:5301"), addr("127.0.0.1:5302"))
+        Estate {
+            version: 1,
+            sockets: 0,
+            takeovers: 0,
+            dns: vec![addr("127.0.0.1:5300")],
+            tls: vec![addr("127.0.0.1:5853")],
+            https: Vec::new(),
+            http: Vec::new(),
+            quic: vec![addr("[::1]:5853")],
+            grpc: addr("127.0.0.1:5301"),
+            admin: addr("127.0.0.1:5302"),
+        }
     }
 
     /// The whole conversation; and what is sent is the socket itself: a query that waits in it is not lost.
@@ -341,9 +376,21 @@ mod tests {
     fn ports_that_were_given_are_kept() {
         let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
         let mut listen = Listen { dns: vec![addr("127.0.0.1:0"), addr("127.0.0.2:0")], ..Listen::default() };
+        (listen.tls, listen.https, listen.quic) =
+            (vec![addr("127.0.0.1:0")], vec![addr("127.0.0.1:0")], vec![addr("[::1]:0")]);
         listen.admin = addr("[::1]:0");
         estate().fill(&mut listen);
         assert_eq!(listen.dns, [addr("127.0.0.1:5300"), addr("127.0.0.2:0")]);
         assert_eq!(listen.admin, addr("[::1]:0"), "another address has another port");
+        assert_eq!((listen.tls, listen.quic), (vec![addr("127.0.0.1:5853")], vec![addr("[::1]:5853")]));
+        assert_eq!(listen.https, [addr("127.0.0.1:0")], "the one before had none");
+    }
+
+    /// A server from before there were encrypted listeners names none.
+    #[test]
+    fn an_older_estate_is_understood() {
+        let line = r#"{"version":1,"sockets":3,"dns":["127.0.0.1:53"],"grpc":"127.0.0.1:1","admin":"127.0.0.1:2"}"#;
+        let estate: Estate = serde_json::from_str(line).unwrap();
+        assert_eq!((estate.sockets, estate.tls.len(), estate.takeovers), (3, 0, 0));
     }
 }

@@ -4,7 +4,7 @@
 use crate::exchange::Transport;
 use crate::transport::handler::Peer;
 use prost::Message as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The outer message.
@@ -42,9 +42,15 @@ pub struct Message {
     /// The client's address, 4 or 16 octets.
     #[prost(bytes = "vec", optional, tag = "4")]
     pub query_address: Option<Vec<u8>>,
+    /// The address that was asked, likewise; left out where it is not known.
+    #[prost(bytes = "vec", optional, tag = "5")]
+    pub response_address: Option<Vec<u8>>,
     /// The client's port.
     #[prost(uint32, optional, tag = "6")]
     pub query_port: Option<u32>,
+    /// The port that was asked.
+    #[prost(uint32, optional, tag = "7")]
+    pub response_port: Option<u32>,
     /// When the query was taken up: unix seconds, and nanoseconds.
     #[prost(uint64, optional, tag = "8")]
     pub query_time_sec: Option<u64>,
@@ -94,9 +100,9 @@ pub struct Event {
 impl Event {
     /// The part that is the same for query and response.
     fn around(&self, kind: Kind) -> Message {
-        let (family, address) = match self.peer.addr.ip() {
-            IpAddr::V4(v4) => (1, v4.octets().to_vec()),
-            IpAddr::V6(v6) => (2, v6.octets().to_vec()),
+        let octets = |addr: SocketAddr| match addr.ip() {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
         };
         let protocol = match self.peer.transport {
             Transport::Udp => 1,
@@ -108,10 +114,12 @@ impl Event {
         let (sec, nsec) = parts(self.begun);
         Message {
             kind: Some(kind as i32),
-            socket_family: Some(family),
+            socket_family: Some(if self.peer.addr.is_ipv4() { 1 } else { 2 }),
             socket_protocol: Some(protocol),
-            query_address: Some(address),
+            query_address: Some(octets(self.peer.addr)),
+            response_address: self.peer.local.map(octets),
             query_port: Some(self.peer.addr.port().into()),
+            response_port: self.peer.local.map(|addr| addr.port().into()),
             query_time_sec: Some(sec),
             query_time_nsec: Some(nsec),
             ..Message::default()
@@ -157,7 +165,11 @@ mod tests {
     #[test]
     fn messages_are_encoded_as_the_schema_says() {
         let event = Event {
-            peer: Peer { addr: "192.0.2.1:53".parse().unwrap(), transport: Transport::Tls },
+            peer: Peer {
+                addr: "192.0.2.1:53".parse().unwrap(),
+                transport: Transport::Tls,
+                local: Some("192.0.2.2:5".parse().unwrap()),
+            },
             begun: UNIX_EPOCH + Duration::new(5, 7),
             ended: UNIX_EPOCH + Duration::new(6, 8),
             generation: 1,
@@ -166,8 +178,8 @@ mod tests {
         };
         let dnstap =
             Dnstap { extra: Some(b"x".to_vec()), message: Some(event.query()), kind: Some(1), ..Dnstap::default() };
-        let message = b"\x08\x01\x10\x01\x18\x03\x22\x04\xc0\0\x02\x01\x30\x35\x40\x05\x4d\x07\0\0\0\x52\x01q";
-        let expected = [&b"\0\0\0\x1f\x1a\x01x\x72\x18"[..], message, b"\x78\x01"].concat();
+        let message = b"\x08\x01\x10\x01\x18\x03\x22\x04\xc0\0\x02\x01\x2a\x04\xc0\0\x02\x02\x30\x35\x38\x05\x40\x05\x4d\x07\0\0\0\x52\x01q";
+        let expected = [&b"\0\0\0\x27\x1a\x01x\x72\x20"[..], message, b"\x78\x01"].concat();
         assert_eq!(frame(&dnstap), expected);
         let response = event.response();
         assert_eq!(

@@ -38,7 +38,8 @@ const QUEUE: usize = 1024;
 pub struct Config {
     /// A Unix socket on which a collector listens.
     pub socket: Option<PathBuf>,
-    /// A file to write; one that is there already gets `.old` added to its name.
+    /// A file to write; one that is there already gets `.old` added to its name. Once it has been renamed, a reload begins
+    /// a new one.
     pub file: Option<PathBuf>,
     /// One query of so many is told; 1: all. Default 1,000: our choice, some hundred a second of a busy server.
     pub sample: u32,
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn a_full_queue_drops_and_counts() {
         let (mut taps, takers, counts) = taps(&Config { sample: 1, ..Config::default() }, 2, 7);
-        let peer = Peer { addr: "192.0.2.1:53".parse().unwrap(), transport: Transport::Tcp };
+        let peer = Peer::new("192.0.2.1:53".parse().unwrap(), Transport::Tcp);
         for _ in 0..QUEUE + 5 {
             let begun = taps[1].begin().unwrap();
             taps[1].tell(begun, peer, 3, b"query", b"response");

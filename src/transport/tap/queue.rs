@@ -32,7 +32,7 @@ pub fn queue(n: usize) -> (Giver, Taker) {
     let ((full, fulls), (empty, empties)) = (sync_channel(n), sync_channel(n));
     for _ in 0..n {
         let event = Event {
-            peer: Peer { addr: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), transport: Transport::Udp },
+            peer: Peer::new(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), Transport::Udp),
             begun: UNIX_EPOCH,
             ended: UNIX_EPOCH,
             generation: 0,

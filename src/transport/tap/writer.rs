@@ -5,8 +5,9 @@ use crate::transport::tap::frames::{self, Control};
 use crate::transport::tap::message::{Dnstap, Event, Message, frame};
 use crate::transport::tap::queue::Taker;
 use crate::transport::tap::{Config, Counts, reason::reason};
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,19 @@ const KEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Writer {
     stop: Arc<AtomicBool>,
+    renamed: Renamed,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Tells the writer that its file may have been renamed, as log rotation does.
+#[derive(Clone, Debug, Default)]
+pub struct Renamed(Arc<AtomicBool>);
+
+impl Renamed {
+    /// Has the writer look soon: if the file has another name now, it is ended and a new one begun.
+    pub fn tell(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 impl Writer {
@@ -47,10 +60,16 @@ impl Writer {
         exchange: Arc<Exchange>,
     ) -> io::Result<Writer> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopping = stop.clone();
-        let run = move || Loop::new(config, counts, exchange).run(&takers, &stopping);
+        let (stopping, renamed) = (stop.clone(), Renamed::default());
+        let told = renamed.clone();
+        let run = move || Loop::new(config, counts, exchange, told).run(&takers, &stopping);
         let thread = std::thread::Builder::new().name("dnstap".into()).spawn(run)?;
-        Ok(Writer { stop, thread: Some(thread) })
+        Ok(Writer { stop, renamed, thread: Some(thread) })
+    }
+
+    /// For whoever hears that files were rotated.
+    pub fn renamed(&self) -> Renamed {
+        self.renamed.clone()
     }
 }
 
@@ -74,20 +93,24 @@ struct Loop {
     /// The one before `now`, and when it was replaced.
     before: Option<(Arc<Snapshot>, Instant)>,
     sinks: Vec<Sink>,
+    renamed: Renamed,
 }
 
 impl Loop {
-    fn new(config: Config, counts: Arc<Counts>, exchange: Arc<Exchange>) -> Loop {
+    fn new(config: Config, counts: Arc<Counts>, exchange: Arc<Exchange>, renamed: Renamed) -> Loop {
         let socket = config.socket.clone().map(|path| Sink::new(Target::Socket(path)));
         let file = config.file.clone().map(|path| Sink::new(Target::File(path)));
         let now = exchange.load_full();
-        Loop { config, counts, exchange, now, before: None, sinks: socket.into_iter().chain(file).collect() }
+        Loop { config, counts, exchange, now, before: None, sinks: socket.into_iter().chain(file).collect(), renamed }
     }
 
     fn run(&mut self, takers: &[Taker], stop: &AtomicBool) {
         loop {
             let stopping = stop.load(Ordering::Acquire);
             self.follow();
+            if self.renamed.0.swap(false, Ordering::AcqRel) {
+                self.sinks.iter_mut().for_each(Sink::close_if_renamed);
+            }
             self.sinks.iter_mut().for_each(Sink::open_when_due);
             self.note_connection();
             let n: usize = takers.iter().map(|taker| taker.take(TURN, |event| self.write(event))).sum();
@@ -262,6 +285,17 @@ impl Sink {
             }
         }
         done.is_ok()
+    }
+
+    /// Ends a file that does not stand under its name any more; the next beat begins a new one.
+    fn close_if_renamed(&mut self) {
+        let State::File(file) = &self.state else { return };
+        let identity = |m: Metadata| (m.dev(), m.ino());
+        let (ours, there) = (file.get_ref().metadata(), fs::metadata(self.path()));
+        if ours.ok().map(identity) != there.ok().map(identity) {
+            self.close();
+            self.state = State::Closed { again: Instant::now(), pause: PAUSES.0 };
+        }
     }
 
     /// Says that it is over, and hears a collector say so, too.

@@ -1,0 +1,115 @@
+//! What an operator asks of the process itself: where it listens, until when its certificate holds, what it turns away.
+
+use crate::exchange::access::List;
+use crate::exchange::{Books, Connection, CookieSeen};
+use crate::transport::Observed;
+use crate::transport::rate::{Action, Class};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// What does not change while the process runs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Place {
+    /// What is spoken where: the keys of `[listen]`.
+    pub listeners: Vec<(&'static str, SocketAddr)>,
+    /// How often the service has been taken over since it was started; 0 for a process that took over from none.
+    pub takeovers: u64,
+}
+
+/// The process as `/state` shows it, under `server`. Counts are since the process began.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Running {
+    /// Its number, which a takeover changes.
+    pub pid: u32,
+    /// The release.
+    pub version: &'static str,
+    /// See [`Place::takeovers`].
+    pub takeovers: u64,
+    /// Addresses by key of `[listen]`.
+    pub listeners: BTreeMap<&'static str, Vec<SocketAddr>>,
+    /// Unix seconds at which the certificate of `[tls]` expires; `None` without one.
+    pub certificate_expires: Option<i64>,
+    /// Connections open now, by transport.
+    pub connections: BTreeMap<&'static str, u64>,
+    /// Queries by what their cookie was worth; those without one are not counted here.
+    pub cookies: BTreeMap<&'static str, u64>,
+    /// Queries refused, by the list that refused them.
+    pub refused_by: BTreeMap<&'static str, u64>,
+    /// Replies over a rate limit, by what became of them.
+    pub rate_limited: BTreeMap<&'static str, u64>,
+    /// dnstap.
+    pub dnstap: Dnstap,
+}
+
+/// What dnstap did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Dnstap {
+    /// Whether a collector is connected.
+    pub connected: bool,
+    /// Sampled queries that found room in their queue.
+    pub queued: u64,
+    /// Sampled queries that found none.
+    pub dropped: u64,
+    /// Messages written.
+    pub written: u64,
+    /// Messages that neither socket nor file took.
+    pub unwritten: u64,
+}
+
+impl Running {
+    /// The process at this moment.
+    pub fn of(place: &Place, observed: &Observed, books: &Books) -> Running {
+        let mut listeners = BTreeMap::<_, Vec<_>>::new();
+        for (key, addr) in &place.listeners {
+            listeners.entry(*key).or_default().push(*addr);
+        }
+        let open = books.sum().into_iter().filter(|sum| sum.transport.is_stream()).map(|sum| {
+            let (opened, closed) = (sum.connections(Connection::Opened), sum.connections(Connection::Closed));
+            (sum.transport.label(), opened.saturating_sub(closed))
+        });
+        let limited = |action| Class::ALL.into_iter().map(|class| observed.rate.limited(class, action)).sum();
+        let tap = &observed.tap;
+        Running {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION"),
+            takeovers: place.takeovers,
+            listeners,
+            certificate_expires: observed.certificate.as_ref().map(|certificate| certificate.expires()),
+            connections: open.collect(),
+            cookies: CookieSeen::COUNTED.map(CookieSeen::label).into_iter().zip(books.cookies()).collect(),
+            refused_by: List::ALL.map(List::label).into_iter().zip(books.refusals()).collect(),
+            rate_limited: Action::ALL.into_iter().map(|action| (action.label(), limited(action))).collect(),
+            dnstap: Dnstap {
+                connected: tap.is_connected(),
+                queued: tap.sampled(),
+                dropped: tap.dropped(),
+                written: tap.written(),
+                unwritten: tap.unwritten(),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Transport;
+
+    #[test]
+    fn an_operator_sees_where_and_how_much() {
+        let (books, addr) = (Books::new(1), SocketAddr::from(([127, 0, 0, 1], 853)));
+        let place = Place { listeners: vec![("tls", addr), ("quic", addr), ("tls", addr)], takeovers: 2 };
+        let page = books.page(0);
+        page.connection(Transport::Tls, Connection::Opened);
+        page.connection(Transport::Tls, Connection::Opened);
+        page.connection(Transport::Tls, Connection::Closed);
+        page.cookie(CookieSeen::Valid);
+        page.refused(List::Zone);
+        let running = Running::of(&place, &Observed::default(), &books);
+        assert_eq!(running.listeners["tls"], [addr, addr]);
+        assert_eq!((running.takeovers, running.connections["tls"], running.certificate_expires), (2, 1, None));
+        assert_eq!((running.cookies["valid"], running.cookies["new"]), (1, 0));
+        assert_eq!((running.refused_by["access.zones"], running.refused_by["access"]), (1, 0));
+    }
+}
