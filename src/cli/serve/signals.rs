@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Why serving ends.
 pub(super) enum Told {
@@ -51,19 +52,40 @@ impl Program {
     }
 }
 
+/// The signals that the process listens to. Made before anybody is told that it runs: a signal that nobody
+/// listens to ends it.
+pub(super) struct Signals {
+    hup: Signal,
+    term: Signal,
+    int: Signal,
+    usr2: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn listen(runtime: &Runtime) -> Result<Signals, String> {
+        let _inside = runtime.enter();
+        let on = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
+        Ok(Signals {
+            hup: on(SignalKind::hangup())?,
+            term: on(SignalKind::terminate())?,
+            int: on(SignalKind::interrupt())?,
+            usr2: on(SignalKind::user_defined2())?,
+        })
+    }
+}
+
 /// Reloads on SIGHUP and starts a successor on SIGUSR2; returns on SIGTERM or SIGINT, or when a successor serves.
 pub(super) async fn until_told(
+    signals: Signals,
     reloader: &Arc<Reloader>,
     program: Option<&Program>,
     heirloom: Option<&mut Heirloom>,
-) -> Result<Told, String> {
-    let on = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
-    let (mut hup, mut term, mut int, mut usr2) = (
-        on(SignalKind::hangup())?,
-        on(SignalKind::terminate())?,
-        on(SignalKind::interrupt())?,
-        on(SignalKind::user_defined2())?,
-    );
+) -> Told {
+    let Signals { mut hup, mut term, mut int, mut usr2 } = signals;
     let claimed = async {
         match heirloom {
             Some(heirloom) => heirloom.claimed().await,
@@ -81,9 +103,9 @@ pub(super) async fn until_told(
                 Some(program) => program.start_successor(),
                 None => tracing::error!("SIGUSR2: it is not known which file this process was started from"),
             },
-            _ = term.recv() => return Ok(Told::Stop),
-            _ = int.recv() => return Ok(Told::Stop),
-            successor = &mut claimed => return Ok(Told::Replaced(successor)),
+            _ = term.recv() => return Told::Stop,
+            _ = int.recv() => return Told::Stop,
+            successor = &mut claimed => return Told::Replaced(successor),
         }
     }
 }
