@@ -77,6 +77,7 @@ pub fn run(args: Args, file: Option<&Path>) -> ExitCode {
 
 fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String> {
     log::log_to_stderr(&config)?;
+    transport::sys::map_large_memory();
     let program = Program::of_this_process();
     let given = sockets::from_systemd()?;
     let runtime = runtime()?;

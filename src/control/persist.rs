@@ -18,7 +18,7 @@ use std::fmt;
 use std::hash::Hasher;
 
 /// Version of the text; other versions are refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// A plan older than this is ignored, seconds.
 pub const MAX_AGE_SECS: f64 = 86_400.0;
 /// Reasons for which a member may not be given; see `MemberPlan::usable`.
@@ -58,7 +58,8 @@ struct SavedGroup {
     demand: Demand,
     short: f64,
     members: Vec<SavedMember>,
-    rows: Vec<Vec<f32>>,
+    /// Of each row the members with a share, by position in `members`, and their shares.
+    rows: Vec<Vec<(u16, f32)>>,
     row_of_cell: Vec<u32>,
 }
 
@@ -107,7 +108,7 @@ impl Saved {
                     load: member.load,
                 })
                 .collect(),
-            rows: group.rows.iter().map(|r| r.to_vec()).collect(),
+            rows: group.rows.iter().map(|r| r.given().map(|(m, share)| (m as u16, share)).collect()).collect(),
             row_of_cell: group.row_of_cell.clone(),
         });
         Saved {
@@ -172,7 +173,10 @@ impl Saved {
             let allowed = candidates(spec, route, &usable);
             let row =
                 cell_at.get(cell.name.as_str()).and_then(|c| saved.rows.get(*saved.row_of_cell.get(*c)? as usize));
-            let share_of = |m: usize| was[m].and_then(|i| row?.get(i)).map_or(0.0, |s| f64::from(*s));
+            let share_of = |m: usize| {
+                let given = was[m].and_then(|i| row?.iter().find(|(m, _)| usize::from(*m) == i));
+                given.map_or(0.0, |(_, share)| f64::from(*share))
+            };
             served.push(proportional(&(0..spec.members.len()).map(share_of).collect::<Vec<_>>()));
             let mut weights = vec![0.0; spec.members.len()];
             allowed.iter().for_each(|m| weights[m.idx()] = share_of(m.idx()));
@@ -300,7 +304,7 @@ mod tests {
         check(&text, 1000.0 + 86_401.0, Unreadable::TooOld);
         check(&text.replace("0.25", "0.35"), 1000.0, Unreadable::Damaged);
         check(&text[..text.len() / 2], 1000.0, Unreadable::Malformed);
-        check(&text.replacen("_plan\":1", "_plan\":2", 1), 1000.0, Unreadable::OtherFormat);
+        check(&text.replacen("_plan\":2", "_plan\":1", 1), 1000.0, Unreadable::OtherFormat);
         check("", 1000.0, Unreadable::Malformed);
     }
 

@@ -132,6 +132,17 @@ pub fn interrupt<T>(thread: &JoinHandle<T>) {
 
 //----------- Memory ---------------------------------------------------------
 
+/// Has every large piece of memory be a mapping of its own, which goes back to the system when it is freed. By itself the
+/// allocator learns from the first load to put pieces of up to 32 MiB onto its heaps, where what outlives a reload keeps them
+/// from shrinking: 6 MB more after the first reload of a million names.
+pub fn map_large_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt(3) takes plain numbers and may be called from any thread; 1 MiB is within its limits.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+    }
+}
+
 /// Gives freed memory back to the system. Loading a million names frees more than it keeps, and the
 /// allocator would hold on to it: 124 octets a name instead of 46.
 pub fn trim_heap() {
