@@ -10,6 +10,7 @@ use crate::exchange::{Connection, CookieSeen, Silence, books};
 use crate::steering::{BreakerState, Mode, ShadowState};
 use crate::telemetry::Refusal;
 use crate::transport::rate::{Action, Class};
+use crate::transport::xdp::frame::Flaw;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet as NoExemplar, text};
 use prometheus_client::metrics::MetricType;
@@ -33,6 +34,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     cookies_and_lists(&mut page, source);
     rate_limits(&mut page, source);
     dnstap(&mut page, source);
+    xdp(&mut page, source);
     samples(&mut page, source);
     pops(&mut page, &state);
     groups(&mut page, &state);
@@ -223,6 +225,31 @@ fn dnstap(page: &mut Page, source: &Source) {
         "1 while a dnstap collector is connected",
         [(Labels::new(), flag(tap.is_connected()))],
     );
+}
+
+/// Frames of each queue: what its thread did with them, why it dropped some, and why the kernel did.
+fn xdp(page: &mut Page, source: &Source) {
+    let (mut frames, mut dropped) = (Vec::new(), Vec::new());
+    for watch in &source.observed.xdp {
+        let labels = |key, word: &str| vec![("queue", watch.queue.to_string()), (key, word.to_owned())];
+        frames.push((labels("direction", "received"), watch.counts.received()));
+        frames.push((labels("direction", "sent"), watch.counts.sent()));
+        dropped.extend(Flaw::ALL.map(|flaw| (labels("reason", flaw.label()), watch.counts.flawed(flaw))));
+        let Some(Ok(kernel)) = watch.socket.upgrade().map(|socket| socket.statistics()) else { continue };
+        dropped.extend(
+            [
+                ("ring_full", kernel.rx_ring_full),
+                ("no_buffer", kernel.rx_fill_ring_empty_descs),
+                ("kernel", kernel.rx_dropped),
+                ("invalid", kernel.rx_invalid_descs + kernel.tx_invalid_descs),
+            ]
+            .map(|(why, n)| (labels("reason", why), n)),
+        );
+    }
+    if !frames.is_empty() {
+        page.counter("xdp_frames", "Frames of a network interface's queue, past the kernel's stack", frames);
+        page.counter("xdp_frames_dropped", "Frames for us that were dropped, by reason", dropped);
+    }
 }
 
 /// The mnemonic of an rcode (IANA DNS RCODEs), or `RCODEn` (RFC 8499 has no word for the rest).

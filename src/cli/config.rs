@@ -54,6 +54,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// `[dnstap]`.
     pub dnstap: transport::tap::Config,
+    /// `[xdp]`.
+    pub xdp: transport::xdp::Config,
     /// `[log]`.
     pub log: Log,
     /// `[identity]`.
@@ -316,6 +318,7 @@ impl Config {
             return Err("[server] group without user: name the user, too".into());
         }
         self.dnstap.check()?;
+        self.xdp.check()?;
         self.rate_limit.check()?;
         if !(1..=MAX_THREADS).contains(&self.listen.stream_threads) {
             return Err(format!("[listen] stream-threads = {}: 1 to {MAX_THREADS}", self.listen.stream_threads));

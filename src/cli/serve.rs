@@ -190,7 +190,10 @@ impl Server {
         let exchange = Arc::new(Exchange::new(first));
         let books = Arc::new(Books::new(sockets.n_threads()));
         let n_datagram_threads = sockets.n_datagram_threads();
-        let n_sharing = n_datagram_threads.div_ceil(config.listen.dns.len());
+        let n_queues = sockets.n_queues();
+        let first_queue = n_datagram_threads - n_queues;
+        let n_sharing =
+            |thread| if thread < first_queue { first_queue.div_ceil(config.listen.dns.len()) } else { n_queues };
         let n_taps = if config.dnstap.is_on() { sockets.n_threads() } else { 0 };
         let (taps, takers, tapped) = tap::taps(&config.dnstap, n_taps, clock.now().unix.to_bits());
         // What a client behind a proxy has asked, only the proxy knows.
@@ -200,6 +203,7 @@ impl Server {
             rate: Arc::new(rate::Ledger::new(n_datagram_threads)),
             certificate: secrets.dns.clone(),
             tap: tapped,
+            xdp: sockets.queues(),
         };
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
 
@@ -207,7 +211,7 @@ impl Server {
         transport::sys::trim_heap();
         let answering = |thread| {
             let limiter = (thread < n_datagram_threads)
-                .then(|| rate::Limiter::new(&config.rate_limit, n_sharing, observed.rate.clone(), thread));
+                .then(|| rate::Limiter::new(&config.rate_limit, n_sharing(thread), observed.rate.clone(), thread));
             Answering::new(exchange.clone(), thread, seed)
                 .booked(books.clone(), thread)
                 .at(asked.get(thread).copied().flatten())

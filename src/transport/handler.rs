@@ -34,7 +34,8 @@ pub trait Handler {
     /// Called before each batch.
     fn begin(&self) -> Self::State;
 
-    /// Answers one query of the batch. `out` holds at least 4,096 octets for datagrams and 65,535 for streams.
+    /// Answers one query of the batch. `out` holds at least 65,535 octets for streams; for datagrams 4,096, or what the
+    /// link takes, and at least 512: a longer reply is truncated.
     fn answer(&mut self, state: &Self::State, query: &[u8], peer: Peer, out: &mut [u8]) -> Said;
 }
 

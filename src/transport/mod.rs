@@ -3,6 +3,7 @@
 //! ```text
 //!   server, bind        takes the ports, starts, stops
 //!   datagrams           udp → mmsg              a thread and a socket per core, in batches
+//!                       xdp                     a thread per queue of an interface, past the kernel's stack
 //!   rate                not too much of the same to one client over UDP
 //!   streams, site       one small tokio loop per stream thread, and what its connections share:
 //!     tcp → stream      TCP and TLS: pipelined, a loop per connection, no task per query
@@ -18,7 +19,7 @@
 //!
 //! The protocols are those of rustls, hyper, quinn and h3. hickory-server has listeners for all of them and is not used: a
 //! handler can give it records only, not the octets that are composed here, and its DoH knows neither GET nor
-//! HTTP/1.1. All `unsafe` is in `mmsg`, `passing` and `sys`. Linux only: batches of datagrams are its system calls.
+//! HTTP/1.1. All `unsafe` is in `mmsg`, `passing`, `sys` and `xdp`. Linux only: batches of datagrams are its system calls.
 
 pub mod answering;
 pub mod bind;
@@ -46,6 +47,7 @@ mod tcp;
 mod tls;
 pub mod udp;
 mod validity;
+pub mod xdp;
 
 pub use answering::Answering;
 pub use certificate::Certificate;
@@ -63,4 +65,6 @@ pub struct Observed {
     pub certificate: Option<Arc<Certificate>>,
     /// What dnstap did.
     pub tap: Arc<tap::Counts>,
+    /// Each queue that is served past the kernel's stack.
+    pub xdp: Vec<xdp::worker::Watch>,
 }

@@ -4,6 +4,7 @@
 //! two looks, while no batch was finished in between, is one that nobody is going to take.
 
 use crate::exchange::{Books, Transport};
+use crate::transport::xdp;
 use socket2::SockRef;
 use std::mem::MaybeUninit;
 use std::net::UdpSocket;
@@ -19,10 +20,31 @@ pub struct Pulse {
 
 #[derive(Debug)]
 struct Seen {
-    /// The thread alone owns the socket: it is gone when the thread is.
-    socket: Weak<UdpSocket>,
+    socket: Source,
     n_batches: u64,
     waits: bool,
+}
+
+/// Where a thread's queries wait. The thread alone owns it: it is gone when the thread is.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A socket of UDP.
+    Udp(Weak<UdpSocket>),
+    /// A queue of an interface.
+    Xdp(Weak<xdp::socket::Socket>),
+}
+
+impl Source {
+    /// Whether something waits there; `None` if it is gone.
+    fn waits(&self) -> Option<bool> {
+        match self {
+            Source::Udp(socket) => {
+                let (socket, flags) = (socket.upgrade()?, libc::MSG_PEEK | libc::MSG_DONTWAIT);
+                Some(SockRef::from(&*socket).recv_with_flags(&mut [MaybeUninit::uninit()], flags).is_ok())
+            }
+            Source::Xdp(socket) => Some(socket.upgrade()?.wait(0).unwrap_or(false)),
+        }
+    }
 }
 
 /// A thread that does not answer.
@@ -36,7 +58,7 @@ pub enum Fault {
 
 impl Pulse {
     /// Of the threads that own `sockets`, numbered as the pages of `books`.
-    pub(crate) fn new(books: Arc<Books>, sockets: impl IntoIterator<Item = Weak<UdpSocket>>) -> Pulse {
+    pub(crate) fn new(books: Arc<Books>, sockets: impl IntoIterator<Item = Source>) -> Pulse {
         let seen = |socket| Seen { socket, n_batches: 0, waits: false };
         Pulse { books, threads: sockets.into_iter().map(seen).collect() }
     }
@@ -49,14 +71,11 @@ impl Pulse {
     pub fn look(&mut self) -> Result<(), Fault> {
         let mut found = Ok(());
         for (thread, seen) in self.threads.iter_mut().enumerate() {
-            let Some(socket) = seen.socket.upgrade() else {
+            let Some(waits) = seen.socket.waits() else {
                 found = found.and(Err(Fault::Ended(thread)));
                 continue;
             };
             let n_batches = self.books.page(thread).batches(Transport::Udp);
-            let waits = SockRef::from(&*socket)
-                .recv_with_flags(&mut [MaybeUninit::uninit()], libc::MSG_PEEK | libc::MSG_DONTWAIT)
-                .is_ok();
             if seen.waits && waits && n_batches == seen.n_batches {
                 found = found.and(Err(Fault::Stuck(thread)));
             }
@@ -73,7 +92,7 @@ mod tests {
     #[test]
     fn stuck_is_who_leaves_a_query_waiting() {
         let (books, socket) = (Arc::new(Books::new(1)), Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap()));
-        let mut pulse = Pulse::new(books.clone(), [Arc::downgrade(&socket)]);
+        let mut pulse = Pulse::new(books.clone(), [Source::Udp(Arc::downgrade(&socket))]);
         assert_eq!((pulse.look(), pulse.look()), (Ok(()), Ok(())), "idle is alive");
         socket.send_to(b"query", socket.local_addr().unwrap()).unwrap();
         assert_eq!(pulse.look(), Ok(()), "it may have come just now");

@@ -10,11 +10,11 @@ use crate::transport::certificate::{self, Certificate};
 use crate::transport::gate::Gate;
 use crate::transport::handler::Handler;
 use crate::transport::proxy::Proxies;
-use crate::transport::pulse::Pulse;
+use crate::transport::pulse::{Pulse, Source};
 use crate::transport::site::{Rules, Service, Site};
 use crate::transport::stream::{Desk, Pace};
 use crate::transport::tls::Handshakes;
-use crate::transport::{quic, streams, sys, udp};
+use crate::transport::{quic, streams, sys, udp, xdp};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -76,6 +76,8 @@ pub struct Config {
     pub pace: Pace,
     /// Longest time that stopping waits for connections. Default 3 s.
     pub drain: Duration,
+    /// Datagrams past the kernel's stack. Default none.
+    pub xdp: xdp::Config,
 }
 
 impl Default for Config {
@@ -99,6 +101,7 @@ impl Default for Config {
             max_per_client: 100,
             pace: Pace::default(),
             drain: Duration::from_secs(3),
+            xdp: xdp::Config::default(),
         }
     }
 }
@@ -134,6 +137,7 @@ pub struct Bound {
     config: Config,
     endpoints: Vec<(Service, Endpoint)>,
     certificate: Option<Arc<Certificate>>,
+    xdp: Option<xdp::Opened>,
 }
 
 impl Bound {
@@ -163,7 +167,9 @@ impl Bound {
         };
         let bind = |(service, addr)| Ok((service, Endpoint::bind(addr, config.wanted(service), given)?));
         let endpoints = config.services().map(bind).collect::<Result<_, Error>>()?;
-        Ok(Bound { config, endpoints, certificate })
+        let mut bound = Bound { config, endpoints, certificate, xdp: None };
+        bound.xdp = xdp::Opened::or_sockets(&bound.config.xdp, &bound.addrs());
+        Ok(bound)
     }
 
     /// Every address with its sockets: those of [`Config::dns`] first, in the order of the configuration.
@@ -188,10 +194,20 @@ impl Bound {
         self.certificate.as_ref()
     }
 
-    /// Threads for datagrams, numbered before those for streams.
+    /// Threads for datagrams, numbered before those for streams; those of XDP are the last of them.
     pub fn n_datagram_threads(&self) -> usize {
         let of_dns = self.endpoints.iter().filter(|(service, _)| *service == Service::Dns);
-        of_dns.map(|(_, e)| e.datagrams.len()).sum()
+        of_dns.map(|(_, e)| e.datagrams.len()).sum::<usize>() + self.n_queues()
+    }
+
+    /// Threads for datagrams that come past the kernel's stack.
+    pub fn n_queues(&self) -> usize {
+        self.xdp.as_ref().map_or(0, xdp::Opened::n_queues)
+    }
+
+    /// The queues that these serve, to be watched.
+    pub fn queues(&self) -> Vec<xdp::worker::Watch> {
+        self.xdp.iter().flat_map(xdp::Opened::watches).collect()
     }
 
     /// Threads that answer queries, and so the number that tallies and books need room for.
@@ -214,7 +230,7 @@ impl Bound {
     {
         assert!(books.n_threads() >= self.n_threads(), "the books have a page for every thread");
         let addrs = self.endpoints.iter().map(|(service, e)| (*service, e.addr)).collect();
-        let Bound { config, endpoints, certificate } = self;
+        let Bound { config, endpoints, certificate, xdp } = self;
         if let Err(e) = sys::raise_open_files(config.max_connections as u64 + OTHER_FILES) {
             tracing::warn!("cannot raise the limit of open files, connections may be refused: {e}");
         }
@@ -224,6 +240,7 @@ impl Bound {
             left: Arc::default(),
             stop_streams: watch::channel(false).0,
             datagrams: Vec::new(),
+            xdp: None,
             threads: Vec::new(),
             gate: Arc::new(Gate::new(config.max_connections, config.max_per_client)),
         };
@@ -254,6 +271,11 @@ impl Bound {
                 thread += 1;
             }
         }
+        if let Some(xdp) = xdp {
+            let n_queues = xdp.n_queues();
+            server.xdp = Some(xdp.start(&make, thread, &books, &config.proxies).map_err(Error::Start)?);
+            thread += n_queues;
+        }
         for sockets in streams {
             server.start_streams(sockets, make(thread), (books.clone(), thread), rules.clone())?;
             thread += 1;
@@ -275,6 +297,7 @@ pub struct Server {
     /// ends, however long others take: a query that comes later hears from the system that nobody is there (ICMP
     /// port unreachable) and is not left without a word.
     datagrams: Vec<Weak<UdpSocket>>,
+    xdp: Option<xdp::Running>,
     threads: Vec<JoinHandle<()>>,
     gate: Arc<Gate>,
 }
@@ -298,7 +321,8 @@ impl Server {
 
     /// Watches the threads for datagrams. `books`: those that they were started with.
     pub fn pulse(&self, books: Arc<Books>) -> Pulse {
-        Pulse::new(books, self.datagrams.iter().cloned())
+        let queues = self.xdp.iter().flat_map(xdp::Running::sockets).cloned().map(Source::Xdp);
+        Pulse::new(books, self.datagrams.iter().cloned().map(Source::Udp).chain(queues))
     }
 
     /// Leaves the sockets to another process that holds the same ones: stops taking queries and connections, and returns
@@ -313,6 +337,7 @@ impl Server {
     }
 
     fn take_no_more(&mut self) {
+        self.xdp = None;
         self.stop.store(true, Ordering::Release);
         self.stop_streams.send_replace(true);
         while self.datagrams.iter().any(|socket| socket.strong_count() > 0) {

@@ -6,7 +6,7 @@
 use crate::exchange::books::Page;
 use crate::exchange::{Silence, Transport};
 use crate::transport::handler::{Handler, Peer, settle};
-use crate::transport::mmsg::{Batch, Wait};
+use crate::transport::mmsg::{Batch, Datagram, Wait};
 use crate::transport::proxy::{self, Proxies};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -88,26 +88,7 @@ impl<'p, H: Handler> Worker<'p, H> {
         let state = handler.begin();
         self.batch.answer(|query, out| {
             n_queries += 1;
-            let refused = match (query.port, query.cut) {
-                (0, _) => Some(Silence::Sender),
-                (_, true) => Some(Silence::Oversize),
-                _ => None,
-            };
-            if let Some(why) = refused {
-                page.silence(Transport::Udp, why);
-                return 0;
-            }
-            let (mut addr, mut octets) = (SocketAddr::new(query.addr, query.port), query.bytes);
-            if !proxies.is_empty() {
-                match proxies.open(addr, octets) {
-                    Ok((client, rest)) => (addr, octets) = (client, rest),
-                    Err(proxy::Refused) => {
-                        page.silence(Transport::Udp, Silence::Proxy);
-                        return 0;
-                    }
-                }
-            }
-            settle(handler, &state, octets, Peer::new(addr, Transport::Udp), out, page)
+            settle_datagram(handler, &state, proxies, page, query, out)
         });
         drop(state);
         page.queries(Transport::Udp, n_queries);
@@ -119,10 +100,43 @@ impl<'p, H: Handler> Worker<'p, H> {
     }
 }
 
+/// Has one datagram answered, whichever way it came, and entered into the books; returns the length of the reply, 0 for
+/// none.
+#[inline]
+pub(crate) fn settle_datagram<H: Handler>(
+    handler: &mut H,
+    state: &H::State,
+    proxies: &Proxies,
+    page: &Page,
+    query: Datagram<'_>,
+    out: &mut [u8],
+) -> usize {
+    let refused = match (query.port, query.cut) {
+        (0, _) => Some(Silence::Sender),
+        (_, true) => Some(Silence::Oversize),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        page.silence(Transport::Udp, why);
+        return 0;
+    }
+    let (mut addr, mut octets) = (SocketAddr::new(query.addr, query.port), query.bytes);
+    if !proxies.is_empty() {
+        match proxies.open(addr, octets) {
+            Ok((client, rest)) => (addr, octets) = (client, rest),
+            Err(proxy::Refused) => {
+                page.silence(Transport::Udp, Silence::Proxy);
+                return 0;
+            }
+        }
+    }
+    settle(handler, state, octets, Peer::new(addr, Transport::Udp), out, page)
+}
+
 /// Rides out an error of receiving. An ICMP message about an earlier reply (ECONNREFUSED and its like) is
 /// reported once and means nothing here; lack of memory passes; anything else is said once and
 /// retried ever more slowly, because a server that still answers on its other threads should not exit.
-fn pause_after(error: &io::Error, troubles: &mut u32) {
+pub(crate) fn pause_after(error: &io::Error, troubles: &mut u32) {
     if error.kind() == io::ErrorKind::Interrupted || error.kind() == io::ErrorKind::WouldBlock {
         return;
     }

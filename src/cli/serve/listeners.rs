@@ -29,6 +29,7 @@ pub(super) fn config(config: &Config) -> Result<transport::Config, String> {
         max_connections: config.tcp.connections,
         max_per_client: config.tcp.per_client,
         pace: Pace { idle: Duration::from_secs(config.tcp.idle_seconds), ..defaults.pace },
+        xdp: config.xdp.clone(),
         ..defaults
     })
 }
