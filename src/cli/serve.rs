@@ -29,7 +29,7 @@ use crate::transport::{self, Answering, Observed, Service, rate, tap};
 use ready::{Ready, hints};
 use reload::{Reloader, say};
 use secrets::Secrets;
-use signals::{Program, Signals, Told};
+use signals::{Asked, Ends, Program, Told};
 use sockets::Sockets;
 use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
@@ -81,18 +81,19 @@ fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String>
     let program = Program::of_this_process();
     let given = sockets::from_systemd()?;
     let runtime = runtime()?;
+    let asked = Asked::listen(&runtime)?;
     let mut server = match args.takeover {
         true => Server::succeed(&runtime, config)?,
         false => Server::start_with(&runtime, config, given, None)?,
     };
-    let signals = Signals::listen(&runtime)?;
+    let ends = Ends::listen(&runtime)?;
     let ready = serde_json::to_string(&server.ready).map_err(|e| e.to_string())?;
     writeln!(std::io::stdout(), "{ready}").map_err(|e| format!("standard output: {e}"))?;
     systemd::ready(&server.reloader.status());
     if args.hints || std::io::IsTerminal::is_terminal(&std::io::stdout()) {
         eprint!("{}", hints(&server.ready, file));
     }
-    let told = signals::until_told(signals, &server.reloader, program.as_ref(), server.heirloom.as_mut());
+    let told = signals::until_told(asked, ends, &server.reloader, program.as_ref(), server.heirloom.as_mut());
     match runtime.block_on(told) {
         Told::Stop => {
             tracing::info!("draining");

@@ -52,40 +52,54 @@ impl Program {
     }
 }
 
-/// The signals that the process listens to. Made before anybody is told that it runs: a signal that nobody
-/// listens to ends it.
-pub(super) struct Signals {
+/// What a running server is asked to do: SIGHUP and SIGUSR2. Listened to before the load, since a signal that nobody
+/// listens to ends the process; what comes meanwhile is done after it.
+pub(super) struct Asked {
     hup: Signal,
-    term: Signal,
-    int: Signal,
     usr2: Signal,
 }
 
-impl Signals {
+/// What ends it well: SIGTERM and SIGINT. Listened to once there is something to end: during the load they end the
+/// process at once, as they should.
+pub(super) struct Ends {
+    term: Signal,
+    int: Signal,
+}
+
+impl Asked {
     /// Listens from now on.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn listen(runtime: &Runtime) -> Result<Signals, String> {
-        let _inside = runtime.enter();
-        let on = |kind| signal(kind).map_err(|e| format!("signals: {e}"));
-        Ok(Signals {
-            hup: on(SignalKind::hangup())?,
-            term: on(SignalKind::terminate())?,
-            int: on(SignalKind::interrupt())?,
-            usr2: on(SignalKind::user_defined2())?,
-        })
+    pub(super) fn listen(runtime: &Runtime) -> Result<Asked, String> {
+        Ok(Asked { hup: on(runtime, SignalKind::hangup())?, usr2: on(runtime, SignalKind::user_defined2())? })
     }
+}
+
+impl Ends {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn listen(runtime: &Runtime) -> Result<Ends, String> {
+        Ok(Ends { term: on(runtime, SignalKind::terminate())?, int: on(runtime, SignalKind::interrupt())? })
+    }
+}
+
+fn on(runtime: &Runtime, kind: SignalKind) -> Result<Signal, String> {
+    let _inside = runtime.enter();
+    signal(kind).map_err(|e| format!("signals: {e}"))
 }
 
 /// Reloads on SIGHUP and starts a successor on SIGUSR2; returns on SIGTERM or SIGINT, or when a successor serves.
 pub(super) async fn until_told(
-    signals: Signals,
+    asked: Asked,
+    ends: Ends,
     reloader: &Arc<Reloader>,
     program: Option<&Program>,
     heirloom: Option<&mut Heirloom>,
 ) -> Told {
-    let Signals { mut hup, mut term, mut int, mut usr2 } = signals;
+    let (Asked { mut hup, mut usr2 }, Ends { mut term, mut int }) = (asked, ends);
     let claimed = async {
         match heirloom {
             Some(heirloom) => heirloom.claimed().await,
@@ -107,5 +121,24 @@ pub(super) async fn until_told(
             _ = int.recv() => return Told::Stop,
             successor = &mut claimed => return Told::Replaced(successor),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A SIGHUP that comes during the load neither ends the process nor is lost.
+    #[test]
+    fn a_signal_during_the_load_waits() {
+        let runtime = Runtime::new().unwrap();
+        let mut asked = Asked::listen(&runtime).unwrap();
+        let kill = format!("kill -HUP {0} && kill -USR2 {0}", std::process::id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        runtime.block_on(async {
+            let both = async { (asked.hup.recv().await, asked.usr2.recv().await) };
+            tokio::time::timeout(Duration::from_secs(60), both).await.expect("the signals were lost");
+        });
     }
 }
