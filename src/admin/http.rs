@@ -58,9 +58,7 @@ impl Bound {
     /// [`Error::Exposed`] outside loopback without `allow_remote`, [`Error::Bind`] if the address cannot
     /// be had.
     pub async fn bind(addr: SocketAddr, allow_remote: bool, given: Option<net::TcpListener>) -> Result<Bound, Error> {
-        if !is_loopback(addr) && !allow_remote {
-            return Err(Error::Exposed(addr));
-        }
+        guard(addr, allow_remote)?;
         let listener = listener(addr, given).await.map_err(|e| Error::Bind(addr, e))?;
         let addr = listener.local_addr().map_err(|e| Error::Bind(addr, e))?;
         Ok(Bound { door: Door::new(listener, MAX_CONNECTIONS, "admin HTTP"), addr })
@@ -103,6 +101,17 @@ impl axum::serve::Listener for Door {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         Door::local_addr(self)
+    }
+}
+
+/// Says whether the listener may stand at `addr`: on loopback, or where somebody has said that something else guards it.
+///
+/// # Errors
+/// [`Error::Exposed`].
+pub fn guard(addr: SocketAddr, allow_remote: bool) -> Result<(), Error> {
+    match is_loopback(addr) || allow_remote {
+        true => Ok(()),
+        false => Err(Error::Exposed(addr)),
     }
 }
 

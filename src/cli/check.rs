@@ -4,12 +4,13 @@ use crate::cli;
 use crate::cli::config::Config;
 use crate::cli::house;
 use crate::cli::load::{self, Loaded};
+use crate::cli::serve::ground;
 use crate::masterfile::Report;
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Loads everything as `serve` would and prints every problem with its place.
+/// Loads everything as `serve` would, certificates and listeners included, and prints every problem with its place.
 ///
 /// Exit status: 0 when the server would take it (warnings allowed), 1 when it would not.
 #[derive(Debug, clap::Args)]
@@ -35,6 +36,7 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
     };
     let (loaded, mut report) = load::load(&config);
     let house = house::read(&config, None, &mut report);
+    ground::check(&config, &mut report);
     if let (Some(house), Some(loaded)) = (&house, &loaded) {
         house::warn_of_idle_lists(house, &loaded.zones, &config, &mut report);
     }

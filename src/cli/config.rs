@@ -10,6 +10,7 @@ use crate::telemetry;
 use crate::transport;
 use ipnet::IpNet;
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,12 @@ const MAX_THREADS: usize = 256;
 
 /// Longest idle time, in seconds: what edns-tcp-keepalive can tell is a little more (RFC 7828 section 3.1).
 const IDLE_MAX: u64 = 6000;
+
+/// Most of anything that is counted by one: more than the descriptors of a process (our choice).
+const MAX_LIMIT: usize = 1_000_000;
+
+/// Longest queue of connections that bring data in their SYN: the kernel caps it at `somaxconn`, 16 bits of old.
+const MAX_FAST_OPEN: usize = 65_535;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -115,6 +122,34 @@ impl Default for Listen {
             grpc: loopback(5301),
             admin: loopback(5302),
         }
+    }
+}
+
+impl Listen {
+    /// Finds an address that two services would listen on.
+    fn check(&self) -> Result<(), String> {
+        let (udp, tcp, neither) = ("UDP", "TCP", "");
+        let h3 = if self.http3 { udp } else { neither };
+        let lists = [
+            ("dns", &self.dns[..], [udp, tcp]),
+            ("tls", &self.tls, [tcp, neither]),
+            ("https", &self.https, [tcp, h3]),
+            ("http", &self.http, [tcp, neither]),
+            ("quic", &self.quic, [udp, neither]),
+            ("grpc", std::slice::from_ref(&self.grpc), [tcp, neither]),
+            ("admin", std::slice::from_ref(&self.admin), [tcp, neither]),
+        ];
+        let mut taken = HashMap::new();
+        for (key, addrs, protocols) in lists {
+            for addr in addrs.iter().filter(|addr| addr.port() != 0) {
+                for protocol in protocols.into_iter().filter(|protocol| !protocol.is_empty()) {
+                    if let Some(other) = taken.insert((*addr, protocol), key) {
+                        return Err(format!("[listen] {key}: {addr} over {protocol} is taken by {other}"));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -337,6 +372,33 @@ impl Config {
             ));
         }
         self.proxy.nets()?;
+        self.listen.check()?;
+        self.check_limits()
+    }
+
+    /// Limits that would turn everybody away, and settings that contradict each other.
+    fn check_limits(&self) -> Result<(), String> {
+        let at_least_one = [
+            ("[tcp] connections", self.tcp.connections),
+            ("[tcp] per-client", self.tcp.per_client),
+            ("[grpc] max-connections", self.grpc.max_connections),
+            ("[grpc] max-streams", self.grpc.max_streams),
+        ];
+        for (key, n) in at_least_one {
+            if !(1..=MAX_LIMIT).contains(&n) {
+                return Err(format!("{key} = {n}: 1 to {MAX_LIMIT}"));
+            }
+        }
+        let rate = self.grpc.samples_per_second;
+        if !(rate.is_finite() && rate >= 1.0) {
+            return Err(format!("[grpc] samples-per-second = {rate}: at least 1"));
+        }
+        if self.tcp.fast_open > MAX_FAST_OPEN {
+            return Err(format!("[tcp] fast-open = {}: at most {MAX_FAST_OPEN}; 0 for none", self.tcp.fast_open));
+        }
+        if self.cookies.required && !self.cookies.enabled {
+            return Err("[cookies] required without enabled: nobody could have a cookie".into());
+        }
         Ok(())
     }
 
@@ -412,6 +474,19 @@ mod tests {
         check("[tcp]\nidle-seconds = 0\n", "1 to 6000");
         check("[https]\npath = \"dns-query\"\n", "a path from the root");
         check("[proxy]\nfrom = [\"192.0.2.0/33\"]\n", "no address and no prefix");
+        check("[tcp]\nconnections = 0\n", "[tcp] connections = 0: 1 to 1000000");
+        check("[tcp]\nper-client = 0\n", "[tcp] per-client = 0");
+        check("[tcp]\nfast-open = 65536\n", "at most 65535");
+        check("[grpc]\nmax-connections = 0\n", "[grpc] max-connections = 0");
+        check("[grpc]\nmax-streams = 0\n", "[grpc] max-streams = 0");
+        check("[grpc]\nsamples-per-second = nan\n", "[grpc] samples-per-second = NaN: at least 1");
+        check("[cookies]\nenabled = false\nrequired = true\n", "required without enabled");
+        check("[listen]\ndns = [\"127.0.0.1:53\", \"127.0.0.1:53\"]\n", "127.0.0.1:53 over UDP is taken by dns");
+        check("[listen]\nadmin = \"127.0.0.1:5300\"\n", "admin: 127.0.0.1:5300 over TCP is taken by dns");
+        check("[listen]\ngrpc = \"127.0.0.1:5302\"\n", "admin: 127.0.0.1:5302 over TCP is taken by grpc");
+        let both =
+            "[listen]\ntls = [\"127.0.0.1:853\"]\nquic = [\"127.0.0.1:853\"]\n[tls]\ncert = \"c\"\nkey = \"k\"\n";
+        assert_eq!(Config::parse(both, "f").unwrap().check(), Ok(()), "one is over TCP, the other over UDP");
         let c = Config::parse("[proxy]\nfrom = [\"192.0.2.0/24\", \"2001:db8::1\"]\n", "f").unwrap();
         assert_eq!(c.proxy.nets().unwrap()[1].to_string(), "2001:db8::1/128");
     }

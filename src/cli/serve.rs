@@ -1,5 +1,6 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
+pub mod ground;
 mod limits;
 mod listeners;
 mod log;

@@ -70,6 +70,17 @@ impl Default for Config {
     }
 }
 
+/// Says whether gRPC may stand at `addr`: with TLS anywhere, without it on loopback alone.
+///
+/// # Errors
+/// [`Error::Exposed`].
+pub fn guard(addr: SocketAddr, config: &Config) -> Result<(), Error> {
+    match config.tls.is_none() && !addr.ip().to_canonical().is_loopback() {
+        true => Err(Error::Exposed(addr)),
+        false => Ok(()),
+    }
+}
+
 //----------- Bound ----------------------------------------------------------
 
 /// A bound socket, ready to serve.
@@ -94,9 +105,7 @@ impl Bound {
             .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
             .http2_max_header_list_size(MAX_HEADERS);
         let tls = config.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
-        if tls.is_none() && !addr.ip().to_canonical().is_loopback() {
-            return Err(Error::Exposed(addr));
-        }
+        guard(addr, config)?;
         let listener = listener(addr, given).await.map_err(|e| Error::Bind(addr, e))?;
         Ok(Bound { door: Door::new(listener, config.max_connections, "gRPC"), server, tls })
     }

@@ -15,21 +15,13 @@ use std::path::Path;
 /// # Errors
 /// A text for people: nobody of that name, or not allowed.
 pub(super) fn give_up(identity: &Identity, state_dir: &Path) -> Result<(), String> {
-    let Some(name) = &identity.user else {
+    let Some((user, gid)) = look_up(identity)? else {
         if geteuid().is_root() {
             tracing::warn!("running as root; `user` in [server] names somebody who may do less");
         }
         return Ok(());
     };
-    let user = User::from_name(name).map_err(|e| format!("[server] user {name:?}: {e}"))?;
-    let user = user.ok_or_else(|| format!("[server] user {name:?}: there is no such user"))?;
-    let gid = match &identity.group {
-        None => user.gid,
-        Some(name) => {
-            let group = Group::from_name(name).map_err(|e| format!("[server] group {name:?}: {e}"))?;
-            group.ok_or_else(|| format!("[server] group {name:?}: there is no such group"))?.gid
-        }
-    };
+    let name = &user.name;
     if geteuid() == user.uid {
         return Ok(());
     }
@@ -44,6 +36,24 @@ pub(super) fn give_up(identity: &Identity, state_dir: &Path) -> Result<(), Strin
     become_user(name, user.uid, gid).map_err(|e| format!("[server] user {name:?}: {e}"))?;
     tracing::info!("running as {name} (user {}, group {gid})", user.uid);
     Ok(())
+}
+
+/// Whom the configuration names, and in which group; `None` if nobody.
+///
+/// # Errors
+/// A text for people: nobody of that name.
+pub(super) fn look_up(identity: &Identity) -> Result<Option<(User, Gid)>, String> {
+    let Some(name) = &identity.user else { return Ok(None) };
+    let user = User::from_name(name).map_err(|e| format!("[server] user {name:?}: {e}"))?;
+    let user = user.ok_or_else(|| format!("[server] user {name:?}: there is no such user"))?;
+    let gid = match &identity.group {
+        None => user.gid,
+        Some(name) => {
+            let group = Group::from_name(name).map_err(|e| format!("[server] group {name:?}: {e}"))?;
+            group.ok_or_else(|| format!("[server] group {name:?}: there is no such group"))?.gid
+        }
+    };
+    Ok(Some((user, gid)))
 }
 
 /// Gives the folder and the files in it to the user.
