@@ -246,6 +246,9 @@ impl<'q> Way<'q> {
                 Steered::Zone(of_decision) => (most_secs, scope) = (self.snapshot.table.ttl(group), of_decision),
             }
         }
+        if qtype == rtype::DNAME && self.dname(self.scratch.name.hash_from(0)).is_some() {
+            return Step::Done(Rcode::NoError);
+        }
         if let Some(rrset) = node.rrset(qtype) {
             self.scope = self.scope.max(scope);
             if leads(qtype) {
@@ -351,6 +354,11 @@ impl<'q> Way<'q> {
         Step::Done(Rcode::NoError)
     }
 
+    /// Where the DNAME stands that this reply has of the name with this hash.
+    fn dname(&self, owner: u64) -> Option<usize> {
+        self.scratch.dnames[..self.n_dnames].iter().find(|(hash, _)| *hash == owner).map(|(_, at)| *at)
+    }
+
     /// An external member: its CNAME, and on from there if the target is ours, unless the CNAME is what was asked for
     /// (RFC 1034 section 3.6.2).
     fn external(&mut self, reply: &mut Reply, here: Here<'q>, answer: &MemberAnswer, ttl: u32) -> Step {
@@ -390,9 +398,8 @@ impl<'q> Way<'q> {
         let cut = self.scratch.name.start(label);
         // A DNAME that serves twice in a chain stands in the reply once (RFC 2181 section 5).
         let owner = self.scratch.name.hash_from(label);
-        let known = self.scratch.dnames[..self.n_dnames].iter().find(|(hash, _)| *hash == owner);
-        let dname_at = match known {
-            Some((_, at)) => *at,
+        let dname_at = match self.dname(owner) {
+            Some(at) => at,
             None => {
                 let Some(at) = put(reply, Section::Answer, rrset, here.spot.offset(cut), here.apex_at) else {
                     return Step::Done(Rcode::NoError);

@@ -198,6 +198,10 @@ fn dnames_substitute() {
     );
     // One DNAME, twice on the way (RFC 2181 section 5: an RRset stands in a reply once).
     check(
+        "dntwo.dntwo.example.com. DNAME",
+        "NOERROR aa | dntwo~ 300 DNAME ~, dntwo.dntwo~ 300 CNAME dntwo~",
+    );
+    check(
         "x.dntwo.dntwo.example.com. A",
         &format!(
             "NXDOMAIN aa | dntwo~ 300 DNAME ~, x.dntwo.dntwo~ 300 CNAME x.dntwo~, x.dntwo~ 300 CNAME x~ | {NEGATIVE}"
