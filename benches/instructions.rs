@@ -18,7 +18,8 @@
 use floodway::answer::{Client, Scratch, Transport, answer};
 use floodway::cli::config::Config;
 use floodway::cli::load::load;
-use floodway::exchange::{Books, Exchange, Snapshot};
+use floodway::exchange::house::{Cookies, Secret};
+use floodway::exchange::{Books, Exchange, House, Snapshot};
 use floodway::transport::Answering;
 use floodway::transport::mmsg::Wait;
 use floodway::transport::udp::{BATCH, Worker};
@@ -45,31 +46,38 @@ fn main() {
 
 //----------- Inputs ---------------------------------------------------------
 
-/// A kind of query: its name, and the `i`th question, with the client subnet if there is one.
-type Kind = (&'static str, fn(u32) -> (String, u16, Option<String>));
+/// A kind of query: its name, and the `i`th question, with its EDNS options.
+type Kind = (&'static str, fn(u32) -> (String, u16, Vec<u8>));
 
 const A: u16 = 1;
 const AAAA: u16 = 28;
 
-const KINDS: [Kind; 10] = [
-    ("static A", |i| (format!("h{:05}", i % 10_000), A, None)),
-    ("static AAAA", |i| (format!("h{:05}", i % 10_000), AAAA, None)),
-    ("geo, client subnet", |i| (format!("g{:03}", i % 100), A, Some(subnet(i)))),
-    ("geo, no subnet", |i| (format!("g{:03}", i % 100), A, None)),
-    ("weighted", |i| (format!("w{:03}", i % 100), A, None)),
-    ("sticky, client subnet", |i| (format!("s{:03}", i % 100), A, Some(subnet(i)))),
-    ("NXDOMAIN", |i| (format!("n{i:05}"), A, None)),
-    ("referral", |i| (format!("www.d{:02}", i % 50), A, None)),
-    ("wildcard", |i| (format!("x{i:05}.any{:02}", i % 20), A, None)),
-    ("alias", |i| (format!("c{:02}", i % 50), A, None)),
+const KINDS: [Kind; 11] = [
+    ("static A", |i| (format!("h{:05}", i % 10_000), A, Vec::new())),
+    ("static A, client cookie", |i| (format!("h{:05}", i % 10_000), A, cookie(i))),
+    ("static AAAA", |i| (format!("h{:05}", i % 10_000), AAAA, Vec::new())),
+    ("geo, client subnet", |i| (format!("g{:03}", i % 100), A, subnet(i))),
+    ("geo, no subnet", |i| (format!("g{:03}", i % 100), A, Vec::new())),
+    ("weighted", |i| (format!("w{:03}", i % 100), A, Vec::new())),
+    ("sticky, client subnet", |i| (format!("s{:03}", i % 100), A, subnet(i))),
+    ("NXDOMAIN", |i| (format!("n{i:05}"), A, Vec::new())),
+    ("referral", |i| (format!("www.d{:02}", i % 50), A, Vec::new())),
+    ("wildcard", |i| (format!("x{i:05}.any{:02}", i % 20), A, Vec::new())),
+    ("alias", |i| (format!("c{:02}", i % 50), A, Vec::new())),
 ];
 
 /// The client subnet that resolvers send: /24, and for one in four IPv6, /56.
-fn subnet(i: u32) -> String {
+fn subnet(i: u32) -> Vec<u8> {
+    let [_, _, b, c] = i.to_be_bytes();
     match i % 4 {
-        0 => format!("2a02:{:x}:{:x}:{:x}00::/56", i >> 8 & 0xfff, i & 0xffff, i & 0xff),
-        _ => format!("{}.{}.{}.0/24", 1 + i % 222, i >> 8 & 0xff, i & 0xff),
+        0 => vec![0, 8, 0, 11, 0, 2, 56, 0, 0x2a, 2, (i >> 16) as u8 & 15, b, b, c, c],
+        _ => vec![0, 8, 0, 7, 0, 1, 24, 0, 1 + (i % 222) as u8, b, c],
     }
+}
+
+/// The cookie of a client that has none of ours yet, so that one is made.
+fn cookie(i: u32) -> Vec<u8> {
+    [&[0, 10, 0, 8][..], &i.to_be_bytes(), &i.to_le_bytes()].concat()
 }
 
 fn zone() -> String {
@@ -122,11 +130,13 @@ fn snapshot() -> Snapshot {
     let (loaded, report) = load(&config);
     let l = loaded.unwrap_or_else(|| panic!("the inputs load: {report}"));
     let (plan, table) = l.declared();
-    Snapshot::first(1, l.zones, l.policies, l.cells, l.answers, plan, table)
+    let cookies = Some(Cookies { secrets: vec![Secret([7; 16])], required: false });
+    let house = House { cookies, ..House::default() };
+    Snapshot::first(1, l.zones, l.policies, l.cells, l.answers, plan, table).with_house(Arc::new(house))
 }
 
-/// The message of a question: RD off, an OPT that offers 1,232 octets.
-fn message(name: &str, qtype: u16, subnet: Option<&str>) -> Vec<u8> {
+/// The message of a question: RD off, an OPT that offers 1,232 octets, with these options.
+fn message(name: &str, qtype: u16, options: &[u8]) -> Vec<u8> {
     let mut wire = b"\x12\x34\0\0\0\x01\0\0\0\0\0\x01".to_vec();
     for label in name.split('.').chain(["bench", "example"]) {
         wire.push(label.len() as u8);
@@ -134,26 +144,16 @@ fn message(name: &str, qtype: u16, subnet: Option<&str>) -> Vec<u8> {
     }
     wire.push(0);
     wire.extend([qtype.to_be_bytes(), [0, 1]].concat());
-    let option = subnet.map_or(Vec::new(), |text| {
-        let (address, source) = text.split_once('/').expect("a prefix has a length");
-        let source: u8 = source.parse().expect("a length is a number");
-        let (family, octets) = match address.parse().expect("a prefix has an address") {
-            std::net::IpAddr::V4(a) => (1, a.octets().to_vec()),
-            std::net::IpAddr::V6(a) => (2, a.octets().to_vec()),
-        };
-        let n = usize::from(source) / 8;
-        [&[0, 8, 0, 4 + n as u8, 0, family, source, 0][..], &octets[..n]].concat()
-    });
-    wire.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, option.len() as u8]);
-    wire.extend(option);
+    wire.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8]);
+    wire.extend(options);
     wire
 }
 
 /// The messages of a kind, in an order that jumps about.
 fn messages(kind: &Kind) -> Vec<Vec<u8>> {
     let one = |i: usize| {
-        let (name, qtype, subnet) = kind.1((i as u32).wrapping_mul(0x9e37_79b1) >> 8);
-        message(&name, qtype, subnet.as_deref())
+        let (name, qtype, options) = kind.1((i as u32).wrapping_mul(0x9e37_79b1) >> 8);
+        message(&name, qtype, &options)
     };
     (0..N_QUERIES).map(one).collect()
 }

@@ -8,7 +8,7 @@
 //! not counted, because resolvers ask again before they visit. Where that question would take a turn (`pick=spread`),
 //! or be answered with an alias, nothing is said.
 
-use crate::answer::resolve::{Here, Way, give, parse_parts, put, type_of};
+use crate::answer::resolve::{Here, Way, give, put, type_of};
 use crate::exchange::Family;
 use crate::policy::Pick;
 use crate::wire::reply::{POINTER_MAX, Reply, Section};
@@ -201,7 +201,7 @@ fn read_host(host: &mut NameBuf, rdata: &[u8], here: Here) -> bool {
         match rdata.get(end) {
             Some(0) => return host.parse(&rdata[..=end]).is_some(),
             Some(len @ 1..=63) => end += 1 + usize::from(*len),
-            Some(0xc0..) => return parse_parts(host, &rdata[..end], here.zone.apex().as_wire()),
+            Some(0xc0..) => return host.join(&rdata[..end], here.zone.apex().as_wire()),
             _ => return false,
         }
     }

@@ -7,11 +7,11 @@
 //!
 //! Nothing is kept per client: what comes back is hashed again.
 
+use crate::exchange::CookieSeen;
 use crate::exchange::house::{Cookies, Secret};
 use crate::wire::edns::{Cookie, ServerCookie};
 use crate::wire::opt::COOKIE_LEN;
 use siphasher::sip::SipHasher24;
-use std::hash::Hasher;
 use std::net::IpAddr;
 
 /// The version that RFC 9018 section 4.1 defines.
@@ -28,8 +28,8 @@ const RENEW: u32 = 1800;
 pub struct Judged {
     /// The reply's option: the client's cookie and one of ours.
     pub reply: [u8; COOKIE_LEN],
-    /// Whether the query's server cookie is ours (RFC 7873 section 5.2.5).
-    pub valid: bool,
+    /// What the query's server cookie was worth (RFC 7873 section 5.2.5).
+    pub seen: CookieSeen,
 }
 
 /// Judges the cookie that came from `addr` at `now`, seconds since 1970.
@@ -52,7 +52,12 @@ pub fn judge(cookie: &Cookie, addr: IpAddr, cookies: &Cookies, now: u32) -> Judg
     // One that is not yet old goes back as it came, so that it stays good however fast the client asks.
     let given = server.filter(|(_, is_young)| *is_young).map_or_else(fresh, |(received, _)| received);
     reply[8..].copy_from_slice(&given);
-    Judged { reply, valid: server.is_some() }
+    let seen = match cookie.server {
+        _ if server.is_some() => CookieSeen::Valid,
+        ServerCookie::None => CookieSeen::New,
+        ServerCookie::Ours(_) | ServerCookie::Foreign => CookieSeen::Invalid,
+    };
+    Judged { reply, seen }
 }
 
 /// The received server cookie, if it is ours, and whether it may be given again: made by the present secret and not
@@ -71,14 +76,20 @@ fn known(client: &[u8; 8], received: &[u8; 16], addr: IpAddr, cookies: &Cookies,
 }
 
 fn hash(secret: &Secret, client: &[u8; 8], server: &[u8; 16], addr: IpAddr) -> u64 {
-    let mut hasher = SipHasher24::new_with_key(&secret.0);
-    hasher.write(client);
-    hasher.write(&server[..8]);
-    match addr {
-        IpAddr::V4(v4) => hasher.write(&v4.octets()),
-        IpAddr::V6(v6) => hasher.write(&v6.octets()),
-    }
-    hasher.finish()
+    let mut input = [0; 32];
+    input[..8].copy_from_slice(client);
+    input[8..16].copy_from_slice(&server[..8]);
+    let len = match addr {
+        IpAddr::V4(v4) => {
+            input[16..20].copy_from_slice(&v4.octets());
+            20
+        }
+        IpAddr::V6(v6) => {
+            input[16..].copy_from_slice(&v6.octets());
+            32
+        }
+    };
+    SipHasher24::new_with_key(&secret.0).hash(&input[..len])
 }
 
 #[cfg(test)]
@@ -105,7 +116,7 @@ mod tests {
         let cookie = Cookie { client: octets(query), server };
         let judged = judge(&cookie, addr.parse().unwrap(), &cookies(secrets), now);
         let said: String = judged.reply.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!((said.as_str(), judged.valid), (expected, valid));
+        assert_eq!((said.as_str(), judged.seen == CookieSeen::Valid), (expected, valid));
     }
 
     /// RFC 9018 appendix A.1 to A.4, octet for octet.
@@ -135,7 +146,7 @@ mod tests {
             let at = |cookie: &Cookie, now: u32| judge(cookie, [192, 0, 2, 1].into(), &cookies(&[FIRST]), now);
             let first = at(&cookie(ServerCookie::None), made);
             let again = cookie(ServerCookie::Ours(first.reply[8..].try_into().unwrap()));
-            let is_known = |by: i64| at(&again, (i64::from(made) + by) as u32).valid;
+            let is_known = |by: i64| at(&again, (i64::from(made) + by) as u32).seen == CookieSeen::Valid;
             assert!(is_known(0) && is_known(3600) && is_known(-300));
             assert!(!is_known(3601) && !is_known(-301) && !is_known(i64::from(i32::MAX)));
             assert_eq!(at(&again, made.wrapping_add(1800)).reply, first.reply);
@@ -152,7 +163,7 @@ mod tests {
         let server: [u8; 16] = made[8..].try_into().unwrap();
         let valid = |client, server, addr, secrets: &[&str]| {
             let server = ServerCookie::Ours(server);
-            judge(&Cookie { client, server }, addr, &cookies(secrets), 1000).valid
+            judge(&Cookie { client, server }, addr, &cookies(secrets), 1000).seen == CookieSeen::Valid
         };
         assert!(valid([5; 8], server, addr, &[FIRST]));
         assert!(valid([5; 8], server, "::ffff:192.0.2.1".parse().unwrap(), &[FIRST]));
@@ -166,6 +177,6 @@ mod tests {
             assert!(!valid([5; 8], other, addr, &[FIRST]), "octet {i}");
         }
         let foreign = Cookie { client: [5; 8], server: ServerCookie::Foreign };
-        assert!(!judge(&foreign, addr, &cookies(&[FIRST]), 1000).valid);
+        assert_eq!(judge(&foreign, addr, &cookies(&[FIRST]), 1000).seen, CookieSeen::Invalid);
     }
 }

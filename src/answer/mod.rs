@@ -145,7 +145,7 @@ pub fn answer(
     out: &mut [u8],
 ) -> Outcome {
     assert!(out.len() >= MIN_REPLY, "the caller gives room for the least reply");
-    match plain::answer(query, client, snapshot, scratch, out) {
+    match plain::answer(query, client, snapshot, now, scratch, out) {
         Some(outcome) => outcome,
         None => answer_at_length(query, client, snapshot, now, scratch, out),
     }

@@ -49,18 +49,14 @@ pub(super) fn settle<'h>(request: &mut Request, client: Client, house: &'h House
         Some(cookies) if edns.asks.has(Asks::COOKIE) => {
             let judged = cookie::judge(&edns.cookie, client.addr, cookies, now);
             extras.cookie = Some(judged.reply);
-            *cookie = match edns.cookie.server {
-                _ if judged.valid => CookieSeen::Valid,
-                ServerCookie::None => CookieSeen::New,
-                ServerCookie::Ours(_) | ServerCookie::Foreign => CookieSeen::Invalid,
-            };
+            *cookie = judged.seen;
             let must_prove = match has_question {
                 // RFC 7873 section 5.2.3: whoever speaks over a connection has proven the address.
                 true => cookies.required && !client.transport.is_stream(),
                 // RFC 7873 section 5.4: to ask whether a cookie is still good.
                 false => edns.cookie.server != ServerCookie::None,
             };
-            if must_prove && !judged.valid {
+            if must_prove && *cookie != CookieSeen::Valid {
                 fault.get_or_insert(Rcode::BadCookie);
             }
         }

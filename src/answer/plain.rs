@@ -1,6 +1,6 @@
-//! The short way for plain queries: one question of class IN over UDP, with no OPT record, or one without options, or
-//! one with a client subnet alone; answered by records that are there (a wildcard's too), by a member's addresses,
-//! or by a denial.
+//! The short way for plain queries: one question of class IN over UDP, with no OPT record, or one with nothing but a
+//! client subnet and a cookie; answered by records that are there (a wildcard's too), by a member's addresses, by a
+//! denial, by a referral, or by aliases that lead to one of these.
 //!
 //! That is nearly all that resolvers send, and what the short way saves is the keeping of what could have been: half
 //! the instructions (benches/README.md). Whatever is not plain gets `None` before anything has been counted or
@@ -8,25 +8,25 @@
 //! puts every query to both. What is to hold of every query has to be asked in both.
 
 use crate::answer::additional::leads;
+use crate::answer::cookie;
+use crate::answer::resolve::{MAX_LINKS, read_target};
 use crate::answer::steer::{Decision, Subject, rotation};
 use crate::answer::{Client, MIN_REPLY, Outcome, Rcode, Scratch, Transport, is_stale};
 use crate::exchange::{CookieSeen, Family, Snapshot};
 use crate::id::GroupIdx;
-use crate::wire::edns::{Ecs, OPTION_ECS};
-use crate::wire::reply::pointer;
+use crate::wire::edns::{Cookie, Ecs, OPTION_COOKIE, OPTION_ECS};
+use crate::wire::opt::{COOKIE_LEN, OPT_LEN, OPTION_LEN};
+use crate::wire::reply::{Section, Spot, copy_records, pointer};
 use crate::wire::request::{HEADER, OPCODE, QR, RD};
 use crate::wire::rtype;
 use crate::zone::lookup::Found;
-use crate::zone::store::RECORD_HEADER;
+use crate::zone::store::{Node, RECORD_HEADER};
 use crate::zone::{RRset, Zone};
 
-/// AA and QR of a reply's third octet.
-const AUTHORITATIVE: u8 = 0x84;
+/// AA, in the third octet of the header.
+const AUTHORITATIVE: u8 = 0x04;
 /// Octets of a message before the question's counts are known to be plain.
 const COUNTS: usize = 4;
-/// Octets of an OPT record without options, of an option's code and length, and of a client subnet before its address.
-const OPT: usize = 11;
-const OPTION: usize = 4;
 
 /// Answers a plain query; `None` if it is not one.
 #[inline]
@@ -34,6 +34,7 @@ pub(super) fn answer(
     query: &[u8],
     client: Client,
     snapshot: &Snapshot,
+    now: u32,
     scratch: &mut Scratch,
     out: &mut [u8],
 ) -> Option<Outcome> {
@@ -46,84 +47,72 @@ pub(super) fn answer(
     let end = HEADER + scratch.name.parse(&query[HEADER..])? + 4;
     let &[t0, t1, c0, c1] = query.get(end - 4..end)?.first_chunk()?;
     let (qtype, qclass) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([c0, c1]));
-    let opt = Opt::parse(&query[end..], counts & 1 == 1)?;
     if qclass != rtype::CLASS_IN || !is_plain(qtype) {
         return None;
     }
+    let opt = match counts & 1 {
+        1 => Some(Opt::parse(&query[end..])?),
+        _ if query.len() == end => None,
+        _ => return None,
+    };
     let house = &*snapshot.house;
-    if opt.ecs.is_some() && house.ecs.is_some() {
+    let (ecs, cookie) = opt.as_ref().map_or((None, None), |opt| (opt.ecs.as_ref(), opt.cookie.as_ref()));
+    if ecs.is_some() && house.ecs.is_some() {
         return None;
     }
-    let udp_size = house.udp_size;
-    let room = Room { end, limit: opt.limit(udp_size).min(out.len()).checked_sub(query.len() - end)? };
-
-    let name = &scratch.name;
-    let (zone, apex) = snapshot.zones.find(name).filter(|(zone, _)| house.access.admits(client.addr, zone))?;
-    let apex_at = HEADER + name.start(apex);
-    let (key, node) = match zone.lookup(name, apex, qtype) {
-        Found::Name { node, from_wildcard: false } => (name.hash_from(0) ^ u64::from(qtype), Some(node)),
-        Found::Name { node, .. } => (zone.apex_hash(), Some(node)),
-        Found::NxDomain => (zone.apex_hash(), None),
-        Found::Cut { .. } | Found::Dname { .. } => return None,
+    let judged = match (cookie, &house.cookies) {
+        (Some(cookie), Some(cookies)) => {
+            let judged = cookie::judge(cookie, client.addr, cookies, now);
+            // RFC 7873 section 5.2.3 has an error for those who have to bring one of ours.
+            if cookies.required && judged.seen != CookieSeen::Valid {
+                return None;
+            }
+            Some(judged)
+        }
+        _ => None,
     };
-    let mut outcome = Outcome {
-        len: 0,
-        rcode: Rcode::NoError,
+    let given = judged.as_ref().map(|judged| &judged.reply);
+    let room = opt.as_ref().map_or(MIN_REPLY, |opt| usize::from(opt.udp_size.min(house.udp_size)).max(MIN_REPLY));
+    let limit = room.min(out.len()).checked_sub(opt.as_ref().map_or(0, |opt| opt.reply_len(given)))?;
+    let (subject, question) = (Subject::of(ecs, client.addr), scratch.name.hash_from(0));
+    let said = Said { at: end, counts: [0; 3], rcode: Rcode::NoError, is_ours: true, scope: 0, steered: None, key: 0 };
+    let mut draft = Draft { snapshot, client, subject, qtype, scratch, out, limit, said };
+    match draft.step(Spot::QUESTION, true)? {
+        Step::Done => {}
+        Step::Follow(spot) => draft = draft.follow(spot, question)?,
+        Step::Refer(referral) => draft = draft.refer(referral)?,
+    }
+
+    let Draft { out, said, .. } = draft;
+    let mut len = said.at;
+    if let Some(opt) = &opt {
+        len = opt.compose(out, len, house.udp_size, said.scope, given);
+    }
+    out[..end].copy_from_slice(&query[..end]);
+    out[2] = QR | if said.is_ours { AUTHORITATIVE } else { 0 } | header[2] & RD;
+    out[3] = said.rcode.number() as u8;
+    let [answers, authority, additional] = said.counts.map(u64::from);
+    let counts = 1 << 48 | answers << 32 | authority << 16 | (additional + u64::from(opt.is_some()));
+    out[COUNTS..HEADER].copy_from_slice(&counts.to_be_bytes());
+    Some(Outcome {
+        len,
+        rcode: said.rcode,
         truncated: false,
-        steered: None,
-        scope: 0,
+        steered: said.steered,
+        scope: said.scope,
         silence: None,
         ede: None,
-        cookie: CookieSeen::None,
+        cookie: judged.map_or(CookieSeen::None, |judged| judged.seen),
         refused_by: None,
-        key,
-    };
-    // Records in answer and authority.
-    let mut counts = [0u16; 2];
-    let at = match node {
-        Some(node) => match (node.group(), node.rrset(qtype)) {
-            (Some(group), _) => {
-                let family = family(qtype)?;
-                let subject = Subject::of(opt.ecs.as_ref(), client.addr);
-                let (end, n, scope) = steered(snapshot, group, family, subject, scratch, room, out)?;
-                (counts[0], outcome.scope, outcome.steered) = (n, scope, Some(group));
-                end
-            }
-            (None, Some(rrset)) => {
-                counts[0] = rrset.n;
-                room.put(rrset, apex_at, out)?
-            }
-            (None, None) if node.rrset(rtype::CNAME).is_some() => return None,
-            (None, None) => {
-                counts = [0, 1];
-                denial(zone, room, apex_at, out)?
-            }
-        },
-        None => {
-            (outcome.rcode, counts) = (Rcode::NxDomain, [0, 1]);
-            denial(zone, room, apex_at, out)?
-        }
-    };
-
-    // The question and the OPT record as they came, but for what only a reply has.
-    out[..end].copy_from_slice(&query[..end]);
-    let tail = &mut out[at..at + query.len() - end];
-    tail.copy_from_slice(&query[end..]);
-    opt.finish(tail, udp_size, outcome.scope);
-    out[2] = AUTHORITATIVE | header[2] & RD;
-    out[3] = outcome.rcode.number() as u8;
-    out[6..8].copy_from_slice(&counts[0].to_be_bytes());
-    out[8..10].copy_from_slice(&counts[1].to_be_bytes());
-    outcome.len = at + query.len() - end;
-    Some(outcome)
+        key: said.key,
+    })
 }
 
 /// Types that are data, of the record alone: neither pseudo and meta types (RFC 6895 section 3.1) nor DS, which lives at
-/// the parent, nor those whose answer leads on to hosts.
+/// the parent.
 #[inline]
 fn is_plain(qtype: u16) -> bool {
-    matches!(qtype, rtype::A | rtype::AAAA)
-        || qtype < 128 && qtype != 0 && qtype != rtype::OPT && qtype != rtype::DS && !leads(qtype)
+    matches!(qtype, rtype::A | rtype::AAAA) || qtype < 128 && qtype != 0 && qtype != rtype::OPT && qtype != rtype::DS
 }
 
 #[inline]
@@ -135,82 +124,203 @@ fn family(qtype: u16) -> Option<Family> {
     }
 }
 
-/// The addresses of the member that a pick gives; returns where they end, how many they are, and their scope.
-#[inline]
-fn steered(
-    snapshot: &Snapshot,
-    group: GroupIdx,
-    family: Family,
+//----------- Draft ----------------------------------------------------------
+
+/// The reply in the making. Where a step has nothing to say, it is not plain.
+///
+/// What most queries do not need is handed the draft whole and gives it back, so that for the others it stays in
+/// registers.
+struct Draft<'q> {
+    snapshot: &'q Snapshot,
+    client: Client,
     subject: Subject,
-    scratch: &mut Scratch,
-    room: Room,
-    out: &mut [u8],
-) -> Option<(usize, u16, u8)> {
-    // Such a group always has an answer where it has a member, so nothing is taken in vain below.
-    if !*snapshot.always_addresses.get(group.idx())? || is_stale(snapshot, group) {
-        return None;
-    }
-    let mut spread = scratch.spread;
-    let decision = Decision::make(snapshot, group, subject, &mut spread, scratch.thread.map(|_| family));
-    // Nobody to give: any key would say so, and the long way asks again.
-    let member = decision.picked?.member;
-    let answer = snapshot.answers.get(group.idx())?.get(member.idx())?;
-    let (records, len) = match family {
-        Family::A => (&answer.a, RECORD_HEADER + 4),
-        Family::Aaaa => (&answer.aaaa, RECORD_HEADER + 16),
-    };
-    let n = records.len() / len;
-    let (first, take) = rotation(decision.key, n, snapshot.policies.groups.get(group.idx())?.answers);
-    let end = room.end + take * len;
-    if end > room.limit {
-        return None;
-    }
-    scratch.spread = spread;
-    if let Some(thread) = scratch.thread {
-        snapshot.tally.count(thread, group, decision.located.cell, Some(member));
-    }
-    let ttl = snapshot.table.ttl(group).to_be_bytes();
-    for (i, record) in out[room.end..end].chunks_exact_mut(len).enumerate() {
-        let from = (if first + i < n { first + i } else { first + i - n }) * len;
-        record.copy_from_slice(&records[from..from + len]);
-        record[6..10].copy_from_slice(&ttl);
-    }
-    Some((end, take as u16, decision.scope(subject)))
-}
-
-/// The SOA that says for how long there is no such name or data (RFC 2308); returns where it ends.
-#[inline]
-fn denial(zone: &Zone, room: Room, apex_at: usize, out: &mut [u8]) -> Option<usize> {
-    let soa = zone.negative_soa()?;
-    let end = room.put(soa, apex_at, out)?;
-    out[room.end..room.end + 2].copy_from_slice(&pointer(apex_at));
-    Some(end)
-}
-
-//----------- Room -----------------------------------------------------------
-
-/// Where records go: from the end of the question to the limit.
-#[derive(Clone, Copy)]
-struct Room {
-    end: usize,
+    qtype: u16,
+    scratch: &'q mut Scratch,
+    out: &'q mut [u8],
+    /// Records must end here: OPT comes after.
     limit: usize,
+    said: Said,
 }
 
-impl Room {
-    /// Copies an RRset whose owner is the question's name; returns where it ends, `None` if it does not fit.
-    #[inline]
-    fn put(self, rrset: RRset<'_>, apex_at: usize, out: &mut [u8]) -> Option<usize> {
-        let records = rrset.records();
-        let end = self.end + records.len();
+/// What the records say so far.
+struct Said {
+    /// Where the next one goes.
+    at: usize,
+    counts: [u16; 3],
+    rcode: Rcode,
+    /// AA.
+    is_ours: bool,
+    scope: u8,
+    steered: Option<GroupIdx>,
+    /// See [`Outcome::key`].
+    key: u64,
+}
+
+/// What follows a step.
+enum Step<'q> {
+    /// The records are complete.
+    Done,
+    /// The name at hand is now an alias's target, which stands here in the message.
+    Follow(Spot),
+    /// Another server knows.
+    Refer(Referral<'q>),
+}
+
+/// The cut, where its name stands in the message, and where the apex does.
+struct Referral<'q> {
+    node: Node<'q>,
+    owner: usize,
+    apex_at: usize,
+}
+
+impl<'q> Draft<'q> {
+    /// Says what there is at the name at hand, which stands in the message at `spot`.
+    #[inline(always)]
+    fn step(&mut self, spot: Spot, is_question: bool) -> Option<Step<'q>> {
+        let (snapshot, name, qtype) = (self.snapshot, &self.scratch.name, self.qtype);
+        let (zone, apex) = match snapshot.zones.find(name) {
+            Some((zone, apex)) if snapshot.house.access.admits(self.client.addr, zone) => (zone, apex),
+            // Refused, or another server's to tell.
+            _ => return if is_question { None } else { Some(Step::Done) },
+        };
+        let (owner, apex_at) = (spot.offset(0), spot.offset(name.start(apex)));
+        let found = zone.lookup(name, apex, qtype);
+        if is_question {
+            self.said.is_ours = !matches!(found, Found::Cut { .. });
+            self.said.key = match &found {
+                Found::Name { from_wildcard: false, .. } => name.hash_from(0) ^ u64::from(qtype),
+                Found::Cut { label, .. } | Found::Dname { label, .. } => name.hash_from(*label),
+                Found::Name { .. } | Found::NxDomain => zone.apex_hash(),
+            };
+        }
+        let node = match found {
+            Found::Name { node, .. } => node,
+            Found::NxDomain => {
+                self.said.rcode = Rcode::NxDomain;
+                return self.deny(zone, apex_at);
+            }
+            Found::Cut { node, label } => {
+                return Some(Step::Refer(Referral { node, owner: spot.offset(name.start(label)), apex_at }));
+            }
+            Found::Dname { .. } => return None,
+        };
+        if let Some(group) = node.group() {
+            // Such a group always has an answer where it has a member, so nothing is taken in vain; and what is not an
+            // address is the zone's.
+            if !*snapshot.always_addresses.get(group.idx())? {
+                return None;
+            }
+            if let Some(family) = family(qtype) {
+                return self.steer(group, family, owner);
+            }
+        }
+        if let Some(rrset) = node.rrset(qtype) {
+            if leads(qtype) {
+                return None;
+            }
+            self.put(Section::Answer, rrset, owner, apex_at)?;
+            return Some(Step::Done);
+        }
+        match node.rrset(rtype::CNAME) {
+            Some(rrset) if !rtype::BESIDE_CNAME.contains(&qtype) => {
+                let start = self.put(Section::Answer, rrset, owner, apex_at)?;
+                let spot = read_target(&mut self.scratch.name, rrset, zone, start, apex_at);
+                Some(spot.map_or(Step::Done, Step::Follow))
+            }
+            _ => self.deny(zone, apex_at),
+        }
+    }
+
+    /// On from an alias to its target. `question`: the hash of the name asked for.
+    #[inline(never)]
+    fn follow(mut self, mut spot: Spot, question: u64) -> Option<Draft<'q>> {
+        let mut seen = [question; MAX_LINKS];
+        for link in 1..MAX_LINKS {
+            let hash = self.scratch.name.hash_from(0);
+            if seen[..link].contains(&hash) {
+                break;
+            }
+            seen[link] = hash;
+            match self.step(spot, false)? {
+                Step::Done => break,
+                Step::Follow(next) => spot = next,
+                Step::Refer(referral) => return self.refer(referral),
+            }
+        }
+        Some(self)
+    }
+
+    /// The cut's NS, and the addresses of its servers that this zone knows.
+    #[inline(never)]
+    fn refer(mut self, Referral { node, owner, apex_at }: Referral<'q>) -> Option<Draft<'q>> {
+        let ns = node.rrset(rtype::NS)?;
+        let start = self.put(Section::Authority, ns, owner, apex_at)?;
+        for glue in ns.glue() {
+            for rrset in glue.node.rrsets().filter(|rrset| matches!(rrset.rtype, rtype::A | rtype::AAAA)) {
+                self.put(Section::Additional, rrset, start + glue.name_at, apex_at)?;
+            }
+        }
+        Some(self)
+    }
+
+    /// The addresses of the member that a pick gives.
+    #[inline(always)]
+    fn steer(&mut self, group: GroupIdx, family: Family, owner: usize) -> Option<Step<'q>> {
+        let (snapshot, start) = (self.snapshot, self.said.at);
+        if is_stale(snapshot, group) {
+            return None;
+        }
+        let (mut spread, thread) = (self.scratch.spread, self.scratch.thread);
+        let decision = Decision::make(snapshot, group, self.subject, &mut spread, thread.map(|_| family));
+        // Nobody to give: any key would say so, and the long way asks again.
+        let member = decision.picked?.member;
+        let answer = snapshot.answers.get(group.idx())?.get(member.idx())?;
+        let (records, len) = match family {
+            Family::A => (&answer.a, RECORD_HEADER + 4),
+            Family::Aaaa => (&answer.aaaa, RECORD_HEADER + 16),
+        };
+        let n = records.len() / len;
+        let (first, take) = rotation(decision.key, n, snapshot.policies.groups.get(group.idx())?.answers);
+        let end = start + take * len;
         if end > self.limit {
             return None;
         }
-        let here = &mut out[self.end..end];
-        here.copy_from_slice(records);
-        for at in rrset.apex_pointers() {
-            here[at..at + 2].copy_from_slice(&pointer(apex_at));
+        self.scratch.spread = spread;
+        if let Some(thread) = thread {
+            snapshot.tally.count(thread, group, decision.located.cell, Some(member));
         }
-        Some(end)
+        let ttl = snapshot.table.ttl(group).to_be_bytes();
+        for (i, record) in self.out[start..end].chunks_exact_mut(len).enumerate() {
+            let from = (if first + i < n { first + i } else { first + i - n }) * len;
+            record.copy_from_slice(&records[from..from + len]);
+            record[..2].copy_from_slice(&pointer(owner));
+            record[6..10].copy_from_slice(&ttl);
+        }
+        let said = &mut self.said;
+        (said.at, said.counts[0]) = (end, said.counts[0] + take as u16);
+        (said.scope, said.steered) = (decision.scope(self.subject), Some(group));
+        Some(Step::Done)
+    }
+
+    /// The SOA that says for how long there is no such name or data (RFC 2308).
+    #[inline(always)]
+    fn deny(&mut self, zone: &Zone, apex_at: usize) -> Option<Step<'q>> {
+        self.put(Section::Authority, zone.negative_soa()?, apex_at, apex_at)?;
+        Some(Step::Done)
+    }
+
+    /// Puts in an RRset, whose owner stands in the message at `owner`, and returns where; `None` if it does not fit.
+    #[inline(always)]
+    fn put(&mut self, section: Section, rrset: RRset<'_>, owner: usize, apex_at: usize) -> Option<usize> {
+        let (start, records) = (self.said.at, rrset.records());
+        let end = start + records.len();
+        if end > self.limit {
+            return None;
+        }
+        copy_records(&mut self.out[start..end], records, owner, rrset.apex_pointers(), apex_at);
+        self.said.at = end;
+        self.said.counts[section as usize] += rrset.n;
+        Some(start)
     }
 }
 
@@ -218,55 +328,71 @@ impl Room {
 
 /// The OPT record of a plain query.
 struct Opt {
-    is_there: bool,
     udp_size: u16,
+    dnssec_ok: bool,
     ecs: Option<Ecs>,
+    cookie: Option<Cookie>,
 }
 
 impl Opt {
     /// Reads what follows the question; `None` if that is anything but one OPT record of version 0 with at most a
-    /// client subnet, or nothing at all.
-    #[inline]
-    fn parse(tail: &[u8], is_there: bool) -> Option<Opt> {
-        if !is_there {
-            return tail.is_empty().then_some(Opt { is_there, udp_size: 0, ecs: None });
-        }
+    /// client subnet and a cookie.
+    #[inline(always)]
+    fn parse(tail: &[u8]) -> Option<Opt> {
         // Root, type, class; extended RCODE, version, flags; length of the options.
-        let (&[root, t0, t1, s0, s1, _, version, _, _, l0, l1], options) = tail.split_first_chunk::<OPT>()?;
+        let (&[root, t0, t1, s0, s1, _, version, flags, _, l0, l1], mut options) =
+            tail.split_first_chunk::<OPT_LEN>()?;
         let is_opt = root == 0 && u16::from_be_bytes([t0, t1]) == rtype::OPT && version == 0;
         if !is_opt || usize::from(u16::from_be_bytes([l0, l1])) != options.len() {
             return None;
         }
-        let ecs = match options.split_first_chunk::<OPTION>() {
-            None if options.is_empty() => None,
-            None => return None,
-            Some((&[c0, c1, l0, l1], data)) => {
-                let (code, len) = (u16::from_be_bytes([c0, c1]), u16::from_be_bytes([l0, l1]));
-                if code != OPTION_ECS || usize::from(len) != data.len() {
-                    return None;
-                }
-                Some(Ecs::parse(data)?)
+        let udp_size = u16::from_be_bytes([s0, s1]);
+        let mut opt = Opt { udp_size, dnssec_ok: flags & 0x80 != 0, ecs: None, cookie: None };
+        while let Some((&[c0, c1, l0, l1], rest)) = options.split_first_chunk() {
+            let (data, next) = rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+            match u16::from_be_bytes([c0, c1]) {
+                OPTION_ECS if opt.ecs.is_none() => opt.ecs = Some(Ecs::parse(data)?),
+                OPTION_COOKIE if opt.cookie.is_none() => opt.cookie = Some(Cookie::parse(data)?),
+                _ => return None,
             }
-        };
-        Some(Opt { is_there, udp_size: u16::from_be_bytes([s0, s1]), ecs })
+            options = next;
+        }
+        options.is_empty().then_some(opt)
     }
 
-    /// Longest reply that the client takes.
+    /// Octets of the reply's.
     #[inline]
-    fn limit(&self, house: u16) -> usize {
-        if self.is_there { usize::from(self.udp_size.min(house)).max(MIN_REPLY) } else { MIN_REPLY }
+    fn reply_len(&self, cookie: Option<&[u8; COOKIE_LEN]>) -> usize {
+        OPT_LEN + self.ecs.as_ref().map_or(0, Ecs::option_len) + cookie.map_or(0, |_| OPTION_LEN + COOKIE_LEN)
     }
 
-    /// Makes a reply's OPT record of the query's: our size, no extended RCODE, of the flags DO alone (RFC 6891 section
-    /// 6.1.4), the scope (RFC 7871 section 7.2.1).
-    #[inline]
-    fn finish(&self, tail: &mut [u8], udp_size: u16, scope: u8) {
-        if let Some(opt) = tail.first_chunk_mut::<OPT>() {
-            [opt[3], opt[4]] = udp_size.to_be_bytes();
-            [opt[5], opt[7], opt[8]] = [0, opt[7] & 0x80, 0];
+    /// Writes the reply's at `at` and returns its end: our size, no extended RCODE, of the flags DO alone (RFC 6891
+    /// section 6.1.4), the scope (RFC 7871 section 7.2.1).
+    #[inline(always)]
+    fn compose(
+        &self,
+        out: &mut [u8],
+        mut at: usize,
+        udp_size: u16,
+        scope: u8,
+        cookie: Option<&[u8; COOKIE_LEN]>,
+    ) -> usize {
+        let ([t0, t1], [s0, s1]) = (rtype::OPT.to_be_bytes(), udp_size.to_be_bytes());
+        let [l0, l1] = ((self.reply_len(cookie) - OPT_LEN) as u16).to_be_bytes();
+        let flags = if self.dnssec_ok { 0x80 } else { 0 };
+        out[at..at + OPT_LEN].copy_from_slice(&[0, t0, t1, s0, s1, 0, 0, flags, 0, l0, l1]);
+        at += OPT_LEN;
+        if let Some(ecs) = &self.ecs {
+            let len = ecs.option_len();
+            ecs.compose(scope, &mut out[at..at + len]);
+            at += len;
         }
-        if self.ecs.is_some() {
-            tail[OPT + OPTION + 3] = scope;
+        if let Some(cookie) = cookie {
+            out[at..at + 2].copy_from_slice(&OPTION_COOKIE.to_be_bytes());
+            out[at + 2..at + OPTION_LEN].copy_from_slice(&(COOKIE_LEN as u16).to_be_bytes());
+            out[at + OPTION_LEN..at + OPTION_LEN + COOKIE_LEN].copy_from_slice(cookie);
+            at += OPTION_LEN + COOKIE_LEN;
         }
+        at
     }
 }

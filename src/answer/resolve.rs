@@ -380,16 +380,10 @@ impl<'q> Way<'q> {
         let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at) else {
             return Step::Done(Rcode::NoError);
         };
-        let rdata = first_rdata(rrset.records());
-        let rdata_at = start + RECORD_HEADER;
-        let (labels, tail, spot) = match rrset.apex_pointers().next() {
-            Some(pointer) => {
-                let split = pointer - RECORD_HEADER;
-                (&rdata[..split], here.zone.apex().as_wire(), Spot::split(rdata_at, split, here.apex_at))
-            }
-            None => (rdata, &[][..], Spot::whole(rdata_at)),
-        };
-        if parse_parts(&mut self.scratch.name, labels, tail) { Step::Follow(spot) } else { Step::Done(Rcode::NoError) }
+        match read_target(&mut self.scratch.name, rrset, here.zone, start, here.apex_at) {
+            Some(spot) => Step::Follow(spot),
+            None => Step::Done(Rcode::NoError),
+        }
     }
 
     /// Below a DNAME: the record, the CNAME that follows from it, and on with its target (RFC 6672 section 3.1).
@@ -417,7 +411,7 @@ impl<'q> Way<'q> {
             prefix[..cut].copy_from_slice(&self.query[HEADER..HEADER + cut]);
         }
         let prefix = &prefix[..cut];
-        if !parse_parts(&mut self.scratch.name, prefix, target) {
+        if !self.scratch.name.join(prefix, target) {
             return Step::Done(Rcode::YxDomain);
         }
         // The CNAME's target ends in the DNAME's, which stands there in full (RFC 6672 section 2.5).
@@ -530,14 +524,17 @@ fn first_rdata(records: &[u8]) -> &[u8] {
     &records[RECORD_HEADER..RECORD_HEADER + len]
 }
 
-/// Reads the name made of two parts; false if it is none.
-pub(super) fn parse_parts(name: &mut NameBuf, head: &[u8], tail: &[u8]) -> bool {
-    let mut wire = [0; 512];
-    let len = head.len() + tail.len();
-    if len > wire.len() {
-        return false;
+/// Reads the target of an alias of `zone` into `name`, and returns where in the message it stands. The record stands at
+/// `start`, the zone's apex at `apex_at`.
+#[inline]
+pub(super) fn read_target(name: &mut NameBuf, alias: RRset, zone: &Zone, start: usize, apex_at: usize) -> Option<Spot> {
+    let (rdata, rdata_at) = (first_rdata(alias.records()), start + RECORD_HEADER);
+    match alias.apex_pointers().next() {
+        Some(pointer) => {
+            let split = pointer - RECORD_HEADER;
+            let target = Spot::split(rdata_at, split, apex_at);
+            name.join(&rdata[..split], zone.apex().as_wire()).then_some(target)
+        }
+        None => name.parse(rdata).map(|_| Spot::whole(rdata_at)),
     }
-    wire[..head.len()].copy_from_slice(head);
-    wire[head.len()..len].copy_from_slice(tail);
-    name.parse(&wire[..len]) == Some(len)
 }

@@ -29,7 +29,7 @@ pub struct Subject {
 
 impl Subject {
     /// The client subnet of the query if it has one and it is not empty, else the source address.
-    #[inline]
+    #[inline(always)]
     pub fn of(ecs: Option<&Ecs>, source: IpAddr) -> Subject {
         match ecs.and_then(|e| Some((e.client()?, e.used))) {
             Some((addr, bits)) => Subject { addr, source: Some(bits) },

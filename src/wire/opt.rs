@@ -10,7 +10,7 @@ use crate::wire::{Rcode, rtype};
 /// Octets of an OPT record without options.
 pub const OPT_LEN: usize = 11;
 /// Octets of an option without data.
-const OPTION_LEN: usize = 4;
+pub const OPTION_LEN: usize = 4;
 /// Octets of a client cookie and a server cookie of ours.
 pub const COOKIE_LEN: usize = 24;
 /// Padded replies are multiples of this many octets (RFC 8467 section 4.1).

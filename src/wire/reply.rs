@@ -152,18 +152,7 @@ impl<'o> Reply<'o> {
         apex: usize,
     ) -> Option<usize> {
         let start = self.room(section, n, records.len())?;
-        let here = &mut self.out[start..start + records.len()];
-        here.copy_from_slice(records);
-        for at in pointers {
-            here[at..at + 2].copy_from_slice(&pointer(apex));
-        }
-        if owner != HEADER {
-            let mut at = 0;
-            while at < here.len() {
-                here[at..at + 2].copy_from_slice(&pointer(owner));
-                at += 12 + usize::from(u16::from_be_bytes([here[at + 10], here[at + 11]]));
-            }
-        }
+        copy_records(&mut self.out[start..start + records.len()], records, owner, pointers, apex);
         Some(start)
     }
 
@@ -262,6 +251,22 @@ pub struct Ending<'a> {
     pub extras: &'a Extras<'a>,
     /// Why, if there is more to say than the RCODE does.
     pub ede: Option<Ede>,
+}
+
+/// Copies records, `here` being as long; the rest as [`Reply::put`] has it.
+#[inline]
+pub fn copy_records(here: &mut [u8], records: &[u8], owner: usize, pointers: impl Iterator<Item = usize>, apex: usize) {
+    here.copy_from_slice(records);
+    for at in pointers {
+        here[at..at + 2].copy_from_slice(&pointer(apex));
+    }
+    if owner != HEADER {
+        let mut at = 0;
+        while at < here.len() {
+            here[at..at + 2].copy_from_slice(&pointer(owner));
+            at += 12 + usize::from(u16::from_be_bytes([here[at + 10], here[at + 11]]));
+        }
+    }
 }
 
 /// A compression pointer to an offset, which must not exceed [`POINTER_MAX`] (RFC 1035 section 4.1.4).

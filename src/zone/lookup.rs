@@ -42,7 +42,7 @@ impl Zone {
     /// Looks a name up. `apex`: the suffix of `name` that is this zone's apex.
     ///
     /// At a cut the parent side has authority over DS alone (RFC 4035 section 3.1.4.1).
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, name: &NameBuf, apex: usize, qtype: u16) -> Found<'_> {
         match self.node(name, 0, apex) {
             Some(node) if node.flags() & (flag::OCCLUDED | flag::CUT) == 0 => {

@@ -60,7 +60,7 @@ impl ZoneSet {
         self.find_from(name, apex + 1)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find_from(&self, name: &NameBuf, first: usize) -> Option<(&Zone, usize)> {
         for &count in &self.label_counts {
             let Some(i) = name.n_labels().checked_sub(usize::from(count)).filter(|i| *i >= first) else { continue };
@@ -71,7 +71,7 @@ impl ZoneSet {
         None
     }
 
-    #[inline]
+    #[inline(always)]
     fn probe(&self, hash: u64, apex: &[u8]) -> Option<usize> {
         let mask = self.table.len() - 1;
         let mut slot = hash as usize & mask;

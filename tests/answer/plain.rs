@@ -7,7 +7,7 @@ use floodway::policy::{AllDown, Pick};
 use proptest::prelude::*;
 
 /// Names of the tests' zones: of every kind, some of them not there, some not ours.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 30] = [
     "www",
     "WwW",
     "",
@@ -30,7 +30,20 @@ const NAMES: [&str; 22] = [
     "api",
     "x.any",
     "out",
+    "chain",
+    "over",
+    "gone",
+    "loop1",
+    "tosub",
+    "towild",
+    "tobig",
+    "y",
 ];
+/// A cookie of the full house for [`PROVEN`], made at [`MADE`] (RFC 9018 appendix A.1).
+const COOKIE: &[u8; 24] = b"\x24\x64\xc4\xab\xcf\x10\xc9\x57\x01\0\0\0\x5c\xf7\x9f\x11\x1f\x81\x30\xc3\xee\xe2\x94\x80";
+const PROVEN: [u8; 4] = [198, 51, 100, 100];
+const MADE: u32 = 1_559_731_985;
+
 const TYPES: [u16; 20] = [1, 28, 1, 28, 2, 5, 6, 15, 16, 33, 39, 41, 43, 46, 65, 99, 128, 252, 255, 0];
 
 fn question() -> impl Strategy<Value = Query> {
@@ -41,32 +54,52 @@ fn question() -> impl Strategy<Value = Query> {
         prop::sample::select(&TYPES[..]),
         prop::option::of((prop::sample::select(&[0u16, 511, 512, 540, 600, 1232, 4096][..]), any::<bool>())),
         prop::option::of(subnet),
+        // None yet, ours, another's, and of no length that there is; before the client subnet and after it.
+        prop::option::of((prop::sample::select(&[8, 24, 16, 9][..]), any::<bool>())),
     )
-        .prop_map(|(name, apex, qtype, opt, subnet)| {
+        .prop_map(|(name, apex, qtype, opt, subnet, cookie)| {
             let dot = if name.is_empty() { "" } else { "." };
             let mut q = query(&format!("{name}{dot}{apex} {qtype}"));
             q.flags = 0x0110;
             q.opt = opt.map(|(size, dnssec_ok)| (size, u32::from(dnssec_ok) << 15 | 0x4000));
-            if let (Some(_), Some(subnet)) = (opt, subnet) {
+            let (Some(_), cookie) = (opt, cookie.map(|(len, is_first)| (&COOKIE[..len], is_first))) else { return q };
+            if let Some((cookie, true)) = cookie {
+                q = q.option(10, cookie);
+            }
+            if let Some(subnet) = subnet {
                 q = q.ecs(&subnet);
+            }
+            if let Some((cookie, false)) = cookie {
+                q = q.option(10, cookie);
             }
             q
         })
 }
 
-/// Puts the same queries to both ways of two snapshots that are alike.
-fn check(both: [Snapshot; 2], queries: &[Vec<u8>]) {
+/// Puts the same queries to both ways of two snapshots that are alike, `age` seconds after the cookie was made.
+fn check(both: [Snapshot; 2], queries: &[Vec<u8>], addr: [u8; 4], age: u32) {
     let mut scratches = [Scratch::new(0, 7), Scratch::new(0, 7)];
     for wire in queries {
-        let client = Client { addr: [192, 0, 2, 200].into(), transport: Transport::Udp };
+        let client = Client { addr: addr.into(), transport: Transport::Udp };
         let [mut short, mut long] = [[0xee; 4096]; 2];
         let [a, b] = &mut scratches;
-        let got = answer(wire, client, &both[0], 0, a, &mut short);
-        let want = answer_at_length(wire, client, &both[1], 0, b, &mut long);
+        let got = answer(wire, client, &both[0], MADE + age, a, &mut short);
+        let want = answer_at_length(wire, client, &both[1], MADE + age, b, &mut long);
         assert_eq!(got, want, "{wire:02x?}");
         assert_eq!(short[..got.len], long[..want.len], "{wire:02x?}");
     }
     assert_eq!(both[0].tally.sum(), both[1].tally.sum());
+}
+
+/// Whose rules hold.
+#[derive(Clone, Copy, Debug)]
+enum House {
+    Empty,
+    Full,
+    /// All client subnets count.
+    Open,
+    /// The same, and a cookie has to be brought.
+    Strict,
 }
 
 /// Worlds with members of every kind, and with none but such as have addresses of both families.
@@ -84,7 +117,9 @@ proptest! {
     fn both_ways_say_the_same(
         queries in prop::collection::vec(question(), 1..40),
         (pick, all_down, shares, answers, plain) in worlds(),
-        is_full_house in any::<bool>(),
+        house in prop::sample::select(&[House::Empty, House::Full, House::Open, House::Strict][..]),
+        addr in prop::sample::select(&[PROVEN, [192, 0, 2, 200]][..]),
+        age in prop::sample::select(&[0, 1801, 3601][..]),
         cut in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
     ) {
         let world = || {
@@ -100,7 +135,18 @@ proptest! {
                     of
                 }).collect());
             }
-            if is_full_house { snapshot.with_house(full_house().into()) } else { snapshot }
+            let open = || floodway::exchange::House { ecs: None, ..full_house() };
+            let required = |cookies| floodway::exchange::house::Cookies { required: true, ..cookies };
+            match house {
+                House::Empty => snapshot,
+                House::Full => snapshot.with_house(full_house().into()),
+                House::Open => snapshot.with_house(open().into()),
+                House::Strict => {
+                    let open = open();
+                    let cookies = open.cookies.clone().map(required);
+                    snapshot.with_house(floodway::exchange::House { cookies, ..open }.into())
+                }
+            }
         };
         let mut wires: Vec<Vec<u8>> = queries.iter().map(Query::wire).collect();
         // Steered names over and over, so that pairs meet.
@@ -114,7 +160,7 @@ proptest! {
             wire.truncate(at);
             wires.push(wire);
         }
-        check([world(), world()], &wires);
-        check([example(), example()], &wires);
+        check([world(), world()], &wires, addr, age);
+        check([example(), example()], &wires, addr, age);
     }
 }

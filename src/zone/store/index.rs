@@ -47,7 +47,7 @@ impl Index {
     }
 
     /// The first node with this hash's tag that `is_it` accepts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let mask = ((1u64 << self.offset_bits) - 1) as u32;
         let (mut i, tag) = (self.home(hash), self.tag(hash));

@@ -138,7 +138,7 @@ impl Zone {
     }
 
     /// The node of suffix `i` of `name`, with the apex at suffix `apex`; occluded ones too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn node(&self, name: &NameBuf, i: usize, apex: usize) -> Option<Node<'_>> {
         let relative = &name.as_wire()[name.start(i)..name.start(apex)];
         self.index.find(name.hash_from(i), |at| self.node_at(at).relative_name() == relative).map(|at| self.node_at(at))
@@ -180,7 +180,7 @@ impl Zone {
         self.node_by(hash_relative(relative, self.apex_hash), relative)
     }
 
-    #[inline]
+    #[inline(always)]
     fn node_at(&self, at: usize) -> Node<'_> {
         Node { zone: self, at }
     }
@@ -210,7 +210,7 @@ impl Zone {
     }
 
     /// Type, number of records, their length, and words after them.
-    #[inline]
+    #[inline(always)]
     fn rrset_header(&self, at: usize) -> [u16; 4] {
         // One load: an array's `map` is a call here, and this is asked of every RRset on the way.
         let h = u64::from_le_bytes(*self.arena[at..].first_chunk::<RRSET_HEADER>().expect("RRsets have a header"));
@@ -218,7 +218,7 @@ impl Zone {
     }
 
     /// The RRset at an arena offset, and the offset after it.
-    #[inline]
+    #[inline(always)]
     fn rrset_at(&self, at: usize) -> (RRset<'_>, usize) {
         let [rtype, n, len, n_extra] = self.rrset_header(at);
         let (len, n_extra) = (usize::from(len), usize::from(n_extra));
@@ -248,13 +248,13 @@ pub struct Node<'z> {
 }
 
 impl<'z> Node<'z> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn flags(self) -> u8 {
         self.zone.arena[self.at]
     }
 
     /// The name's labels before the apex, lower case, without the root label.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn relative_name(self) -> &'z [u8] {
         let arena = &self.zone.arena;
         &arena[self.at + NODE_HEADER..self.at + NODE_HEADER + arena[self.at + 1] as usize]
@@ -281,12 +281,12 @@ impl<'z> Node<'z> {
         self.n_rrsets() == 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn n_rrsets(self) -> usize {
         word(&self.zone.arena, self.at + 2)
     }
 
-    #[inline]
+    #[inline(always)]
     fn rrsets_start(self) -> usize {
         let arena = &self.zone.arena;
         let steered = usize::from(arena[self.at] & flag::STEERED != 0);
@@ -294,7 +294,7 @@ impl<'z> Node<'z> {
     }
 
     /// The group that answers addresses here, at steered nodes.
-    #[inline]
+    #[inline(always)]
     pub fn group(self) -> Option<GroupIdx> {
         if self.flags() & flag::STEERED == 0 {
             return None;
@@ -303,7 +303,7 @@ impl<'z> Node<'z> {
     }
 
     /// The RRset of a type.
-    #[inline]
+    #[inline(always)]
     pub fn rrset(self, rtype: u16) -> Option<RRset<'z>> {
         let mut at = self.rrsets_start();
         for _ in 0..self.n_rrsets() {
@@ -388,7 +388,7 @@ impl<'z> RRset<'z> {
     }
 
     /// Positions in [`RRset::records`] of two-octet pointers to the apex, ascending.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn apex_pointers(&self) -> impl Iterator<Item = usize> + use<'z> {
         let list = if self.rtype == rtype::NS { &self.extra[2..2 + 2 * word(self.extra, 0)] } else { self.extra };
         list.chunks_exact(2).map(|c| word(c, 0))

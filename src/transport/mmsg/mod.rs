@@ -3,18 +3,17 @@
 //! A [`Batch`] owns every buffer and header that the two calls need, set up once; nothing is allocated
 //! afterwards. One round is [`Batch::receive`], [`Batch::answer`], [`Batch::send`].
 //!
-//! Replies of one length to one sender, one after the other, go out as one message that the kernel cuts up again
-//! (UDP_SEGMENT, Linux 4.18): the way down through its layers is gone once for all of them. Front ends that keep
-//! their ports send such batches; resolvers do not, because they change ports with every query (RFC 5452 section 9.2).
-//! Measured with an echo in C on loopback, batches of 32, medians of 5 rounds of the CPU time per query: ×0.66 where ten
-//! sockets keep 20 queries each in flight.
-//!
 //! The kernel is handed raw pointers into one heap allocation that never moves. References into it are
 //! made for the length of one method and never across a system call.
 
+mod addresses;
+mod segments;
+
+use addresses::{reply_from, sender};
+use segments::{Run, Segments};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 
@@ -31,14 +30,6 @@ const CONTROL: usize = 64;
 
 /// Replies start at multiples of this, each on a cache line of its own.
 const REPLY_ALIGN: usize = 64;
-
-/// Longest reply that is sent along with others: a segment must not need fragments, and this fits the least MTU of
-/// IPv6 (1,280 octets).
-const MAX_SEGMENT: usize = 1232;
-/// Most replies in one message: what Linux takes since it takes any (UDP_MAX_SEGMENTS).
-const MAX_SEGMENTS: usize = 64;
-/// `UDP_SEGMENT` of linux/udp.h.
-const UDP_SEGMENT: libc::c_int = 103;
 
 //----------- Storage --------------------------------------------------------
 
@@ -171,7 +162,7 @@ impl<const N: usize> Batch<N> {
     pub fn answer(&mut self, mut reply: impl FnMut(Datagram<'_>, &mut [u8]) -> usize) {
         let all = self.storage.as_ptr();
         let (mut n, mut n_parts, mut at) = (0, 0, 0);
-        let mut run = Run { sender: None, segment: 0, len: 0 };
+        let mut run = Run::default();
         for i in 0..self.n_received {
             // SAFETY: `i < N`; the kernel is done with the allocation, `&mut self` keeps others away, and the
             // references made here are to distinct fields: headers and names are read, one input is read,
@@ -214,7 +205,7 @@ impl<const N: usize> Batch<N> {
                     }
                     continue;
                 }
-                run = Run { sender: Some(name), segment: filled, len: 1 };
+                run = Run::of(name, filled);
                 let out = &raw mut (*all).to_send[n].msg_hdr;
                 (*out).msg_iov = part;
                 (*out).msg_iovlen = 1;
@@ -290,109 +281,6 @@ impl<const N: usize> Drop for Batch<N> {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout, and freed only here; nothing in it needs dropping.
         unsafe { dealloc(self.storage.as_ptr().cast(), Layout::new::<Storage<N>>()) }
-    }
-}
-
-//----------- Run ------------------------------------------------------------
-
-/// The replies that the message at hand is made of.
-struct Run<'a> {
-    /// To whom; `None` if nothing may follow.
-    sender: Option<&'a libc::sockaddr_in6>,
-    /// Octets of each but perhaps the last.
-    segment: usize,
-    len: usize,
-}
-
-impl Run<'_> {
-    /// Takes a reply of `filled` octets up if it goes to the same sender, and fits behind the others: a segment shorter
-    /// than the others ends the run.
-    #[inline]
-    fn takes(&mut self, sender: &libc::sockaddr_in6, filled: usize) -> bool {
-        // Octets of an IPv4 address, too: those behind it are zero, because a socket has one family only.
-        let octets = |name: &libc::sockaddr_in6| -> [u8; size_of::<libc::sockaddr_in6>()] {
-            // SAFETY: a plain structure without padding, of octets that are all initialised.
-            unsafe { std::mem::transmute(*name) }
-        };
-        let takes = filled <= self.segment
-            && filled <= MAX_SEGMENT
-            && self.len < MAX_SEGMENTS
-            && self.sender.is_some_and(|first| octets(first) == octets(sender));
-        self.len += usize::from(takes);
-        if filled < self.segment {
-            self.sender = None;
-        }
-        takes
-    }
-}
-
-/// The control message that says how long segments are.
-#[repr(C)]
-struct Segments {
-    header: libc::cmsghdr,
-    octets: u16,
-}
-
-impl Segments {
-    fn of(octets: usize) -> Segments {
-        // SAFETY: any bits are a valid cmsghdr; musl's has padding that cannot be named.
-        let mut header: libc::cmsghdr = unsafe { std::mem::zeroed() };
-        header.cmsg_len = (size_of::<libc::cmsghdr>() + size_of::<u16>()) as _;
-        (header.cmsg_level, header.cmsg_type) = (libc::IPPROTO_UDP, UDP_SEGMENT);
-        Segments { header, octets: octets as u16 }
-    }
-}
-
-//----------- Addresses ------------------------------------------------------
-
-/// Reads the address that the kernel wrote; `None` if it wrote none.
-#[inline]
-fn sender(name: &libc::sockaddr_in6, len: libc::socklen_t) -> Option<(IpAddr, u16)> {
-    if len as usize >= size_of::<libc::sockaddr_in6>() && i32::from(name.sin6_family) == libc::AF_INET6 {
-        return Some((Ipv6Addr::from(name.sin6_addr.s6_addr).to_canonical(), u16::from_be(name.sin6_port)));
-    }
-    if len as usize >= size_of::<libc::sockaddr_in>() && i32::from(name.sin6_family) == libc::AF_INET {
-        // SAFETY: a sockaddr_in is smaller, less strictly aligned, and any bits are a valid value of it.
-        let name = unsafe { &*(&raw const *name).cast::<libc::sockaddr_in>() };
-        return Some((Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes()).into(), u16::from_be(name.sin_port)));
-    }
-    None
-}
-
-/// Turns the control message of a query, which says where it arrived, into that of its reply, which says
-/// where to leave from. Returns the length to give to sendmmsg, 0 if there was none.
-///
-/// The interface is left to routing, as the way back may be another one; but a link-local address means
-/// nothing without its interface.
-fn reply_from(control: &mut Control, len: usize) -> usize {
-    #[repr(C)]
-    #[derive(Clone, Copy)]
-    struct With<T> {
-        header: libc::cmsghdr,
-        info: T,
-    }
-    if len < size_of::<libc::cmsghdr>() {
-        return 0;
-    }
-    let start = (&raw mut *control).cast::<u8>();
-    // SAFETY: `control` is aligned for and longer than either `With`, and any bits are valid values of both.
-    // CMSG_DATA follows the header at once on Linux, where both are aligned to 8 octets or less.
-    unsafe {
-        let header = start.cast::<libc::cmsghdr>().read();
-        match (header.cmsg_level, header.cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) if len >= size_of::<With<libc::in_pktinfo>>() => {
-                (*start.cast::<With<libc::in_pktinfo>>()).info.ipi_ifindex = 0;
-                len
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if len >= size_of::<With<libc::in6_pktinfo>>() => {
-                let info = &mut (*start.cast::<With<libc::in6_pktinfo>>()).info;
-                if !Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local() {
-                    info.ipi6_ifindex = 0;
-                }
-                len
-            }
-            _ => 0,
-        }
     }
 }
 
