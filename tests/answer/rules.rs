@@ -197,10 +197,7 @@ fn dnames_substitute() {
         "NOERROR aa | dnorg~ 300 DNAME example.org., www.dnorg~ 300 CNAME www.example.org., www.example.org. 300 A 198.51.100.80",
     );
     // One DNAME, twice on the way (RFC 2181 section 5: an RRset stands in a reply once).
-    check(
-        "dntwo.dntwo.example.com. DNAME",
-        "NOERROR aa | dntwo~ 300 DNAME ~, dntwo.dntwo~ 300 CNAME dntwo~",
-    );
+    check("dntwo.dntwo.example.com. DNAME", "NOERROR aa | dntwo~ 300 DNAME ~, dntwo.dntwo~ 300 CNAME dntwo~");
     check(
         "x.dntwo.dntwo.example.com. A",
         &format!(
