@@ -17,7 +17,7 @@ pub fn seasonal_naive(history: &[Option<f64>], season: usize, lead: usize) -> Op
     let first = lead.div_ceil(season);
     (first..first + MAX_CYCLES).find_map(|k| {
         // Position of t + h − s·k, where t is the last position.
-        let at = (history.len() - 1 + lead).checked_sub(season * k)?;
+        let at = (history.len() + lead).checked_sub(season * k + 1)?;
         history.get(at).copied().flatten()
     })
 }
@@ -36,5 +36,6 @@ mod tests {
         check(1, 9, Some(9.0));
         check(20, 1, None);
         assert_eq!(seasonal_naive(&[None, None], 1, 1), None);
+        assert_eq!(seasonal_naive(&[], 7, 1), None, "nothing is known of a series that has just begun");
     }
 }
