@@ -1,6 +1,6 @@
 //! Why an answer is what it is: the way of a query, step by step.
 //!
-//! The reply is composed by [`answer`] itself and read back; what decided it is asked of the same functions that
+//! The reply is composed by [`answer`](crate::answer::answer()) itself and read back; what decided it is asked of the same functions that
 //! the answer calls ([`crate::zone::ZoneSet::find`], [`crate::zone::Zone::lookup`], [`Decision::make`]). Nothing
 //! is counted.
 

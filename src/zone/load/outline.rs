@@ -78,7 +78,7 @@ pub struct Known {
 
 impl Outline {
     /// An outline of a whole text. `pieces`: as the scanner noted them at `cuts`, the end of the text last. `nodes`
-    /// as in [`Known`], for each piece.
+    /// as in `Known`, for each piece.
     ///
     /// `None` if the nodes' places would take more room than they are worth.
     pub fn new(text: &[u8], cuts: &[u32], pieces: &[Piece], nodes: Vec<Vec<Range<u32>>>) -> Option<Outline> {
