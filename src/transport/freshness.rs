@@ -11,8 +11,9 @@ const OPTION_ECS: u16 = 8;
 /// What `Cache-Control` is to say of a reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Freshness {
-    /// Seconds: the least TTL of the answer section; of an answer without records the SOA's TTL or MINIMUM, whichever
-    /// is less; 0 for errors and referrals, which say neither.
+    /// Seconds: the least TTL of the answer section; where there is an SOA in the authority section, which denies what was
+    /// asked for, or what an alias leads to (RFC 2308 section 2), no more than its TTL and MINIMUM; 0 for errors and
+    /// referrals, which say neither.
     pub max_age: u32,
     /// Whether everybody who sends the same request gets this reply: that is so when the request named the
     /// subnet that decided it (its scope is not 0). Any other reply may have been made for the sender's address.
@@ -41,7 +42,8 @@ impl Freshness {
             }
         }
         // NOERROR and NXDOMAIN are answers; the upper bits of the rcode, in OPT, are of errors only.
-        let max_age = of_answer.or(of_nothing).filter(|_| matches!(rcode, 0 | 3)).unwrap_or(0);
+        let least = of_answer.into_iter().chain(of_nothing).min();
+        let max_age = least.filter(|_| matches!(rcode, 0 | 3)).unwrap_or(0);
         let scope = walk::option(reply, OPTION_ECS).and_then(|ecs| ecs.get(3));
         Some(Freshness { max_age, is_shared: scope.is_some_and(|scope| *scope > 0) })
     }
@@ -92,7 +94,9 @@ mod tests {
     fn replies_are_fresh_for_their_least_ttl() {
         use ResponseCode::{NXDomain, NoError, ServFail};
         check(&[a(300), a(60), a(90)], &[], NoError, None, (60, false));
-        check(&[a(300)], &[soa(5, 5)], NoError, None, (300, false));
+        check(&[a(300)], &[soa(60, 5)], NoError, None, (5, false));
+        check(&[a(300)], &[soa(60, 5)], NXDomain, None, (5, false));
+        check(&[a(3)], &[soa(60, 5)], NXDomain, None, (3, false));
         check(&[], &[soa(3600, 60)], NoError, None, (60, false));
         check(&[], &[soa(30, 60)], NXDomain, None, (30, false));
         check(&[a(u32::MAX)], &[], NoError, None, (0, false));
