@@ -15,6 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// The header without addresses: signature, version and command, family and protocol, length.
 const FIXED: usize = 16;
 
+/// Version 2, command LOCAL.
+const VERSION_2_LOCAL: u8 = 0x20;
+
 /// Most octets of addresses and TLVs on a stream. Our choice: addresses take 36 at most (216 for a Unix socket), and
 /// a header shall fit the first segment (section 2.2, which names 536 octets), some TLVs of dnsdist included.
 const MAX_REST: usize = 2048;
@@ -58,6 +61,11 @@ impl Proxies {
         if !self.contains(peer.ip()) {
             return if datagram.starts_with(PROTOCOL_PREFIX) { Err(Refused) } else { Ok((peer, datagram)) };
         }
+        if let Some((fixed, rest)) = datagram.split_first_chunk()
+            && is_local(fixed)
+        {
+            return Ok((peer, rest.get(rest_len(fixed)..).ok_or(Refused)?));
+        }
         let header = Header::try_from(datagram).map_err(|_| Refused)?;
         Ok((client(&header, peer), &datagram[header.len()..]))
     }
@@ -70,19 +78,32 @@ impl Proxies {
 pub async fn read<S: AsyncRead + Unpin>(stream: &mut S, peer: SocketAddr) -> io::Result<SocketAddr> {
     let mut fixed = [0; FIXED];
     stream.read_exact(&mut fixed).await?;
-    let rest = usize::from(u16::from_be_bytes([fixed[14], fixed[15]]));
+    let rest = rest_len(&fixed);
     if fixed[..12] != *PROTOCOL_PREFIX || rest > MAX_REST {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut whole = vec![0; FIXED + rest];
     whole[..FIXED].copy_from_slice(&fixed);
     stream.read_exact(&mut whole[FIXED..]).await?;
+    if is_local(&fixed) {
+        return Ok(peer);
+    }
     let header = Header::try_from(&whole[..]).map_err(|_| io::ErrorKind::InvalidData)?;
     Ok(client(&header, peer))
 }
 
-/// Section 2.2: LOCAL is the proxy itself, a health check for one; and so it is where no address of the Internet
-/// was told.
+/// Section 2.2: LOCAL is the proxy itself, a health check for one, and whatever family and addresses it has are to be
+/// skipped, not read.
+fn is_local(fixed: &[u8; FIXED]) -> bool {
+    fixed.starts_with(PROTOCOL_PREFIX) && fixed[12] == VERSION_2_LOCAL
+}
+
+/// Octets of addresses and TLVs.
+fn rest_len(fixed: &[u8; FIXED]) -> usize {
+    usize::from(u16::from_be_bytes([fixed[14], fixed[15]]))
+}
+
+/// Section 2.2: where no address of the Internet was told, it is the proxy itself.
 fn client(header: &Header<'_>, peer: SocketAddr) -> SocketAddr {
     match (header.command, header.addresses) {
         (Command::Proxy, Addresses::IPv4(of)) => (of.source_address, of.source_port).into(),
@@ -130,6 +151,12 @@ mod tests {
         check("2001:db8::1", &with(&header(0x21, 0x22, &v6)), Some(("2001:db8:ff00::9", b"query")));
         check("192.0.2.9", &with(&header(0x20, 0x00, &[])), Some(("192.0.2.9", b"query")));
         check("192.0.2.9", &with(&header(0x20, 0x12, V4)), Some(("192.0.2.9", b"query")));
+        // Section 2.2: LOCAL with whatever family, its block skipped.
+        for family in [0x11, 0x21, 0x31, 0x13, 0x40, 0xff] {
+            check("192.0.2.9", &with(&header(0x20, family, &[7; 3])), Some(("192.0.2.9", b"query")));
+        }
+        check("192.0.2.9", &header(0x20, 0xff, &[7; 3])[..18], None);
+        check("192.0.2.9", &with(&header(0x30, 0x00, &[])), None);
         check("192.0.2.9", &with(&header(0x21, 0x00, &[1, 2])), Some(("192.0.2.9", b"query")));
         check("192.0.2.9", &with(&header(0x21, 0x31, &[7; 216])), Some(("192.0.2.9", b"query")));
         check("192.0.2.9", b"query", None);
@@ -155,6 +182,7 @@ mod tests {
         };
         check(&[&header(0x21, 0x11, V4)[..], b"query"].concat(), Ok(("203.0.113.7", "query")));
         check(&[&header(0x20, 0x00, &[])[..], b"query"].concat(), Ok(("192.0.2.9", "query")));
+        check(&[&header(0x20, 0xff, &[7; 3])[..], b"query"].concat(), Ok(("192.0.2.9", "query")));
         check(&header(0x21, 0x11, V4)[..27], Err(io::ErrorKind::UnexpectedEof));
         check(b"a query of another kind", Err(io::ErrorKind::InvalidData));
         check(&header(0x21, 0x11, &[0; MAX_REST + 1]), Err(io::ErrorKind::InvalidData));
