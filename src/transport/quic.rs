@@ -74,6 +74,9 @@ pub fn config(service: Service, tls: Arc<rustls::ServerConfig>, pace: &Pace) -> 
         .receive_window(WINDOWS.1.into())
         .send_window(WINDOWS.1.into())
         .datagram_receive_buffer_size(None)
+        // RFC 9250 section 5.4: lengths tell what was asked for; better hidden from packets than in messages. HTTP/3 leaves
+        // it to the client, who asks for padding of the message (RFC 8484 section 8.1).
+        .pad_to_mtu(service == Service::Quic)
         // The silence of a dead client; one that lives and asks nothing is ended by the loop of its connection.
         .max_idle_timeout(Some((pace.idle + pace.read).try_into().unwrap_or(VarInt::MAX.into())));
     config.transport_config(Arc::new(transport)).migration(false).max_incoming(1024).incoming_buffer_size(16 << 10);
