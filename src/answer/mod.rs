@@ -100,8 +100,9 @@ pub struct Outcome {
     /// The list that refused the client.
     pub refused_by: Option<List>,
     /// What was answered, for limits on alike replies to one client: equal for replies that a flood of made-up names
-    /// would bring forth. Name and type where they have data of their own; the zone for denials and wildcards; the
-    /// cut for referrals; 0 where no zone was asked. The RCODE is not in it.
+    /// or types would bring forth. Name and type where that type is there or steered; the name alone where it is not,
+    /// be that a denial, an alias or ANY; the zone for names that are not there, and wildcards; the cut for referrals; 0
+    /// where no zone was asked. The RCODE is not in it.
     pub key: u64,
 }
 
@@ -269,7 +270,9 @@ impl Way<'_> {
         Some(match request.qclass {
             // There are no keys here (RFC 8945 section 5.2.1).
             _ if request.tsig.is_some() => (Rcode::NotAuth, None),
-            _ if request.opcode != Opcode::Query => operation::refuse(request, name, self.snapshot),
+            _ if request.opcode != Opcode::Query => {
+                operation::refuse(request, name, self.client, self.snapshot, self.house)
+            }
             // For a cookie alone, which the reply has (RFC 7873 section 5.4).
             _ if !request.has_question() => (Rcode::NoError, None),
             rtype::CLASS_CH => {

@@ -5,13 +5,20 @@
 //! section 3.1.2); servers differ on NOTIFY there, and an error that says why serves best. What is signed has heard
 //! before that the key is not known.
 
-use crate::exchange::Snapshot;
+use crate::answer::Client;
+use crate::exchange::{House, Snapshot};
 use crate::wire::request::{Opcode, Request};
 use crate::wire::{Ede, NameBuf, Rcode, rtype};
 
 /// The RCODE and the reason for a message whose zone section names `zone`.
 #[cold]
-pub(super) fn refuse(request: &Request, zone: &NameBuf, snapshot: &Snapshot) -> (Rcode, Option<Ede>) {
+pub(super) fn refuse(
+    request: &Request,
+    zone: &NameBuf,
+    client: Client,
+    snapshot: &Snapshot,
+    house: &House,
+) -> (Rcode, Option<Ede>) {
     if request.qtype != rtype::SOA {
         return match request.opcode {
             // RFC 2136 section 3.1.1: a zone section names its SOA.
@@ -20,7 +27,8 @@ pub(super) fn refuse(request: &Request, zone: &NameBuf, snapshot: &Snapshot) -> 
             _ => (Rcode::NotImp, Some(Ede::NotSupported)),
         };
     }
-    match snapshot.zones.find(zone) {
+    // A zone that the client may not ask is, to it, none of ours.
+    match snapshot.zones.find(zone).filter(|(zone, _)| house.access.admits(client.addr, zone)) {
         Some((_, 0)) if request.qclass == rtype::CLASS_IN => (Rcode::Refused, Some(Ede::NotSupported)),
         _ => (Rcode::NotAuth, Some(Ede::NotAuthoritative)),
     }

@@ -9,7 +9,7 @@
 
 use crate::answer::additional::leads;
 use crate::answer::cookie;
-use crate::answer::resolve::{MAX_LINKS, read_target};
+use crate::answer::resolve::{MAX_LINKS, of_type, read_target};
 use crate::answer::steer::{Decision, Subject, rotation};
 use crate::answer::{Client, MIN_REPLY, Outcome, Rcode, Scratch, Transport, is_stale};
 use crate::exchange::{CookieSeen, Family, Snapshot};
@@ -188,7 +188,7 @@ impl<'q> Draft<'q> {
         if is_question {
             self.said.is_ours = !matches!(found, Found::Cut { .. });
             self.said.key = match &found {
-                Found::Name { from_wildcard: false, .. } => name.hash_from(0) ^ u64::from(qtype),
+                Found::Name { node, from_wildcard: false } => name.hash_from(0) ^ of_type(*node, qtype),
                 Found::Cut { label, .. } | Found::Dname { label, .. } => name.hash_from(*label),
                 Found::Name { .. } | Found::NxDomain => zone.apex_hash(),
             };

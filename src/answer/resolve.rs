@@ -165,8 +165,8 @@ impl<'q> Way<'q> {
         self.house.access.admits(self.client.addr, zone)
     }
 
-    /// No zone for the question: there is none, or none for this client, which is not told more than that it may
-    /// not ask.
+    /// No zone for the question: there is none, or none for this client, which is not told which of the two. So what
+    /// holds in general is the reason: a list of a zone's own is not to be seen from outside.
     #[cold]
     fn refuse(&mut self) -> Rcode {
         let access = &self.house.access;
@@ -174,7 +174,8 @@ impl<'q> Way<'q> {
             Some((zone, _)) => Some(access.list_of(zone)),
             None => (!access.admits_in_general(self.client.addr)).then_some(List::General),
         };
-        self.ede = Some(if self.refused_by.is_some() { Ede::Prohibited } else { Ede::NotAuthoritative });
+        let may_ask = access.admits_in_general(self.client.addr);
+        self.ede = Some(if may_ask { Ede::NotAuthoritative } else { Ede::Prohibited });
         Rcode::Refused
     }
 
@@ -204,7 +205,7 @@ impl<'q> Way<'q> {
         let found = here.zone.lookup(name, here.apex, qtype);
         if here.is_question {
             self.key = match &found {
-                Found::Name { from_wildcard: false, .. } => name.hash_from(0) ^ u64::from(qtype),
+                Found::Name { node, from_wildcard: false } => name.hash_from(0) ^ of_type(*node, qtype),
                 Found::Cut { label, .. } | Found::Dname { label, .. } => name.hash_from(*label),
                 Found::Name { .. } | Found::NxDomain => here.zone.apex_hash(),
             };
@@ -341,10 +342,16 @@ impl<'q> Way<'q> {
     /// QTYPE ANY: one RRset of those there are (RFC 8482 section 4.1). At a steered name none of the zone's addresses:
     /// a resolver may keep what it gets here (RFC 2181 section 5.4.1) and give it out in place of a pick. Where that
     /// leaves nothing, a HINFO that says so (RFC 8482 section 4.2).
-    fn any(&mut self, reply: &mut Reply, here: Here, node: Node) -> Step {
+    fn any(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>) -> Step {
         let is_fallback = |rrset: &RRset| node.group().is_some() && matches!(rrset.rtype, rtype::A | rtype::AAAA);
         if let Some(rrset) = node.rrsets().find(|rrset| !is_fallback(rrset)) {
-            put(reply, Section::Answer, rrset, here.owner, here.apex_at);
+            match rrset.rtype {
+                // Their hints may be addresses of a steered target, and are then the pick's here as well.
+                rtype::SVCB | rtype::HTTPS => {
+                    self.put_services(reply, Section::Answer, here, node, rrset, (here.owner, u32::MAX));
+                }
+                _ => _ = put(reply, Section::Answer, rrset, here.owner, here.apex_at),
+            }
         } else if node.group().is_some() {
             reply.put_record(Section::Answer, here.owner, rtype::HINFO, HINFO_TTL, [b"\x07RFC8482", b"\x00"]);
             self.ede = Some(Ede::Synthesized);
@@ -428,6 +435,14 @@ impl<'q> Way<'q> {
 }
 
 //----------- Leaves ---------------------------------------------------------
+
+/// What a type adds to the key of limits (see [`crate::answer::Outcome::key`]): itself where there is an answer of its
+/// own, else nothing, since there are 65,536 types to ask for.
+#[inline]
+pub(super) fn of_type(node: Node, qtype: u16) -> u64 {
+    let is_steered = node.group().is_some() && matches!(qtype, rtype::A | rtype::AAAA);
+    if is_steered || node.rrset(qtype).is_some() { qtype.into() } else { 0 }
+}
 
 /// The type of a family's addresses.
 #[inline]

@@ -89,14 +89,15 @@ impl<'q> Way<'q> {
         Some(start)
     }
 
-    /// The node of a record's target, if a zone of ours speaks for it; `.` is the owner (RFC 9460 section 2.5.2).
+    /// The node of a record's target, if a zone of ours speaks for it to this client; `.` is the owner (RFC 9460 section 2.5.2).
     fn target(&mut self, target: &[u8], owner: Node<'q>) -> Option<Node<'q>> {
         if target == [0] {
             return Some(owner);
         }
         let name = &mut self.scratch.host;
         name.parse(target)?;
-        let (zone, apex) = self.snapshot.zones.find(name)?;
+        let admits = |zone| self.house.access.admits(self.client.addr, zone);
+        let (zone, apex) = self.snapshot.zones.find(name).filter(|(zone, _)| admits(zone))?;
         match zone.lookup(name, apex, rtype::A) {
             Found::Name { node, .. } => Some(node),
             _ => None,

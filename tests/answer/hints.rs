@@ -141,6 +141,18 @@ fn records_that_go_along_have_the_picks_hints() {
     assert!(reply.contains("www~ 33 HTTPS 1 . alpn=h2, ipv4hint=192.0.2.2"), "{reply}");
 }
 
+/// RFC 8482 section 4.1: the one RRset that ANY gets has the pick's hints too, since resolvers may keep it.
+#[test]
+fn any_has_the_picks_hints() {
+    check(
+        AMS,
+        "api.example.com. ANY",
+        "api~ 33 HTTPS 1 . mandatory=alpn,ipv4hint, alpn=h2, port=8443 ipv4hint=192.0.2.11",
+    );
+    check(AMS, "_dns.example.com. ANY", "_dns~ 33 SVCB 1 www~ mandatory=ipv6hint, alpn=dot, ipv6hint=2001:db8::b");
+    check(FAR, "_8443._https.example.com. ANY", "_8443._https~ 33 HTTPS 1 www~ alpn=h3, unknown667=\"x\"");
+}
+
 /// RFC 2181 section 9: an RRset goes in whole or not at all, at the length that it has with its hints. Our choice: of more
 /// than 16 records, those after have none.
 #[test]
