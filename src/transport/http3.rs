@@ -11,6 +11,7 @@ use crate::transport::handler::{Handler, Peer};
 use crate::transport::quic;
 use crate::transport::site::Site;
 use crate::transport::stream::MAX_MESSAGE;
+use crate::transport::unfinished::Unfinished;
 use bytes::{Buf, Bytes};
 use h3::error::Code;
 use h3::server::{RequestResolver, RequestStream};
@@ -46,22 +47,27 @@ pub async fn serve<H: Handler + 'static>(
         Ok(Err(_)) => return Connection::Failed,
         Err(_) => return Connection::TimedOutRead,
     };
-    let (mut tasks, site) = (JoinSet::new(), &site);
+    let (mut tasks, site, unfinished) = (JoinSet::new(), &site, Unfinished::default());
     let mut deadline = Instant::now() + permit.patience(pace.idle);
     let (mut alarm, mut displaced) = (pin!(sleep_until(deadline)), pin!(permit.displaced()));
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
-    let mut stopping = false;
+    // Whether the server stops, and whether more requests may come.
+    let (mut stopping, mut accepting) = (false, true);
     loop {
         if deadline < alarm.deadline() {
             alarm.as_mut().reset(deadline);
         }
         tokio::select! {
-            accepted = requests.accept() => match accepted {
+            accepted = requests.accept(), if accepting => match accepted {
                 Ok(Some(request)) => {
-                    let site = site.clone();
-                    tasks.spawn_local(async move { answer(request, peer, &site).await });
+                    let (site, unfinished) = (site.clone(), unfinished.clone());
+                    tasks.spawn_local(async move { answer(request, peer, &site, &unfinished).await });
                 }
-                Ok(None) => return Connection::Closed,
+                // The client has said goodbye, or there is nothing left since we have: what was answered has time to go.
+                Ok(None) => {
+                    accepting = false;
+                    deadline = Instant::now() + pace.linger;
+                }
                 Err(_) => return match connection.close_reason() {
                     // RFC 9114 section 8.1: H3_NO_ERROR is the client's way to say goodbye.
                     Some(quinn::ConnectionError::ApplicationClosed(by))
@@ -73,11 +79,14 @@ pub async fn serve<H: Handler + 'static>(
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {
                 let now = Instant::now();
                 permit.touch(now.into_std());
-                deadline = now + if stopping { pace.linger } else { permit.patience(pace.idle) };
+                deadline = now + if stopping || !accepting { pace.linger } else { permit.patience(pace.idle) };
             }
             _ = &mut stopped, if !stopping => {
                 stopping = true;
                 deadline = Instant::now() + pace.linger;
+                // RFC 9114 section 5.2: GOAWAY names the first request that is not answered any more, the one after the
+                // last that has come. If it cannot be sent, the connection is gone, which is heard above.
+                let _ = timeout(pace.write, requests.shutdown(1)).await;
             }
             () = &mut displaced => {
                 close(Code::H3_EXCESSIVE_LOAD);
@@ -89,7 +98,8 @@ pub async fn serve<H: Handler + 'static>(
                     alarm.as_mut().reset(deadline);
                 } else if tasks.is_empty() || site.rules.is_left() {
                     close(Code::H3_NO_ERROR);
-                    return if stopping { Connection::Closed } else { Connection::TimedOutIdle };
+                    let is_over = stopping || !accepting;
+                    return if is_over { Connection::Closed } else { Connection::TimedOutIdle };
                 } else {
                     deadline = now + pace.read; // each request has deadlines of its own
                     alarm.as_mut().reset(deadline);
@@ -100,13 +110,21 @@ pub async fn serve<H: Handler + 'static>(
 }
 
 /// Answers one request. What fails here concerns its stream alone, and ends it.
-async fn answer<H: Handler>(request: RequestResolver<h3_quinn::Connection, Bytes>, peer: Peer, site: &Site<H>) {
+async fn answer<H: Handler>(
+    request: RequestResolver<h3_quinn::Connection, Bytes>,
+    peer: Peer,
+    site: &Site<H>,
+    unfinished: &Unfinished,
+) {
     let pace = &site.rules.pace;
     let Ok(Ok((request, mut stream))) = timeout(pace.read, request.resolve_request()).await else { return };
     let reply = Reply::default();
     let query = match doh::read(request.method(), request.uri(), request.headers(), &site.rules.path) {
-        Ok(Asked::Here(query)) => Ok(query),
-        Ok(Asked::InBody) => match timeout(pace.read, body(&mut stream)).await {
+        Ok(Asked::Here(query)) => {
+            stream.stop_sending(Code::H3_NO_ERROR); // nothing, if the request has ended
+            Ok(query)
+        }
+        Ok(Asked::InBody) => match timeout(pace.read, body(&mut stream, unfinished)).await {
             Ok(body) => body,
             Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
         },
@@ -129,18 +147,15 @@ async fn answer<H: Handler>(request: RequestResolver<h3_quinn::Connection, Bytes
     }
 }
 
-async fn body(stream: &mut Stream) -> Result<Vec<u8>, StatusCode> {
-    let mut whole = Vec::new();
+async fn body(stream: &mut Stream, unfinished: &Unfinished) -> Result<Vec<u8>, StatusCode> {
+    let mut whole = unfinished.begin(MAX_MESSAGE);
     while let Some(mut part) = stream.recv_data().await.map_err(|_| StatusCode::BAD_REQUEST)? {
-        if whole.len() + part.remaining() > MAX_MESSAGE {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
-        }
         while part.has_remaining() {
-            whole.extend_from_slice(part.chunk());
+            whole.add(part.chunk())?;
             part.advance(part.chunk().len());
         }
     }
-    Ok(whole)
+    Ok(whole.finish())
 }
 
 async fn respond(

@@ -10,6 +10,7 @@ use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer};
 use crate::transport::site::Site;
 use crate::transport::stream::MAX_MESSAGE;
+use crate::transport::unfinished::Unfinished;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -60,7 +61,8 @@ where
 {
     let pace = site.rules.pace;
     let mut stop = site.stop.clone();
-    let state = State { last: Cell::new(Instant::now()), n_open: Cell::new(0), waiting: Cell::new(0) };
+    let (n_open, waiting) = (Cell::new(0), Cell::new(0));
+    let state = State { last: Cell::new(Instant::now()), n_open, waiting, unfinished: Unfinished::default() };
     let talk = Rc::new(Talk { site, peer, permit, reply: Reply::new(http3), state: Rc::new(state) });
     let service = {
         let talk = talk.clone();
@@ -114,6 +116,7 @@ fn builder() -> auto::Builder<OnThisThread> {
         .max_header_list_size(MAX_HEADERS.0)
         .max_concurrent_streams(MAX_STREAMS)
         .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(MAX_MESSAGE as u32)
         .max_send_buf_size(MAX_MESSAGE);
     builder
 }
@@ -204,6 +207,8 @@ struct State {
     n_open: Cell<usize>,
     /// Octets of such responses.
     waiting: Cell<usize>,
+    /// Requests whose end has not come.
+    unfinished: Unfinished,
 }
 
 impl<H: Handler> Talk<H> {
@@ -241,15 +246,12 @@ impl<H: Handler> Talk<H> {
 
     async fn read(&self, body: &mut Incoming) -> Result<Vec<u8>, StatusCode> {
         let read = async {
-            let mut whole = Vec::new();
+            let mut whole = self.state.unfinished.begin(MAX_MESSAGE);
             while let Some(frame) = body.frame().await {
                 let part = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data().unwrap_or_default();
-                if whole.len() + part.len() > MAX_MESSAGE {
-                    return Err(StatusCode::PAYLOAD_TOO_LARGE);
-                }
-                whole.extend_from_slice(&part);
+                whole.add(&part)?;
             }
-            Ok(whole)
+            Ok(whole.finish())
         };
         timeout(self.site.rules.pace.read, read).await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
     }

@@ -46,6 +46,7 @@ pub mod tap;
 mod tcp;
 mod tls;
 pub mod udp;
+mod unfinished;
 mod validity;
 pub mod xdp;
 

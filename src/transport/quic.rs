@@ -19,9 +19,10 @@ use crate::transport::server::Error;
 use crate::transport::site::{Service, Site};
 use crate::transport::stream::{MAX_MESSAGE, Pace};
 use crate::transport::tcp::canonical;
+use crate::transport::unfinished::{TooMuch, Unfinished};
 use crate::wire::walk;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, Incoming, ReadToEndError, RecvStream, SendStream, ServerConfig, VarInt};
+use quinn::{Endpoint, Incoming, RecvStream, SendStream, ServerConfig, VarInt};
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -190,7 +191,7 @@ async fn converse<H: Handler + 'static>(
     site: &Rc<Site<H>>,
 ) -> Connection {
     let (pace, mut stop) = (site.rules.pace, site.stop.clone());
-    let mut streams = JoinSet::new();
+    let (mut streams, unfinished) = (JoinSet::new(), Unfinished::default());
     let mut deadline = Instant::now() + permit.patience(pace.idle);
     let (mut alarm, mut displaced) = (pin!(sleep_until(deadline)), pin!(permit.displaced()));
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
@@ -202,8 +203,8 @@ async fn converse<H: Handler + 'static>(
         tokio::select! {
             accepted = connection.accept_bi() => match accepted {
                 Ok((send, receive)) => {
-                    let site = site.clone();
-                    streams.spawn_local(async move { answer(send, receive, peer, &site).await });
+                    let (site, unfinished) = (site.clone(), unfinished.clone());
+                    streams.spawn_local(async move { answer(send, receive, peer, &site, &unfinished).await });
                 }
                 Err(e) => return end_of(&e),
             },
@@ -242,18 +243,25 @@ async fn converse<H: Handler + 'static>(
 }
 
 /// Answers the query of one stream, and waits until the client has the reply.
-async fn answer<H: Handler>(mut send: SendStream, mut receive: RecvStream, peer: Peer, site: &Site<H>) -> Ended {
+async fn answer<H: Handler>(
+    mut send: SendStream,
+    mut receive: RecvStream,
+    peer: Peer,
+    site: &Site<H>,
+    unfinished: &Unfinished,
+) -> Ended {
     let pace = &site.rules.pace;
     // The end of the stream is waited for, which RFC 9250 section 4.2 allows: what follows the query is seen that way.
-    let octets = match timeout(pace.read, receive.read_to_end(2 + MAX_MESSAGE)).await {
+    let octets = match timeout(pace.read, read(&mut receive, unfinished)).await {
         Ok(Ok(octets)) => octets,
-        Ok(Err(ReadToEndError::TooLong)) => return Ended::Badly("more than one message on a stream"),
-        Ok(Err(ReadToEndError::Read(_))) => {
+        Ok(Err(Broken::TooMuch(TooMuch::Request))) => return Ended::Badly("more than one message on a stream"),
+        Ok(Err(Broken::Off)) => {
             // Section 4.3.1: a client that resets its half wants no answer.
             let _ = send.reset(code::REQUEST_CANCELLED);
             return Ended::Well;
         }
-        Err(_) => {
+        // Too slow, or too much at a time.
+        Err(_) | Ok(Err(Broken::TooMuch(TooMuch::Connection))) => {
             let _ = (receive.stop(code::EXCESSIVE_LOAD), send.reset(code::EXCESSIVE_LOAD));
             return Ended::Well;
         }
@@ -277,6 +285,22 @@ async fn answer<H: Handler>(mut send: SendStream, mut receive: RecvStream, peer:
         let _ = send.reset(code::EXCESSIVE_LOAD);
     }
     Ended::Well
+}
+
+/// Why there is no query to be had of a stream.
+enum Broken {
+    TooMuch(TooMuch),
+    /// It was broken off by the client, or with the connection.
+    Off,
+}
+
+/// All that a stream has, to its end.
+async fn read(receive: &mut RecvStream, unfinished: &Unfinished) -> Result<Vec<u8>, Broken> {
+    let mut whole = unfinished.begin(2 + MAX_MESSAGE);
+    while let Some(part) = receive.read_chunk(MAX_MESSAGE, true).await.map_err(|_| Broken::Off)? {
+        whole.add(&part.bytes).map_err(Broken::TooMuch)?;
+    }
+    Ok(whole.finish())
 }
 
 /// The one query of a stream.

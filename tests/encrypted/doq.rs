@@ -127,6 +127,30 @@ fn connections_begin_and_end_by_the_rules() {
     assert_eq!((counted, quic.queries), ([1, 1, 0], 2));
 }
 
+/// RFC 9250 section 4.3.1 and 8.4: unfinished queries of one connection are held up to a limit, and those beyond given up
+/// with DOQ_EXCESSIVE_LOAD; the connection goes on.
+#[test]
+fn unfinished_queries_are_bounded() {
+    let fixture = start(Config::default());
+    runtime().block_on(async {
+        let (endpoint, connection) = connect(&fixture, Service::Quic, b"doq").await;
+        let (mut open, mut waiting) = (Vec::new(), tokio::task::JoinSet::new());
+        for _ in 0..7 {
+            let (mut send, mut receive) = connection.open_bi().await.unwrap();
+            let _ = send.write_all(&framed(&[0; 65_535])[..40_000]).await; // may be given up meanwhile
+            open.push(send);
+            waiting.spawn(async move { receive.received_reset().await });
+        }
+        let first = waiting.join_next().await.unwrap().unwrap();
+        assert_eq!(first.unwrap(), Some(VarInt::from_u32(4)));
+        open.iter_mut().for_each(|send| drop(send.reset(VarInt::from_u32(3))));
+        assert!(ask(&connection, &framed(&query(0, "a."))).await.is_some());
+        connection.close(VarInt::from_u32(0), b"");
+        endpoint.wait_idle().await;
+    });
+    assert_eq!(fixture.stop(Transport::Quic).connections(Connection::Failed), 0);
+}
+
 /// RFC 9000 section 8.1.2: when places are scarce a client has to prove its address, which it does without noticing;
 /// above the limits it is refused.
 #[test]

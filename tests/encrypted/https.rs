@@ -190,6 +190,49 @@ fn http2_answers_many_at_a_time() {
     assert_eq!((https.queries, https.connections(Connection::Opened)), (250, 1));
 }
 
+/// A body of which a part comes, and no more.
+struct Stuck(Option<Bytes>);
+
+impl hyper::body::Body for Stuck {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        match self.0.take() {
+            Some(part) => std::task::Poll::Ready(Some(Ok(hyper::body::Frame::data(part)))),
+            None => std::task::Poll::Pending,
+        }
+    }
+}
+
+/// RFC 9110 section 15.6.4: unfinished requests of one connection are held up to a limit, and those beyond get a 503.
+#[test]
+fn unfinished_requests_are_bounded() {
+    let fixture = start(Config::default());
+    runtime().block_on(async {
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(fixture.client(&[b"h2"])));
+        let stream = tokio::net::TcpStream::connect(fixture.addr(HTTPS)).await.unwrap();
+        let stream = tls.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..7 {
+            let request = Request::post("https://localhost/dns-query").header("content-type", DNS);
+            let response = sender.send_request(request.body(Stuck(Some(vec![0; 40_000].into()))).unwrap());
+            waiting.spawn(response);
+        }
+        let first = waiting.join_next().await.unwrap().unwrap().unwrap();
+        assert_eq!(first.status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop((waiting, sender, first));
+        connection.abort();
+    });
+    fixture.stop(Transport::Https);
+}
+
 /// RFC 9113 section 6.8: a server that stops says so, and answers what it has taken.
 #[test]
 fn http2_is_ended_when_idle() {
