@@ -34,7 +34,7 @@ fn packets(text: impl Fn(u32) -> Vec<u8>) -> Vec<Vec<u8>> {
 }
 
 fn measure(c: &mut Criterion, name: &str, snapshot: &Snapshot, packets: &[Vec<u8>]) {
-    let client = Client { addr: [192, 0, 2, 200].into(), transport: Transport::Udp };
+    let client = Client { addr: [192, 0, 2, 200].into(), transport: Transport::Udp, link: Default::default() };
     let (mut scratch, mut out) = (Scratch::new(0, 0), vec![0; 4096]);
     let mut group = c.benchmark_group("answer");
     group.throughput(Throughput::Elements(1));

@@ -187,7 +187,7 @@ fn run() {
     client.connect(server.local_addr().expect("it is bound")).expect("loopback connects");
     let mut worker = Worker::new(server, false, Answering::new(exchange.clone(), 0, 0), books.page(0));
     let snapshot = exchange.load_full();
-    let from = Client { addr: [127, 0, 0, 1].into(), transport: Transport::Udp };
+    let from = Client { addr: [127, 0, 0, 1].into(), transport: Transport::Udp, link: Default::default() };
     let (mut scratch, mut out) = (Scratch::new(0, 0), vec![0; 4096]);
 
     floodway_counted_answers(&messages(&KINDS[0]), |message| black_box(message).len());

@@ -110,7 +110,8 @@ fn mutated_packets_get_well_formed_replies() {
         let mut packet = seeds[random.below(seeds.len())].clone();
         mutate(&mut packet, &seeds, &mut random);
         let transport = if i % 16 < 2 { Transport::Tls } else { Transport::Udp };
-        let client = Client { addr: std::net::Ipv4Addr::from(random.next() as u32).into(), transport };
+        let client =
+            Client { addr: std::net::Ipv4Addr::from(random.next() as u32).into(), transport, link: Default::default() };
         let snapshot = &snapshots[usize::from(i % 8 == 1)];
         let outcome = answer(&packet, client, snapshot, 0, &mut scratch, &mut out);
         let reply = &out[..outcome.len];

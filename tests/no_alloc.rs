@@ -59,7 +59,7 @@ fn answers_allocate_nothing() {
     .collect();
     let rare = query("www.example.com. A").option(3, &[]).option(10, &[7; 24]).option(12, &[]);
     let packets: Vec<Vec<u8>> = packets.into_iter().chain([rare.wire()]).collect();
-    let client = Client { addr: [192, 0, 2, 200].into(), transport: Transport::Udp };
+    let client = Client { addr: [192, 0, 2, 200].into(), transport: Transport::Udp, link: Default::default() };
     let (mut scratch, mut out) = (Scratch::new(0, 0), vec![0; 4096]);
     let before = ALLOCATIONS.with(Cell::get);
     let mut octets = 0;

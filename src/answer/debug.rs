@@ -8,14 +8,14 @@
 //!   zones.floodway.              the zones and their serials
 //! ```
 //!
-//! A TXT record a line. Unlike all other answers these allocate; the access list bounds who may ask. What does not fit
+//! Of zones that the asking address may not ask, it speaks as of those of other servers. A TXT record a line. Unlike all other answers these allocate; the access list bounds who may ask. What does not fit
 //! is truncated as anything else is.
 
-use crate::answer::explain::explain;
+use crate::answer::explain::explain_in;
 use crate::answer::steer::Subject;
 use crate::answer::{Client, Ede, Rcode};
-use crate::exchange::Snapshot;
 use crate::exchange::house::DebugZone;
+use crate::exchange::{House, Snapshot};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use crate::wire::{Name, NameBuf, rtype};
@@ -31,6 +31,11 @@ pub(super) fn below<'n>(name: &'n NameBuf, zone: &DebugZone) -> Option<Vec<&'n [
     (name.suffix(n) == zone.apex.as_wire()).then(|| (0..n).map(|i| name.label(i)).collect())
 }
 
+/// Whether the client may ask. Somebody in front may be on the list, which says nothing of whom he lets in.
+pub(super) fn admits(client: Client, zone: &DebugZone) -> bool {
+    !client.link.is_relayed && zone.access.contains(client.addr)
+}
+
 /// Answers a question in the debug zone, whose name has these `labels` below the apex.
 #[cold]
 pub(super) fn answer(
@@ -38,10 +43,10 @@ pub(super) fn answer(
     request: &Request,
     client: Client,
     snapshot: &Snapshot,
-    zone: &DebugZone,
+    (house, zone): (&House, &DebugZone),
     reply: &mut Reply,
 ) -> (Rcode, Option<Ede>) {
-    if !zone.access.contains(client.addr) {
+    if !admits(client, zone) {
         return (Rcode::Refused, Some(Ede::Prohibited));
     }
     let text = match labels {
@@ -50,12 +55,14 @@ pub(super) fn answer(
             zone.apex
         )),
         [b"generation"] => Some(generation(snapshot)),
-        [b"zones"] => Some(zones(snapshot)),
+        [b"zones"] => Some(zones(client, house, snapshot)),
         [name @ .., b"pop"] if !name.is_empty() => pop(name, snapshot),
         [why, name @ ..] => why_type(why).and_then(|qtype| {
             let ecs = request.edns.as_ref().and_then(|edns| edns.ecs.as_ref());
             let subject = Subject::of(ecs, client.addr);
-            Some(explain(&join(name)?, subject.addr, qtype, snapshot).to_string())
+            // Nothing that who asks here could not ask for; whomever it is explained for.
+            let view = House { access: house.access.as_seen_by(client.addr), ..House::default() };
+            Some(explain_in(&view, &join(name)?, subject.addr, qtype, snapshot).to_string())
         }),
     };
     let Some(text) = text else { return (Rcode::NxDomain, None) };
@@ -100,8 +107,9 @@ fn generation(snapshot: &Snapshot) -> String {
     )
 }
 
-fn zones(snapshot: &Snapshot) -> String {
-    snapshot.zones.iter().fold(String::new(), |mut text, zone| {
+fn zones(client: Client, house: &House, snapshot: &Snapshot) -> String {
+    let seen = snapshot.zones.iter().filter(|zone| house.access.admits(client.addr, zone));
+    seen.fold(String::new(), |mut text, zone| {
         let _ = writeln!(text, "{} {}", zone.apex(), zone.serial()); // into a String, which takes it all
         text
     })

@@ -5,7 +5,7 @@
 //! is counted.
 
 use crate::answer::steer::{Decision, Subject, is_picked};
-use crate::answer::{Client, Scratch, Transport, answer_by};
+use crate::answer::{Client, Link, Scratch, Transport, answer_by};
 use crate::exchange::{House, Snapshot};
 use crate::geo::Cell;
 use crate::id::{GroupIdx, MemberIdx, RuleIdx};
@@ -148,11 +148,16 @@ pub struct Picked {
 
 /// Explains the answer to `qtype` at `name` for a client.
 pub fn explain(name: &Name, client: IpAddr, qtype: u16, snapshot: &Snapshot) -> Explanation {
+    explain_in(&House::default(), name, client, qtype, snapshot)
+}
+
+/// Explains the answer that this client would have by the rules of a house.
+pub(super) fn explain_in(house: &House, name: &Name, client: IpAddr, qtype: u16, snapshot: &Snapshot) -> Explanation {
     let client = client.to_canonical();
     let query = compose_query(name, client, qtype);
     let mut out = vec![0; usize::from(u16::MAX)];
-    let from = Client { addr: client, transport: Transport::Tcp };
-    let outcome = answer_by(&House::default(), &query, from, snapshot, 0, &mut Scratch::uncounted(), &mut out);
+    let from = Client { addr: client, transport: Transport::Tcp, link: Link::default() };
+    let outcome = answer_by(house, &query, from, snapshot, 0, &mut Scratch::uncounted(), &mut out);
     let message = Message::from_vec(&out[..outcome.len]).unwrap_or_else(|_| Message::query());
     let aliases = message.answers.iter().filter_map(|r| match &r.data {
         RData::CNAME(target) => target.0.to_string().parse::<Name>().ok(),
@@ -165,7 +170,7 @@ pub fn explain(name: &Name, client: IpAddr, qtype: u16, snapshot: &Snapshot) -> 
         name: name.to_string(),
         qtype: RecordType::from(qtype).to_string(),
         client,
-        steps: names.iter().map(|n| lookup(snapshot, n, qtype)).collect(),
+        steps: names.iter().map(|n| lookup(house, client, snapshot, n, qtype)).collect(),
         scope: outcome.scope,
         steering,
         rcode: outcome.rcode.name().to_string(),
@@ -194,9 +199,9 @@ fn compose_query(name: &Name, client: IpAddr, qtype: u16) -> Vec<u8> {
     query
 }
 
-fn lookup(snapshot: &Snapshot, name: &Name, qtype: u16) -> Lookup {
+fn lookup(house: &House, client: IpAddr, snapshot: &Snapshot, name: &Name, qtype: u16) -> Lookup {
     let buf = NameBuf::from(name);
-    let Some((zone, apex)) = snapshot.zones.find(&buf) else {
+    let Some((zone, apex)) = snapshot.zones.find(&buf).filter(|(zone, _)| house.access.admits(client, zone)) else {
         return Lookup { name: name.to_string(), zone: None, found: "not in a zone of this server".into() };
     };
     let found = match zone.lookup(&buf, apex, qtype) {

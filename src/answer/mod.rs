@@ -45,6 +45,17 @@ pub struct Client {
     pub addr: IpAddr,
     /// How it came.
     pub transport: Transport,
+    /// What else is known of the way it came.
+    pub link: Link,
+}
+
+/// What an answer may depend on of the connection that a query came by; nothing of it holds for a datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Whether the address may be that of somebody in front, who has taken TLS off and not said whose query it is.
+    pub is_relayed: bool,
+    /// Whether the connection should not be kept: places are scarce, or the server stops.
+    pub is_hurried: bool,
 }
 
 /// What one thread reuses from query to query.
@@ -281,8 +292,8 @@ impl Way<'_> {
                     Some((zone, labels)) => {
                         // Whatever is asked is asked for this client and no other.
                         self.scope = request.edns.as_ref().and_then(|e| e.ecs.as_ref()).map_or(0, |ecs| ecs.source);
-                        self.refused_by = (!zone.access.contains(self.client.addr)).then_some(List::Debug);
-                        debug::answer(&labels, request, self.client, self.snapshot, zone, reply)
+                        self.refused_by = (!debug::admits(self.client, zone)).then_some(List::Debug);
+                        debug::answer(&labels, request, self.client, self.snapshot, (self.house, zone), reply)
                     }
                     None => {
                         let may_ask = self.house.access.admits_in_general(self.client.addr);

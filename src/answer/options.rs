@@ -24,13 +24,18 @@ pub(super) fn settle<'h>(request: &mut Request, client: Client, house: &'h House
     let has_question = request.has_question();
     let mut settled = Settled::default();
     let Some(edns) = &mut request.edns else { return settled };
-    if let (Some(rules), Some(ecs)) = (&house.ecs, &mut edns.ecs) {
-        ecs.limit(rules.most_bits(ecs.family));
-        if !rules.trusts(client.addr) {
-            edns.ecs = None;
-        }
+    let takes_subnets = house.ecs.as_ref().is_none_or(|rules| rules.trusts(client.addr));
+    match (&house.ecs, &mut edns.ecs) {
+        // Passed over as an option that is not known here, sound or not (RFC 6891 section 6.1.2).
+        _ if !takes_subnets => edns.ecs = None,
+        (Some(rules), Some(ecs)) => ecs.limit(rules.most_bits(ecs.family)),
+        _ => {}
     }
     let Settled { extras, cookie, fault } = &mut settled;
+    let knows_bad_cookie = house.cookies.is_some() && edns.asks.has(Asks::BAD_COOKIE);
+    if takes_subnets && edns.asks.has(Asks::BAD_ECS) || knows_bad_cookie {
+        *fault = Some(Rcode::FormErr);
+    }
     if edns.asks.has(Asks::NSID) && !house.nsid.is_empty() {
         extras.nsid = Some(&house.nsid);
     }
@@ -40,7 +45,8 @@ pub(super) fn settle<'h>(request: &mut Request, client: Client, house: &'h House
         if edns.asks.has(Asks::BAD_KEEPALIVE) {
             *fault = Some(Rcode::FormErr);
         } else if edns.asks.has(Asks::KEEPALIVE) {
-            extras.keepalive = Some(house.idle_100ms);
+            // Section 3.3.2: the timeout of this connection as it stands; section 3.4: 0 asks the client to close.
+            extras.keepalive = Some(if client.link.is_hurried { 0 } else { house.idle_100ms });
         }
     }
     // RFC 7830 section 6: never where everybody can read what is in it.

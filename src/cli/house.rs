@@ -177,12 +177,17 @@ pub fn read(config: &Config, before: Option<&House>, report: &mut Report) -> Opt
     })
 }
 
-/// Says which lists are for zones that are not served.
+/// Says which lists are for zones that are not served, and where addresses are not those of clients.
 pub fn warn_of_idle_lists(house: &House, zones: &crate::zone::ZoneSet, config: &Config, report: &mut Report) {
     let file = config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
     for apex in house.access.zones().filter(|apex| zones.zone(apex).is_none()) {
         let what = format!("[access.zones] {apex} is no zone of this server; the list guards nothing");
         report.push(problem(file, Severity::Warning, what));
+    }
+    if !config.listen.http.is_empty() && config.proxy.from.is_empty() {
+        let what = "[listen] http without [proxy] from: all clients have the address of whatever takes their TLS off, in \
+                    access lists, limits and steering; have it send a PROXY header and name it there";
+        report.push(problem(file, Severity::Warning, what.into()));
     }
 }
 

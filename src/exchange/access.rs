@@ -144,6 +144,16 @@ impl Access {
         same.find(|(_, apex, _)| apex == zone.apex()).map(|(.., list)| list)
     }
 
+    /// What one address may ask, as lists that hold for every address.
+    pub fn as_seen_by(&self, addr: IpAddr) -> Access {
+        let all_or_none = |list: &Prefixes| match list.contains(addr) {
+            true => Prefixes { runs: vec![(0, u128::MAX)] },
+            false => Prefixes::default(),
+        };
+        let zones = self.zones.iter().map(|(hash, apex, list)| (*hash, apex.clone(), all_or_none(list))).collect();
+        Access { everywhere: self.everywhere.as_ref().map(all_or_none), zones }
+    }
+
     /// The zones that have a list of their own.
     pub fn zones(&self) -> impl Iterator<Item = &Name> {
         self.zones.iter().map(|(_, apex, _)| apex)

@@ -63,7 +63,7 @@ impl Answering {
 
     #[inline]
     fn reply(&mut self, moment: &Moment, query: &[u8], peer: Peer, out: &mut [u8]) -> Said {
-        let client = Client { addr: peer.addr.ip(), transport: peer.transport };
+        let client = Client { addr: peer.addr.ip(), transport: peer.transport, link: peer.link };
         let outcome = answer(query, client, &moment.snapshot, moment.now, &mut self.scratch, out);
         if let Some(why) = outcome.silence {
             return Said::Silence(why);

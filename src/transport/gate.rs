@@ -208,6 +208,11 @@ impl Permit {
         self.seat.displaced.notified()
     }
 
+    /// Whether the gate is crowded: the client should be told to close the connection rather than wait.
+    pub fn is_hurried(&self) -> bool {
+        self.gate.is_crowded()
+    }
+
     /// How long the connection may wait for a query now: `idle`, and less when the gate is crowded.
     pub fn patience(&self, idle: Duration) -> Duration {
         if self.gate.is_crowded() { idle.min(CROWDED_IDLE) } else { idle }

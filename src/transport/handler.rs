@@ -3,6 +3,7 @@
 //! The sockets are generic over it, so that a call is static, and so that they can be tried out with a
 //! few lines in its place.
 
+use crate::answer::Link;
 use crate::exchange::books::Page;
 use crate::exchange::{Silence, Transport};
 use std::net::SocketAddr;
@@ -17,12 +18,14 @@ pub struct Peer {
     pub transport: Transport,
     /// Where the query was sent to, where that is known without asking: datagrams have one socket for all.
     pub local: Option<SocketAddr>,
+    /// What else is known of the way it came.
+    pub link: Link,
 }
 
 impl Peer {
     /// Somebody of whom it is not known which of our addresses was asked.
     pub const fn new(addr: SocketAddr, transport: Transport) -> Peer {
-        Peer { addr, transport, local: None }
+        Peer { addr, transport, local: None, link: Link { is_relayed: false, is_hurried: false } }
     }
 }
 

@@ -9,6 +9,7 @@
 //! Connections that wait hold next to no memory: what is read lands in a buffer of the thread, and only
 //! the beginning of a message that has not ended is kept.
 
+use crate::answer::Link;
 use crate::exchange::books::Page;
 use crate::exchange::{Books, Connection};
 use crate::transport::gate::Permit;
@@ -175,6 +176,11 @@ where
     // early, and not with every query.
     let (mut alarm, mut displaced) = (pin!(sleep_until(deadline)), pin!(permit.displaced()));
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
+    // The peer as it is when a query is answered, since it may be told of the idle time (RFC 7828 section 3.3.2).
+    let peer_now = |stopping| {
+        let is_hurried = stopping || permit.is_hurried();
+        Peer { link: Link { is_hurried, ..peer.link }, ..peer }
+    };
     loop {
         let was_empty = held.is_empty();
         if deadline < alarm.deadline() {
@@ -182,7 +188,7 @@ where
         }
         let answered = tokio::select! {
             biased;
-            answered = read_and_answer(stream, peer, desk, &mut held, &mut output) => answered,
+            answered = read_and_answer(stream, || peer_now(stopping), desk, &mut held, &mut output) => answered,
             _ = &mut stopped, if !stopping => {
                 (stopping, farewell) = (true, Instant::now() + pace.farewell);
                 if held.is_empty() {
@@ -228,7 +234,7 @@ where
             if first_message(&held).is_none() {
                 break;
             }
-            answered = desk.inner.borrow_mut().answer(&held, peer, &mut output, desk.page());
+            answered = desk.inner.borrow_mut().answer(&held, peer_now(stopping), &mut output, desk.page());
             held.drain(..answered.used);
         }
         let now = Instant::now();
@@ -254,7 +260,7 @@ where
 /// `None` at the end of the stream. Safe to drop while it waits: nothing is taken before it is ready.
 async fn read_and_answer<S: AsyncRead + Unpin, H: Handler>(
     stream: &mut S,
-    peer: Peer,
+    peer: impl Fn() -> Peer,
     desk: &Desk<H>,
     held: &mut Vec<u8>,
     output: &mut Vec<u8>,
@@ -267,12 +273,12 @@ async fn read_and_answer<S: AsyncRead + Unpin, H: Handler>(
         let n = buffer.filled().len();
         let answered = matches!(polled, Poll::Ready(Ok(()))).then(|| {
             if held.is_empty() {
-                let answered = inner.answer(&input[..n], peer, output, desk.page());
+                let answered = inner.answer(&input[..n], peer(), output, desk.page());
                 held.extend_from_slice(&input[answered.used..n]);
                 answered
             } else {
                 held.extend_from_slice(&input[..n]);
-                let answered = inner.answer(held, peer, output, desk.page());
+                let answered = inner.answer(held, peer(), output, desk.page());
                 held.drain(..answered.used);
                 answered
             }

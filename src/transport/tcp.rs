@@ -3,6 +3,7 @@
 //! A stream thread runs one small tokio loop for all its connections, so that they can share the
 //! thread's handler and buffers without a lock. There are few stream threads: the work is on UDP.
 
+use crate::answer::Link;
 use crate::exchange::Connection;
 use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer};
@@ -119,7 +120,8 @@ fn admit<H: Handler + 'static>(
     connections.spawn_local(async move {
         // What a client behind a proxy has asked, only the proxy knows.
         let local = stream.local_addr().ok().filter(|_| !is_proxy).map(canonical);
-        let connection = Begun { stream, peer: Peer { addr, transport, local }, permit, site };
+        let link = Link { is_relayed: service == Service::Http, ..Link::default() };
+        let connection = Begun { stream, peer: Peer { addr, transport, local, link }, permit, site };
         open.end(connection.serve(service, is_proxy).await);
     });
 }
@@ -220,7 +222,11 @@ impl<H: Handler + 'static> Begun<H> {
             () = self.permit.displaced() => return Err(Connection::Displaced),
         };
         match heard {
-            Ok(Ok(addr)) => self.peer.addr = addr,
+            Ok(Ok(addr)) => {
+                // A proxy that names nobody speaks for itself, or for whom it does not know.
+                self.peer.link.is_relayed &= addr == self.peer.addr;
+                self.peer.addr = addr;
+            }
             Ok(Err(e)) if e.kind() == io::ErrorKind::InvalidData => return Err(Connection::RefusedProxy),
             Ok(Err(_)) => return Err(Connection::Failed),
             Err(_) => return Err(Connection::TimedOutRead),

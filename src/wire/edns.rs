@@ -33,9 +33,10 @@ pub struct Edns {
 }
 
 impl Edns {
-    /// Reads an OPT record from its CLASS, TTL and RDATA fields. The second value is false if the options are
-    /// malformed, which makes the query a FORMERR; options of another version are not looked at, since their
-    /// meaning is unknown.
+    /// Reads an OPT record from its CLASS, TTL and RDATA fields. The second value is false if the options do not fill the
+    /// RDATA, which makes the query a FORMERR; options of another version are not looked at, since their meaning is
+    /// unknown. What is wrong inside of an option is noted in [`Edns::asks`]: that is a fault only to those who know
+    /// the option (RFC 6891 section 6.1.2).
     #[inline]
     pub fn parse(class: u16, ttl: u32, options: &[u8]) -> (Edns, bool) {
         let version = (ttl >> 16) as u8;
@@ -57,16 +58,20 @@ impl Edns {
             let Some((data, next)) = tail.split_at_checked(len) else { return (edns, false) };
             match code {
                 OPTION_ECS => {
-                    // Twice is no well-formed query: there would be two clients to decide for. Our choice.
-                    let Some(ecs) = Ecs::parse(data).filter(|_| edns.ecs.is_none()) else { return (edns, false) };
-                    edns.ecs = Some(ecs);
+                    // Twice is not well-formed: there would be two clients to decide for. Our choice.
+                    match Ecs::parse(data).filter(|_| edns.ecs.is_none()) {
+                        Some(ecs) => edns.ecs = Some(ecs),
+                        None => edns.asks.add(Asks::BAD_ECS),
+                    }
                 }
                 // The one closest to the header counts (RFC 7873 section 5.2).
-                OPTION_COOKIE if !edns.asks.has(Asks::COOKIE) => {
-                    let Some(cookie) = Cookie::parse(data) else { return (edns, false) };
-                    edns.asks.add(Asks::COOKIE);
-                    edns.cookie = cookie;
-                }
+                OPTION_COOKIE if !edns.asks.has(Asks::ANY_COOKIE) => match Cookie::parse(data) {
+                    Some(cookie) => {
+                        edns.asks.add(Asks::COOKIE);
+                        edns.cookie = cookie;
+                    }
+                    None => edns.asks.add(Asks::BAD_COOKIE),
+                },
                 // Data of the client is of no account (RFC 5001 section 2.1).
                 OPTION_NSID => edns.asks.add(Asks::NSID),
                 OPTION_KEEPALIVE if data.is_empty() => edns.asks.add(Asks::KEEPALIVE),
@@ -98,6 +103,12 @@ impl Asks {
     pub const BAD_KEEPALIVE: Asks = Asks(8);
     /// For a reply of a length that does not tell what is in it (RFC 7830).
     pub const PADDING: Asks = Asks(16);
+    /// A client subnet that is malformed or there twice (RFC 7871 section 7.2.1: FORMERR).
+    pub const BAD_ECS: Asks = Asks(32);
+    /// A cookie of a length that none has (RFC 7873 section 5.2.2: FORMERR).
+    pub const BAD_COOKIE: Asks = Asks(64);
+    /// A cookie, good or bad.
+    const ANY_COOKIE: Asks = Asks(Asks::COOKIE.0 | Asks::BAD_COOKIE.0);
 
     /// Whether there is none.
     #[inline]
@@ -105,7 +116,7 @@ impl Asks {
         self.0 == 0
     }
 
-    /// Whether there is this one.
+    /// Whether there is this one, or one of these.
     #[inline]
     pub fn has(self, one: Asks) -> bool {
         self.0 & one.0 != 0
@@ -310,7 +321,10 @@ mod tests {
         assert!(!ok(&[0, 100, 0, 2, 1]));
         assert!(!ok(&[0, 100, 0]));
         assert!(ok(&[0, 8, 0, 4, 0, 1, 0, 0]));
-        assert!(!ok(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0]), "twice");
+        let asks = |options: &[u8]| Edns::parse(1232, 0, options).0.asks;
+        assert!(asks(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 8, 0, 4, 0, 1, 0, 0]).has(Asks::BAD_ECS), "twice");
+        assert!(asks(&[0, 8, 0, 4, 0, 9, 0, 0]).has(Asks::BAD_ECS));
+        assert!(asks(&[0, 10, 0, 1, 0]).has(Asks::BAD_COOKIE));
         let plain = |udp_size, version, dnssec_ok| Edns {
             udp_size,
             version,

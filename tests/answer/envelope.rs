@@ -1,7 +1,7 @@
 //! What goes around an answer: header, EDNS, reasons, and what is told to those who limit and count.
 
 use crate::fixture::{Query, Steered, example, full_house, options, print, query, send, send_by, steered};
-use floodway::answer::{Client, Ede, Rcode, Scratch, Transport, answer};
+use floodway::answer::{Client, Ede, Link, Rcode, Scratch, Transport, answer};
 use floodway::exchange::access::{Access, Prefixes};
 use floodway::exchange::house::ClientSubnets;
 use floodway::exchange::{CookieSeen, House, Snapshot};
@@ -191,6 +191,40 @@ fn the_idle_timeout_is_told_on_connections() {
     assert_eq!(ask_by(House::default(), &wrong, Transport::Udp).0, Rcode::NoError);
 }
 
+/// RFC 7828 section 3.3.2: what is told is what holds for this connection; 0 where it should not be kept.
+#[test]
+fn a_hurried_connection_is_told_to_close() {
+    let q = query("www.example.com. A").option(11, &[]);
+    let link = Link { is_hurried: true, ..Link::default() };
+    for transport in [Transport::Tcp, Transport::Tls] {
+        let client = Client { addr: [192, 0, 2, 200].into(), transport, link };
+        let mut out = vec![0; 65_535];
+        let outcome = answer(&q.wire(), client, &housed(full_house()), 0, &mut Scratch::new(0, 0), &mut out);
+        assert_eq!(options(&out[..outcome.len]), Some(vec![(11, vec![0, 0])]));
+    }
+}
+
+/// RFC 6891 section 6.1.2: an option is malformed only to those who know it. Client subnets are not known of senders that
+/// are not trusted, cookies not without a secret.
+#[test]
+fn malformed_options_that_are_not_known_are_passed_over() {
+    let trusted = |list: &str| {
+        let trusted = Some(Prefixes::parse(&[list]).unwrap());
+        Some(ClientSubnets { trusted, ipv4_bits: 24, ipv6_bits: 56 })
+    };
+    let check = |house: House, code, data: &[u8], expected| {
+        let q = query("www.example.com. A").option(code, data);
+        assert_eq!(ask_by(house, &q, Transport::Udp).0, expected, "option {code} {data:?}");
+    };
+    for data in [&[0, 1, 33, 0, 1, 2, 3, 4, 5][..], &[0, 9, 0, 0], &[0], &[0, 1, 24, 0, 1, 2]] {
+        check(House { ecs: trusted("198.51.100.0/24"), ..House::default() }, 8, data, Rcode::NoError);
+        check(House { ecs: trusted("192.0.2.0/24"), ..House::default() }, 8, data, Rcode::FormErr);
+        check(House::default(), 8, data, Rcode::FormErr);
+    }
+    check(House::default(), 10, &[1, 2, 3], Rcode::NoError);
+    check(full_house(), 10, &[1, 2, 3], Rcode::FormErr);
+}
+
 /// RFC 8467 section 4.1: multiples of 468 octets, all of the message counted; RFC 7830 sections 4 and 6: where the
 /// client pads, and where nobody reads along.
 #[test]
@@ -265,7 +299,7 @@ const THEN: u32 = 1_559_731_985;
 
 /// RCODE, whether the address is proven, and the reply's cookie.
 fn ask_with_cookie(house: &House, wire: &[u8], transport: Transport) -> (Rcode, bool, Option<Vec<u8>>) {
-    let client = Client { addr: [198, 51, 100, 100].into(), transport };
+    let client = Client { addr: [198, 51, 100, 100].into(), transport, link: Default::default() };
     let mut out = vec![0; 65_535];
     let outcome = answer(wire, client, &housed(house.clone()), THEN, &mut Scratch::new(0, 0), &mut out);
     let options = options(&out[..outcome.len]).unwrap_or_default();

@@ -80,7 +80,7 @@ fn question() -> impl Strategy<Value = Query> {
 fn check(both: [Snapshot; 2], queries: &[Vec<u8>], addr: [u8; 4], age: u32) {
     let mut scratches = [Scratch::new(0, 7), Scratch::new(0, 7)];
     for wire in queries {
-        let client = Client { addr: addr.into(), transport: Transport::Udp };
+        let client = Client { addr: addr.into(), transport: Transport::Udp, link: Default::default() };
         let [mut short, mut long] = [[0xee; 4096]; 2];
         let [a, b] = &mut scratches;
         let got = answer(wire, client, &both[0], MADE + age, a, &mut short);

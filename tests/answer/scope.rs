@@ -50,7 +50,7 @@ fn without_a_subnet_the_source_decides() {
     let nobody = "NOERROR aa | www~ 33 A 192.0.2.80, www~ 33 A 192.0.2.81";
     assert_eq!(ask(&world, "www.example.com. A", "0.0.0.0/0"), ("NOERROR aa | www~ 33 A 192.0.2.11".into(), 0));
     let from = |addr: &str, wire: Vec<u8>| {
-        let client = Client { addr: addr.parse().unwrap(), transport: Transport::Udp };
+        let client = Client { addr: addr.parse().unwrap(), transport: Transport::Udp, link: Default::default() };
         let mut out = vec![0; 4096];
         let n = answer(&wire, client, &world, 0, &mut Scratch::new(0, 0), &mut out).len;
         print(&out[..n])

@@ -46,7 +46,7 @@ impl<'s> Asker<'s> {
     }
 
     fn ask(&mut self, family: usize, addr: u32) -> u8 {
-        let client = Client { addr: Ipv4Addr::from(addr).into(), transport: Transport::Udp };
+        let client = Client { addr: Ipv4Addr::from(addr).into(), transport: Transport::Udp, link: Default::default() };
         let packet = &self.packets[family];
         let outcome = answer(packet, client, self.snapshot, 0, &mut self.scratch, &mut self.out);
         self.out[outcome.len - 1]

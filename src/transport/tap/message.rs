@@ -169,6 +169,7 @@ mod tests {
                 addr: "192.0.2.1:53".parse().unwrap(),
                 transport: Transport::Tls,
                 local: Some("192.0.2.2:5".parse().unwrap()),
+                link: Default::default(),
             },
             begun: UNIX_EPOCH + Duration::new(5, 7),
             ended: UNIX_EPOCH + Duration::new(6, 8),
