@@ -45,6 +45,8 @@ pub struct Counted {
     pub taken: u64,
     /// Loads that were refused.
     pub refused: u64,
+    /// Whether the last one was refused: what is on disk is not what answers.
+    pub is_refused: bool,
     /// Seconds that the last one took.
     pub last_secs: f64,
     /// Unix seconds at which the last taken one was taken; 0 before the first.
@@ -56,6 +58,7 @@ impl Loads {
     pub fn note(&self, taken: bool, secs: f64, at: f64) {
         let mut counted = self.lock();
         counted.last_secs = secs;
+        counted.is_refused = !taken;
         if taken {
             counted.taken += 1;
             counted.last_taken_at = at;

@@ -135,6 +135,12 @@ fn process(page: &mut Page, source: &Source, state: &State) {
         "Loads of zones and policies, by result",
         [("taken", loads.taken), ("refused", loads.refused)].map(|(r, n)| (vec![("result", r.to_owned())], n)),
     );
+    let taken = flag(!loads.is_refused);
+    page.gauge(
+        "last_load_taken",
+        "1 if the last load was taken, 0 if what answers is older than the files",
+        one(taken),
+    );
     page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
     page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
     if let Some(certificate) = &source.observed.certificate {
@@ -438,6 +444,7 @@ mod tests {
             "floodway_snapshot_generation 1.0",
             "floodway_plan_mode{mode=\"live\"} 1.0",
             "floodway_loads_total{result=\"taken\"} 1",
+            "floodway_last_load_taken 1.0",
             "floodway_load_duration_seconds 0.25",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");

@@ -1,5 +1,6 @@
 //! What an operator asks of the process itself: where it listens, until when its certificate holds, what it turns away.
 
+use crate::admin::loads::Counted;
 use crate::exchange::access::List;
 use crate::exchange::{Books, Connection, CookieSeen};
 use crate::transport::Observed;
@@ -26,6 +27,10 @@ pub struct Running {
     pub version: &'static str,
     /// See [`Place::takeovers`].
     pub takeovers: u64,
+    /// Whether the last load was taken; if not, what answers is older than the files.
+    pub last_load_taken: bool,
+    /// Unix seconds at which the load that answers was taken.
+    pub loaded_at: f64,
     /// Addresses by key of `[listen]`.
     pub listeners: BTreeMap<&'static str, Vec<SocketAddr>>,
     /// Unix seconds at which the certificate of `[tls]` expires; `None` without one.
@@ -59,7 +64,7 @@ pub struct Dnstap {
 
 impl Running {
     /// The process at this moment.
-    pub fn of(place: &Place, observed: &Observed, books: &Books) -> Running {
+    pub fn of(place: &Place, observed: &Observed, books: &Books, loads: Counted) -> Running {
         let mut listeners = BTreeMap::<_, Vec<_>>::new();
         for (key, addr) in &place.listeners {
             listeners.entry(*key).or_default().push(*addr);
@@ -74,6 +79,8 @@ impl Running {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION"),
             takeovers: place.takeovers,
+            last_load_taken: !loads.is_refused,
+            loaded_at: loads.last_taken_at,
             listeners,
             certificate_expires: observed.certificate.as_ref().map(|certificate| certificate.expires()),
             connections: open.collect(),
@@ -94,6 +101,7 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::Loads;
     use crate::exchange::Transport;
 
     #[test]
@@ -106,7 +114,11 @@ mod tests {
         page.connection(Transport::Tls, Connection::Closed);
         page.cookie(CookieSeen::Valid);
         page.refused(List::Zone);
-        let running = Running::of(&place, &Observed::default(), &books);
+        let loads = Loads::default();
+        loads.note(true, 1.0, 7.0);
+        loads.note(false, 1.0, 8.0);
+        let running = Running::of(&place, &Observed::default(), &books, loads.counted());
+        assert_eq!((running.last_load_taken, running.loaded_at), (false, 7.0), "answers from what it had");
         assert_eq!(running.listeners["tls"], [addr, addr]);
         assert_eq!((running.takeovers, running.connections["tls"], running.certificate_expires), (2, 1, None));
         assert_eq!((running.cookies["valid"], running.cookies["new"]), (1, 0));

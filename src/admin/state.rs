@@ -161,7 +161,7 @@ impl Source {
 
     /// The process at this moment.
     pub fn running(&self) -> Running {
-        Running::of(&self.place, &self.observed, &self.books)
+        Running::of(&self.place, &self.observed, &self.books, self.loads.counted())
     }
 }
 

@@ -5,6 +5,7 @@
 //! directory when there is no file.
 
 use crate::cli::house;
+use crate::cli::settled;
 use crate::geo;
 use crate::telemetry;
 use crate::transport;
@@ -424,14 +425,17 @@ impl Config {
         }
     }
 
-    /// These settings with the sections that a reload reads anew as they stand in the file now.
+    /// These settings with the sections that a reload reads anew as they stand in the file now; and the other sections that
+    /// have changed in it.
     ///
     /// # Errors
     /// As [`Config::read`].
-    pub fn read_again(&self) -> Result<Config, String> {
-        let Some(file) = &self.file else { return Ok(self.clone()) };
-        let Config { identity, cookies, ecs, access, debug, .. } = Config::read(Some(file))?;
-        Ok(Config { identity, cookies, ecs, access, debug, ..self.clone() })
+    pub fn read_again(&self) -> Result<(Config, Vec<&'static str>), String> {
+        let Some(file) = &self.file else { return Ok((self.clone(), Vec::new())) };
+        let there = Config::read(Some(file))?;
+        let changed = settled::changed(self, &there);
+        let Config { identity, cookies, ecs, access, debug, .. } = there;
+        Ok((Config { identity, cookies, ecs, access, debug, ..self.clone() }, changed))
     }
 
     /// Number of UDP threads: as configured, or one per core.

@@ -17,6 +17,7 @@ pub mod load;
 pub mod pops;
 pub mod report;
 pub mod serve;
+pub mod settled;
 pub mod table;
 
 use clap::{Parser, Subcommand};

@@ -89,11 +89,13 @@ impl Reloader {
 
     /// The rules of the house as the file has them now.
     fn house(&self, report: &mut Report) -> Option<(Config, House)> {
-        let config = self.config.read_again().map_err(|e| {
-            let file = self.config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
-            report.push(house::problem(file, Severity::Error, e));
-        });
-        let config = config.ok()?;
+        let file = self.config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
+        let read = self.config.read_again().map_err(|e| report.push(house::problem(file, Severity::Error, e)));
+        let (config, changed) = read.ok()?;
+        for section in changed {
+            let what = format!("[{section}] changed: takes a restart or a takeover");
+            report.push(house::problem(file, Severity::Warning, what));
+        }
         let house = house::read(&config, Some(&*self.exchange.load().house), report)?;
         Some((config, house))
     }
@@ -101,7 +103,8 @@ impl Reloader {
     /// A line for `systemctl status`.
     pub fn status(&self) -> String {
         let now = self.exchange.load();
-        format!("answering from {} zones, generation {}", now.zones.n_zones(), now.generation)
+        let refused = if self.loads.counted().is_refused { "; the last load was refused, see the log" } else { "" };
+        format!("answering from {} zones, generation {}{refused}", now.zones.n_zones(), now.generation)
     }
 
     /// Swaps in what was loaded, all at once, and returns what was served before; `None` if all is as it was.
