@@ -1,5 +1,6 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
+mod claim;
 pub mod ground;
 mod limits;
 mod listeners;
@@ -27,6 +28,7 @@ use crate::steering::Table;
 use crate::telemetry::{self, Board, Inbox};
 use crate::transport::bind::Given;
 use crate::transport::{self, Answering, Observed, Service, rate, tap};
+use claim::Claim;
 use ready::{Ready, hints};
 use reload::{Reloader, say};
 use secrets::Secrets;
@@ -131,10 +133,16 @@ pub struct Server {
     dns: Option<transport::Server>,
     control: Option<Live>,
     stop: sync::watch::Sender<bool>,
+    /// Whether `/readyz` says that queries are answered.
+    answers: sync::watch::Sender<bool>,
+    /// Ends the admin listener: last of all, so that the drain can be watched; at once if a successor has the port.
+    stop_admin: sync::watch::Sender<bool>,
     edges: Vec<JoinHandle<()>>,
     runtime: tokio::runtime::Handle,
     watching: Vec<JoinHandle<()>>,
     heirloom: Option<Heirloom>,
+    /// The state folder is ours.
+    claim: Option<Claim>,
     /// Of dnstap; writes what is left when it is dropped.
     writer: Option<tap::Writer>,
 }
@@ -164,8 +172,13 @@ impl Server {
         predecessor: Option<Predecessor>,
     ) -> Result<Server, String> {
         let clock = Clock::start();
-        let sockets = Sockets::open(runtime, &config, given)?;
+        let sockets = Sockets::open(runtime, &config, given, predecessor.as_ref().map(|p| &p.estate))?;
         privileges::give_up(&config.server, &config.state.dir)?;
+        let claim = match &predecessor {
+            None => Claim::take(&config.state.dir)?,
+            // It lets go of the folder when we answer.
+            Some(_) => None,
+        };
         let copies = sockets.copies()?;
         let (grpc_addr, admin_addr) = sockets.addrs()?;
         let Sockets { dns: sockets, grpc, http } = sockets;
@@ -230,13 +243,17 @@ impl Server {
             }
         };
         let takeovers = predecessor.as_ref().map_or(0, |predecessor| predecessor.estate.takeovers + 1);
-        let saved = match predecessor {
+        let (saved, claim) = match predecessor {
             Some(predecessor) => {
                 // Only one control loop writes: ours goes on from the last plan of the one before.
                 predecessor.relieve();
-                live::read_saved(&config.state.dir, clock.now()).or(saved)
+                let claim = Claim::take(&config.state.dir).unwrap_or_else(|e| {
+                    tracing::warn!("{e}");
+                    None
+                });
+                (live::read_saved(&config.state.dir, clock.now()).or(saved), claim)
             }
-            None => saved,
+            None => (saved, claim),
         };
         let ready = Ready {
             ready: true,
@@ -263,7 +280,8 @@ impl Server {
         let (pulse, status) = (dns.pulse(books.clone()), control.status());
 
         let (stop, stopping) = sync::watch::channel(false);
-        let (_, ready_flag) = sync::watch::channel(true);
+        let (answers, ready_flag) = sync::watch::channel(true);
+        let (stop_admin, admin_stopping) = sync::watch::channel(false);
         let source = Source {
             exchange: exchange.clone(),
             inbox: inbox.clone(),
@@ -292,7 +310,7 @@ impl Server {
         let served = admin::http::Admin { source, ready: ready_flag, reload };
         let edges = vec![
             runtime.spawn(logged("gRPC", grpc.serve(routes, stopping.clone()))),
-            runtime.spawn(logged("admin HTTP", http.serve(served, stopping.clone()))),
+            runtime.spawn(logged("admin HTTP", http.serve(served, admin_stopping))),
             runtime.spawn(limits::tell(observed.rate, stopping.clone())),
             runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
@@ -307,10 +325,13 @@ impl Server {
             dns: Some(dns),
             control: Some(control),
             stop,
+            answers,
+            stop_admin,
             edges,
             runtime: runtime.handle().clone(),
             watching,
             heirloom,
+            claim,
             writer,
         })
     }
@@ -325,6 +346,7 @@ impl Server {
         if let Some(control) = self.control.take() {
             control.stop();
         }
+        self.claim = None;
     }
 
     /// Tells everybody that it ends. `is_left`: to a successor.
@@ -333,6 +355,10 @@ impl Server {
             heirloom.end(is_left);
         }
         self.stop.send_replace(true);
+        self.answers.send_replace(false);
+        if is_left {
+            self.stop_admin.send_replace(true);
+        }
         for watching in self.watching.drain(..) {
             watching.abort();
         }
@@ -348,6 +374,7 @@ impl Server {
         if let Some(control) = self.control.take() {
             control.stop();
         }
+        self.stop_admin.send_replace(true);
         let edges = std::mem::take(&mut self.edges);
         self.runtime.block_on(async {
             for edge in edges {

@@ -76,6 +76,11 @@ impl Estate {
         Estate { version: 1, sockets: 0, takeovers, dns, tls, https, http, quic, grpc, admin }
     }
 
+    /// Whether queries come to this address: all do but those of gRPC and the admin listener.
+    pub(super) fn is_asked_at(&self, addr: SocketAddr) -> bool {
+        addr != self.grpc && addr != self.admin
+    }
+
     /// Puts the ports that the predecessor was given where the configuration asks for any.
     pub(super) fn fill(&self, listen: &mut Listen) {
         let fill = |wanted: &mut SocketAddr, had: Option<&SocketAddr>| {
