@@ -6,7 +6,8 @@
 use crate::clock::Now;
 use crate::control::silence::NORMAL_SECS;
 use crate::control::state::{GroupState, Layout, State};
-use crate::forecast::{Forecaster, Quantiles};
+use crate::forecast::former::Forecaster;
+use crate::forecast::quantiles::Quantiles;
 use crate::id::{GroupIdx, PopIdx};
 use crate::policy::ForecastUse;
 use crate::steering::Demand;

@@ -1,14 +1,25 @@
 //! A series on a grid → quantiles of what comes; pure numerics, unaware of what is counted.
 //!
-//! Members each say one value per lead (`naive`, `ets`); what each got wrong lately, per lead, makes its
-//! quantile function (`track`); the functions are averaged with weights by recent pinball loss
-//! (`engine`). Averaging quantile functions (Vincentisation) keeps their order, so quantiles never cross.
+//! The way of a forecast: [`history`] keeps the series and its running sums → [`features`] says what is
+//! known at a step, relative to the last value and the local scale → [`direct`], one model per lead: ridge
+//! ([`linear`]) for where, a log-linear model for how wide, boosted trees ([`trees`]) for the rest →
+//! [`combine`] with other [members](member) by recent loss → [`calibrate`] so that stated levels hold →
+//! [`surge`] lifts while one begins. [`engine`] calls all of it.
+//!
+//! Nothing here reads a clock, a file or a random source; the same values give the same forecasts.
 
-pub mod engine;
-pub mod ets;
-pub mod naive;
+pub mod bins;
+pub mod calibrate;
+pub mod combine;
+pub mod direct;
+pub mod empirical;
+pub mod features;
+pub mod former;
+pub mod history;
+pub mod known;
+pub mod linear;
+pub mod member;
 pub mod quantiles;
-pub mod track;
-
-pub use engine::Forecaster;
-pub use quantiles::Quantiles;
+pub mod sums;
+pub mod surge;
+pub mod trees;

@@ -1,9 +1,14 @@
-//! The forecaster: members, their records, and the combination.
+//! The former forecaster, which the control loop uses until it goes over to [`engine`](crate::forecast::engine):
+//! members, their records, and the combination.
 
-use crate::forecast::ets::{DampedTrend, FittedDampedTrend, MAX_FIT};
-use crate::forecast::naive::seasonal_naive;
+pub mod ets;
+pub mod naive;
+pub mod track;
+
+use crate::forecast::former::ets::{DampedTrend, FittedDampedTrend, MAX_FIT};
+use crate::forecast::former::naive::seasonal_naive;
+use crate::forecast::former::track::Track;
 use crate::forecast::quantiles::{LEVELS, NORMAL, Quantiles};
-use crate::forecast::track::Track;
 use std::collections::VecDeque;
 
 /// The leads whose errors are recorded; others take the record of the next lower one, scaled.
@@ -144,7 +149,7 @@ impl Forecaster {
             weights += weight;
         }
         match weights > 0.0 {
-            true => Quantiles::new(sum.map(|s| s / weights)),
+            true => Quantiles::new(sum.map(|s| (s / weights).max(0.0))),
             false => self.cold(history, lead),
         }
     }
@@ -172,7 +177,7 @@ impl Forecaster {
             0..3 => last.abs(),
             n => 2.0 * (steps.iter().map(|s| s * s).sum::<f64>() / n as f64 * lead as f64).sqrt(),
         };
-        Quantiles::new(NORMAL.map(|z| last + z * spread))
+        Quantiles::new(NORMAL.map(|z| (last + z * spread).max(0.0)))
     }
 }
 
