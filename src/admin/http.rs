@@ -139,7 +139,11 @@ struct Shown {
 
 async fn readyz(extract::State(here): Here) -> Response {
     match *here.admin.ready.borrow() {
-        true => "ready\n".into_response(),
+        // A server without some of its zones is worth more than none: who wants to know asks for the metric.
+        true => match here.admin.source.exchange.load().zones.left_out().len() {
+            0 => "ready\n".into_response(),
+            n => format!("ready; zones left out: {n}\n").into_response(),
+        },
         false => (StatusCode::SERVICE_UNAVAILABLE, "not answering queries\n").into_response(),
     }
 }

@@ -30,6 +30,19 @@ impl Reloaded {
     }
 }
 
+//----------- Became -----
+
+/// What became of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Became {
+    /// It answers.
+    Taken,
+    /// Most of it answers: at a start, zones with errors are left out.
+    TakenInPart,
+    /// The server goes on with what it had.
+    Refused,
+}
+
 //----------- Loads ----------------------------------------------------------
 
 /// The loads of this process.
@@ -45,7 +58,7 @@ pub struct Counted {
     pub taken: u64,
     /// Loads that were refused.
     pub refused: u64,
-    /// Whether the last one was refused: what is on disk is not what answers.
+    /// Whether the last one was refused, be it in part: what is on disk is not what answers.
     pub is_refused: bool,
     /// Seconds that the last one took.
     pub last_secs: f64,
@@ -55,15 +68,15 @@ pub struct Counted {
 
 impl Loads {
     /// Counts a load that took `secs` and ended at `at`, unix seconds.
-    pub fn note(&self, taken: bool, secs: f64, at: f64) {
+    pub fn note(&self, became: Became, secs: f64, at: f64) {
         let mut counted = self.lock();
         counted.last_secs = secs;
-        counted.is_refused = !taken;
-        if taken {
+        counted.is_refused = became != Became::Taken;
+        if became == Became::Refused {
+            counted.refused += 1;
+        } else {
             counted.taken += 1;
             counted.last_taken_at = at;
-        } else {
-            counted.refused += 1;
         }
     }
 

@@ -141,6 +141,10 @@ fn process(page: &mut Page, source: &Source, state: &State) {
         "1 if the last load was taken, 0 if what answers is older than the files",
         one(taken),
     );
+    let zones = &source.exchange.load().zones;
+    let states = [("served", zones.n_zones()), ("left_out", zones.left_out().len())];
+    let rows = states.map(|(state, n)| (vec![("state", state.to_owned())], n as f64));
+    page.gauge("zones", "Zones, by whether they are served or were left out by the start for errors", rows);
     page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
     page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
     if let Some(certificate) = &source.observed.certificate {
@@ -392,6 +396,7 @@ fn members(page: &mut Page, state: &State) {
 mod tests {
     use super::*;
     use crate::admin::Loads;
+    use crate::admin::loads::Became;
     use crate::clock::Clock;
     use crate::exchange::{Books, Transport};
     use crate::telemetry::{Inbox, fixtures};
@@ -409,7 +414,7 @@ mod tests {
             clock: Clock::start(),
         };
         source.inbox.refuse(Refusal::Stale);
-        source.loads.note(true, 0.25, 7.0);
+        source.loads.note(Became::Taken, 0.25, 7.0);
         let book = source.books.page(0);
         book.queries(Transport::Udp, 3);
         book.reply(Transport::Udp, 0, false);

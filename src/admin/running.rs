@@ -102,6 +102,7 @@ impl Running {
 mod tests {
     use super::*;
     use crate::admin::Loads;
+    use crate::admin::loads::Became;
     use crate::exchange::Transport;
 
     #[test]
@@ -115,8 +116,8 @@ mod tests {
         page.cookie(CookieSeen::Valid);
         page.refused(List::Zone);
         let loads = Loads::default();
-        loads.note(true, 1.0, 7.0);
-        loads.note(false, 1.0, 8.0);
+        loads.note(Became::Taken, 1.0, 7.0);
+        loads.note(Became::Refused, 1.0, 8.0);
         let running = Running::of(&place, &Observed::default(), &books, loads.counted());
         assert_eq!((running.last_load_taken, running.loaded_at), (false, 7.0), "answers from what it had");
         assert_eq!(running.listeners["tls"], [addr, addr]);

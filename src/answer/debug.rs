@@ -19,8 +19,10 @@ use crate::exchange::{House, Snapshot};
 use crate::wire::reply::Reply;
 use crate::wire::request::Request;
 use crate::wire::{Name, NameBuf, rtype};
+use crate::zone::Zone;
 use hickory_proto::rr::RecordType;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// Octets of one string of a TXT record (RFC 1035 section 3.3).
 const MAX_STRING: usize = 255;
@@ -96,8 +98,12 @@ fn join(labels: &[&[u8]]) -> Option<Name> {
 fn generation(snapshot: &Snapshot) -> String {
     let (plan, policies) = (&snapshot.plan, &snapshot.policies);
     let mode = format!("{:?}", plan.mode).to_lowercase();
+    let left_out = match snapshot.zones.left_out().len() {
+        0 => String::new(),
+        n => format!(" ({n} left out)"),
+    };
     format!(
-        "generation {}\nplan {mode}, decided at {:.0} (unix)\n{} zones, {} POPs, {} groups, {} cells\n",
+        "generation {}\nplan {mode}, decided at {:.0} (unix)\n{} zones{left_out}, {} POPs, {} groups, {} cells\n",
         snapshot.generation,
         plan.decided_at,
         snapshot.zones.n_zones(),
@@ -108,11 +114,15 @@ fn generation(snapshot: &Snapshot) -> String {
 }
 
 fn zones(client: Client, house: &House, snapshot: &Snapshot) -> String {
-    let seen = snapshot.zones.iter().filter(|zone| house.access.admits(client.addr, zone));
-    seen.fold(String::new(), |mut text, zone| {
-        let _ = writeln!(text, "{} {}", zone.apex(), zone.serial()); // into a String, which takes it all
-        text
-    })
+    let admits = |zone: &&Arc<Zone>| house.access.admits(client.addr, zone);
+    let mut text = String::new();
+    for zone in snapshot.zones.left_out().filter(admits) {
+        let _ = writeln!(text, "{} left out: SERVFAIL", zone.apex()); // into a String, which takes it all
+    }
+    for zone in snapshot.zones.iter().filter(admits) {
+        let _ = writeln!(text, "{} {}", zone.apex(), zone.serial());
+    }
+    text
 }
 
 /// What the plan knows of the POPs of that name, or of that first label.

@@ -204,6 +204,10 @@ fn lookup(house: &House, client: IpAddr, snapshot: &Snapshot, name: &Name, qtype
     let Some((zone, apex)) = snapshot.zones.find(&buf).filter(|(zone, _)| house.access.admits(client, zone)) else {
         return Lookup { name: name.to_string(), zone: None, found: "not in a zone of this server".into() };
     };
+    if zone.is_left_out() {
+        let found = "nothing, since the zone could not be loaded: SERVFAIL, see the log of the start";
+        return Lookup { name: name.to_string(), zone: Some((zone.apex().to_string(), 0)), found: found.into() };
+    }
     let found = match zone.lookup(&buf, apex, qtype) {
         Found::Name { node, from_wildcard } => {
             let has = |t| node.rrset(t).is_some();

@@ -140,6 +140,9 @@ impl<'q> Way<'q> {
             let Some((zone, apex)) = self.zone().filter(|(zone, _)| self.admits(zone)) else {
                 return if link == 0 { self.refuse() } else { Rcode::NoError };
             };
+            if zone.is_left_out() {
+                return if link == 0 { self.fail() } else { Rcode::NoError };
+            }
             let name = &self.scratch.name;
             let hash = name.hash_from(0);
             if seen[..link].contains(&hash) {
@@ -179,6 +182,14 @@ impl<'q> Way<'q> {
         Rcode::Refused
     }
 
+    /// The zone is ours to serve and could not be loaded. SERVFAIL sends resolvers to the other servers of the zone, as
+    /// from BIND, Knot and NSD; an answer out of the zone above could be a denial, which they would keep.
+    #[cold]
+    fn fail(&mut self) -> Rcode {
+        self.ede = Some(Ede::InvalidData);
+        Rcode::ServFail
+    }
+
     /// The zone for the name at hand. DS lives at the parent, so its question goes to the zone above where that is
     /// ours too (RFC 4035 section 3.1.4.1).
     #[inline]
@@ -190,6 +201,9 @@ impl<'q> Way<'q> {
                 // A parent that lacks the delegation would deny the very name that the child proves (RFC 8020
                 // section 2), or hand out what its wildcard has.
                 let knows_cut = |(zone, apex): &(&Zone, usize)| {
+                    if zone.is_left_out() {
+                        return true;
+                    }
                     let found = zone.lookup(name, *apex, rtype::DS);
                     matches!(found, Found::Name { from_wildcard: false, .. } | Found::Cut { .. })
                 };

@@ -41,7 +41,7 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
         house::warn_of_idle_lists(house, &loaded.zones, &config, &mut report);
     }
     let loaded = loaded.filter(|_| !report.has_errors());
-    let (errors, warnings) = report.counts();
+    let (_, warnings) = report.counts();
     let good = loaded.is_some() && !(args.strict && warnings > 0);
     if args.json {
         cli::print(&json(loaded.as_ref(), &report, good).to_string())?;
@@ -49,9 +49,8 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
         let end = match &loaded {
             Some(loaded) => summary(loaded),
             None => format!(
-                "refused: {}, {}; a running server keeps what it has",
-                count(errors, "error"),
-                count(warnings, "warning")
+                "refused: {}; a running server keeps what it has, and a start leaves out what hangs together with errors",
+                counted(&report)
             ),
         };
         cli::print(&format!("{report}{end}"))?;
@@ -62,6 +61,12 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
 /// `1 zone`, `2 zones`.
 pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// `1 error, 2 warnings`.
+pub fn counted(report: &Report) -> String {
+    let (errors, warnings) = report.counts();
+    format!("{}, {}", count(errors, "error"), count(warnings, "warning"))
 }
 
 /// What a load holds, in one line.

@@ -18,7 +18,7 @@ use crate::wire::Name;
 use crate::zone::load::{self, Outline, origin_of, reread};
 use crate::zone::{Zone, ZoneSet};
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::fs::MetadataExt;
@@ -42,6 +42,8 @@ static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
 #[derive(Default)]
 pub struct Known {
     pub(super) zones: HashMap<PathBuf, (Arc<Zone>, KnownFile)>,
+    /// Files of zones that a start has left out.
+    pub(super) left_out: HashSet<PathBuf>,
     pub(super) policies: Option<KnownPolicies>,
     pub(super) cells: Option<KnownCells>,
     pub(super) answers: Option<Arc<Vec<Vec<MemberAnswer>>>>,

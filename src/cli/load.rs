@@ -2,10 +2,11 @@
 //! `check`, `explain` and `geoip` share, so that what checks is what loads.
 //!
 //! Nothing is taken by halves: an error anywhere gives no [`Loaded`] at all, and every problem of every
-//! file is in the report.
+//! file is in the report. Only a start may leave out what hangs together with errors ([`crate::cli::salvage`]).
 
 use crate::cli::config::Config;
 use crate::cli::known::{Changes, Known};
+use crate::cli::salvage::{FromFile, salvage};
 use crate::control::declared_plan;
 use crate::exchange::{MemberAnswer, compose_answers};
 use crate::geo::{CellMap, Databases};
@@ -14,10 +15,19 @@ use crate::policy::Policies;
 use crate::steering::{Plan, Table};
 use crate::units::LatLon;
 use crate::wire::Name;
-use crate::zone::{self, Zone, ZoneSet};
-use std::collections::HashSet;
+use crate::zone::{self, ZoneSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What an error in a file does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errors {
+    /// Nothing is loaded: whoever asks has something to go on with, or only wants to know.
+    Refuse,
+    /// What hangs together with it is left out.
+    LeaveOut,
+}
 
 //----------- Loaded ---------------------------------------------------------
 
@@ -52,13 +62,24 @@ pub fn load(config: &Config) -> (Option<Loaded>, Report) {
 impl Known {
     /// As [`load`], reading only what has changed since the last load that was taken; and says what that was.
     pub fn load(&mut self, config: &Config) -> (Option<Loaded>, Report, Changes) {
+        self.load_or(config, Errors::Refuse)
+    }
+
+    /// The same, and `errors` says what an error does.
+    pub fn load_or(&mut self, config: &Config, errors: Errors) -> (Option<Loaded>, Report, Changes) {
         let (mut report, mut changes) = (Report::default(), Changes::default());
-        let loaded = self.load_into(config, &mut report, &mut changes);
+        let loaded = self.load_into(config, errors, &mut report, &mut changes);
         report.sort();
         (loaded, report, changes)
     }
 
-    fn load_into(&mut self, config: &Config, report: &mut Report, changes: &mut Changes) -> Option<Loaded> {
+    fn load_into(
+        &mut self,
+        config: &Config,
+        errors: Errors,
+        report: &mut Report,
+        changes: &mut Changes,
+    ) -> Option<Loaded> {
         let (zone_files, policy_files) = match list(&config.zones.dir) {
             Ok(files) => files,
             Err(e) => {
@@ -71,45 +92,80 @@ impl Known {
             let help = "a zone is one master file, such as example.com.zone";
             report.push(about(&config.zones.dir, "no *.zone file here").help(help));
         }
-        let mut files = Vec::with_capacity(zone_files.len());
-        let mut zones: Vec<Arc<Zone>> = Vec::with_capacity(zone_files.len());
-        let mut apexes = HashSet::with_capacity(zone_files.len());
-        for path in &zone_files {
-            let Some((zone, file)) = self.zone(path, report, changes) else { continue };
-            if !apexes.insert(zone.apex().clone()) {
-                let help = "one zone is one file: remove the copy, or give it another ending than .zone";
-                report.push(about(path, format!("{} is in another file here, too", zone.apex())).help(help));
-                continue;
-            }
-            zones.push(zone);
-            files.push((path.clone(), file));
-        }
-        let known: HashSet<&PathBuf> = files.iter().map(|(path, _)| path).collect();
+        let (mut zones, refused) = self.zones_of(&zone_files, report, changes);
+        let known: HashSet<&PathBuf> = zones.iter().map(|(path, ..)| path).collect();
         changes.n_zones = zones.len();
         changes.n_gone = self.zones.keys().filter(|path| !known.contains(path)).count();
-        let mut zones = ZoneSet::sharing(zones);
-        let missing = missing(&zone_files, &zones);
-        let policies = self.policies(&policy_files, &zones, &missing, report, changes);
+        changes.n_gone += self.left_out.iter().filter(|path| !zone_files.contains(path)).count();
+        let set = ZoneSet::sharing(zones.iter().map(|(_, zone, _)| zone.clone()).collect());
+        let missing = missing(&zone_files, &set);
+        let mut policies = self.policies(&policy_files, &set, &missing, report, changes);
+        drop(set);
+        let mut left_out = Vec::new();
         if report.has_errors() {
             // All that is wrong is told at once.
-            open_databases(config, report);
-            return None;
+            open_databases(config, report)?;
+            if errors == Errors::Refuse {
+                return None;
+            }
+            let salvaged = salvage(self, zones, refused, policy_files, report)?;
+            (zones, policies, left_out) = (salvaged.zones, Some(salvaged.policies), salvaged.left_out);
+            changes.n_zones = zones.len();
         }
-        let mut next = Known { policies, ..Known::default() };
-        let policies = next.policies.as_ref()?.policies.clone();
-        zones.steer(policies.steers.iter().map(|s| (&s.name, s.group)));
-        next.zones =
-            files.into_iter().zip(zones.iter()).map(|((path, file), zone)| (path, (zone.clone(), file))).collect();
-        next.cells = self.cells(config, &policies, report, changes);
-        let cells = next.cells.as_ref()?.cells.clone();
-        let answers = compose_answers(&policies, &zones);
-        next.answers = match &self.answers {
-            Some(known) if **known == answers => Some(known.clone()),
-            _ => Some(Arc::new(answers)),
+        let policies = policies?;
+        // Held once, or marking would copy them.
+        let (files, zones): (Vec<_>, Vec<_>) = zones.into_iter().map(|(path, zone, file)| ((path, file), zone)).unzip();
+        let mut set = ZoneSet::lacking(zones, &left_out);
+        set.steer(policies.policies.steers.iter().map(|s| (&s.name, s.group)));
+        let known = files.into_iter().zip(set.iter());
+        let known: HashMap<_, _> = known.map(|((path, file), zone)| (path, (zone.clone(), file))).collect();
+        let left_out = zone_files.into_iter().filter(|path| !known.contains_key(path)).collect();
+        let cells = self.cells(config, &policies.policies, report, changes)?;
+        let answers = compose_answers(&policies.policies, &set);
+        let answers = match &self.answers {
+            Some(known) if **known == answers => known.clone(),
+            _ => Arc::new(answers),
         };
-        let answers = next.answers.clone()?;
-        *self = next;
-        Some(Loaded { zones: Arc::new(zones), policies, cells, answers })
+        let loaded = Loaded {
+            zones: Arc::new(set),
+            policies: policies.policies.clone(),
+            cells: cells.cells.clone(),
+            answers: answers.clone(),
+        };
+        *self = Known { zones: known, left_out, policies: Some(policies), cells: Some(cells), answers: Some(answers) };
+        Some(loaded)
+    }
+
+    /// The zones that are good each by itself; and the files of the others, with the apexes that they are thought to
+    /// have.
+    fn zones_of(
+        &self,
+        paths: &[PathBuf],
+        report: &mut Report,
+        changes: &mut Changes,
+    ) -> (Vec<FromFile>, Vec<(PathBuf, Name)>) {
+        let mut zones: Vec<FromFile> = Vec::with_capacity(paths.len());
+        let mut refused = Vec::new();
+        let mut at = HashMap::with_capacity(paths.len());
+        for path in paths {
+            let named = zone::load::origin_of(&path.display().to_string());
+            let Some((zone, file)) = self.zone(path, report, changes) else {
+                refused.extend(named.filter(|apex| *apex != Name::root()).map(|apex| (path.clone(), apex)));
+                continue;
+            };
+            let Some(first) = at.get(zone.apex()) else {
+                at.insert(zone.apex().clone(), zones.len());
+                zones.push((path.clone(), zone, file));
+                continue;
+            };
+            let help = "one zone is one file: remove the copy, or give it another ending than .zone";
+            report.push(about(path, format!("{} is in another file here, too", zone.apex())).help(help));
+            // Where one of the two is to be chosen, it is the one that is called as the zone is.
+            if named.as_ref() == Some(zone.apex()) {
+                zones[*first] = (path.clone(), zone, file);
+            }
+        }
+        (zones, refused)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod known;
 pub mod load;
 pub mod pops;
 pub mod report;
+mod salvage;
 pub mod serve;
 pub mod settled;
 pub mod table;

@@ -15,15 +15,17 @@ mod systemd;
 mod takeover;
 mod watch;
 
+use crate::admin::loads::Became;
 use crate::admin::{self, Loads, Place, Source};
-use crate::cli::check;
+use crate::cli::check::{self, counted};
 use crate::cli::config::Config;
 use crate::cli::house;
 use crate::cli::known::Known;
-use crate::cli::load::Loaded;
+use crate::cli::load::{Errors, Loaded};
 use crate::clock::Clock;
 use crate::control::{Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
+use crate::masterfile::Report;
 use crate::steering::Table;
 use crate::telemetry::{self, Board, Inbox};
 use crate::transport::bind::Given;
@@ -185,17 +187,24 @@ impl Server {
         let secrets = Secrets { dns: sockets.certificate().cloned(), grpc: grpc.tls().cloned() };
 
         let mut known = Known::default();
-        let (loaded, mut report, _) = known.load(&config);
-        let loaded = loaded.zip(house::read(&config, None, &mut report));
-        let (errors, warnings) = report.counts();
-        let (loaded, house) =
-            loaded.ok_or_else(|| format!("{report}not started: {errors} errors, {warnings} warnings"))?;
+        let mut report = Report::default();
+        let house = house::read(&config, None, &mut report);
+        // A successor that lacked a zone would take it from clients that have it.
+        let errors = if predecessor.is_some() { Errors::Refuse } else { Errors::LeaveOut };
+        let (loaded, of_load, _) = known.load_or(&config, errors);
+        report.diagnostics.extend(of_load.diagnostics);
+        let (loaded, house) = loaded.zip(house).ok_or_else(|| format!("{report}not started: {}", counted(&report)))?;
         house::warn_of_idle_lists(&house, &loaded.zones, &config, &mut report);
         say(&report);
         let loads = Arc::new(Loads::default());
-        loads.note(true, clock.now().mono, clock.now().unix);
+        let became = if report.has_errors() { Became::TakenInPart } else { Became::Taken };
+        loads.note(became, clock.now().mono, clock.now().unix);
         let n_zones = loaded.zones.n_zones();
         tracing::info!("loaded {}", check::summary(&loaded));
+        if became == Became::TakenInPart {
+            let what = check::count(loaded.zones.left_out().len(), "zone");
+            tracing::error!("started all the same: what is left out ({what}) gets SERVFAIL until a reload succeeds");
+        }
         let saved = live::read_saved(&config.state.dir, clock.now());
         if let Some(saved) = &saved {
             let age = clock.now().unix - saved.decided_at;

@@ -33,6 +33,19 @@ impl PolicyFile {
         let origin = file.strip_suffix(".policy").unwrap_or(file).parse().unwrap_or_else(|_| Name::root());
         PolicyFile { path, text: text.into(), origin }
     }
+
+    /// The owners of all records that can be read as such, whatever is wrong with the rest; not of included ones.
+    pub fn owners(&self) -> Vec<Name> {
+        let (mut sources, mut unheard) = (Sources::default(), Report::default());
+        let mut includes = |_: &str| Err("not looked into".to_string());
+        let (path, text) = (&self.path, self.text.clone());
+        let mut scanner = Scanner::new(&mut sources, &mut includes, path, text, &self.origin, &mut unheard);
+        let mut owners = Vec::new();
+        while let Some(entry) = scanner.next_entry(&mut unheard) {
+            owners.push(entry.owner.clone());
+        }
+        owners
+    }
 }
 
 /// Reads and checks all policies of a load, against each other and against the zones that will serve

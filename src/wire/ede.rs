@@ -1,7 +1,7 @@
 //! Extended errors (RFC 8914): why, for people who debug.
 //!
 //! Codes that are true of resolvers, or of states that this server does not answer in, are absent: Not Ready (14),
-//! since nothing is answered before the zones are loaded; Invalid Data (24), since no zone expires here.
+//! since nothing is answered before the zones are loaded.
 
 /// Option code of extended errors (RFC 8914 section 2).
 pub const OPTION_EDE: u16 = 15;
@@ -17,6 +17,8 @@ pub enum Ede {
     Prohibited,
     /// The name is in no zone of this server. Not Authoritative (section 4.21).
     NotAuthoritative,
+    /// The zone is this server's to serve, and could not be loaded. Invalid Data (section 4.25).
+    InvalidData,
     /// The operation, class or type is not implemented. Not Supported (section 4.22).
     NotSupported,
     /// The record stands for what the zone has, and is not in it (RFC 8482 section 4.2). Synthesized (IANA).
@@ -34,6 +36,7 @@ impl Ede {
             Ede::Prohibited => 18,
             Ede::NotAuthoritative => 20,
             Ede::NotSupported => 21,
+            Ede::InvalidData => 24,
             Ede::Synthesized => 29,
             Ede::InvalidQueryType => 30,
         }
@@ -45,6 +48,7 @@ impl Ede {
             Ede::AllDown => "all members are down",
             Ede::Stale => "steered without fresh telemetry",
             Ede::Synthesized => "RFC 8482",
+            Ede::InvalidData => "the zone could not be loaded",
             Ede::Prohibited | Ede::NotAuthoritative | Ede::NotSupported | Ede::InvalidQueryType => "",
         }
     }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 /// The zones of one load. Those that a load leaves as they were are shared with the load before.
 #[derive(Debug)]
 pub struct ZoneSet {
+    /// Those that are loaded, and after them those that could not be, as empty ones.
     zones: Vec<Arc<Zone>>,
+    n_loaded: usize,
     /// Open addressing by apex hash: its high half, and the position in `zones` plus one, 0 if free. At most half
     /// full.
     table: Vec<(u32, u32)>,
@@ -32,8 +34,16 @@ impl ZoneSet {
 
     /// As [`ZoneSet::new`], of zones that other sets may hold, too.
     pub fn sharing(zones: Vec<Arc<Zone>>) -> ZoneSet {
+        ZoneSet::lacking(zones, &[])
+    }
+
+    /// As [`ZoneSet::sharing`], of a server that is to serve these apexes, too, and cannot: their names are found in
+    /// [`Zone::is_left_out`] zones, and not in whatever zone lies above them.
+    pub fn lacking(mut zones: Vec<Arc<Zone>>, left_out: &[Name]) -> ZoneSet {
+        let n_loaded = zones.len();
+        zones.extend(left_out.iter().map(|apex| Arc::new(Zone::left_out(apex))));
         let size = (zones.len() * 2 + 1).next_power_of_two();
-        let mut set = ZoneSet { table: vec![(0, 0); size], label_counts: Vec::new(), zones: Vec::new() };
+        let mut set = ZoneSet { zones: Vec::new(), n_loaded, table: vec![(0, 0); size], label_counts: Vec::new() };
         let mask = set.table.len() - 1;
         for (i, zone) in zones.iter().enumerate() {
             set.label_counts.push(zone.apex().n_labels() as u8);
@@ -93,7 +103,8 @@ impl ZoneSet {
         let mut of_zone: Vec<Vec<(Name, GroupIdx)>> = vec![Vec::new(); self.zones.len()];
         for (name, group) in marks {
             let buf = NameBuf::from(name);
-            let found = self.find(&buf).and_then(|(zone, _)| self.probe(zone.apex_hash(), zone.apex().as_wire()));
+            let found = self.find(&buf).filter(|(zone, _)| !zone.is_left_out());
+            let found = found.and_then(|(zone, _)| self.probe(zone.apex_hash(), zone.apex().as_wire()));
             if let Some(idx) = found {
                 of_zone[idx].push((name.clone(), group));
             }
@@ -115,14 +126,19 @@ impl ZoneSet {
         self.find(&NameBuf::from(name)).map(|(zone, _)| zone)
     }
 
-    /// All zones, in the order given.
+    /// All zones that are loaded, in the order given.
     pub fn iter(&self) -> std::slice::Iter<'_, Arc<Zone>> {
-        self.zones.iter()
+        self.zones[..self.n_loaded].iter()
     }
 
-    /// Number of zones.
+    /// Number of zones that are loaded.
     pub fn n_zones(&self) -> usize {
-        self.zones.len()
+        self.n_loaded
+    }
+
+    /// Those that could not be loaded, as empty zones.
+    pub fn left_out(&self) -> std::slice::Iter<'_, Arc<Zone>> {
+        self.zones[self.n_loaded..].iter()
     }
 
     /// The zone at a position.

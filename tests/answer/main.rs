@@ -7,6 +7,7 @@ mod additional;
 mod debug;
 mod envelope;
 mod hints;
+mod left_out;
 mod oracle;
 mod plain;
 mod rules;

@@ -1,7 +1,7 @@
 //! A reload: everything is loaded anew and swapped in at once, or what there is goes on.
 
 use crate::admin::Loads;
-use crate::admin::loads::Reloaded;
+use crate::admin::loads::{Became, Reloaded};
 use crate::cli::config::Config;
 use crate::cli::house;
 use crate::cli::known::{Changes, Known};
@@ -75,7 +75,7 @@ impl Reloader {
         drop(retired);
         transport::sys::trim_heap();
         let now = self.clock.now();
-        self.loads.note(taken, now.since(begun), now.unix);
+        self.loads.note(if taken { Became::Taken } else { Became::Refused }, now.since(begun), now.unix);
         say(&report);
         let (errors, warnings) = report.counts();
         let generation = self.exchange.load().generation;
@@ -104,7 +104,11 @@ impl Reloader {
     pub fn status(&self) -> String {
         let now = self.exchange.load();
         let refused = if self.loads.counted().is_refused { "; the last load was refused, see the log" } else { "" };
-        format!("answering from {} zones, generation {}{refused}", now.zones.n_zones(), now.generation)
+        let left_out = match now.zones.left_out().len() {
+            0 => String::new(),
+            n => format!(" ({n} left out)"),
+        };
+        format!("answering from {} zones{left_out}, generation {}{refused}", now.zones.n_zones(), now.generation)
     }
 
     /// Swaps in what was loaded, all at once, and returns what was served before; `None` if all is as it was.

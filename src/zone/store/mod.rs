@@ -97,6 +97,17 @@ pub struct Zone {
 }
 
 impl Zone {
+    /// Stands for a zone that this server is to serve and could not load. Has no records.
+    pub fn left_out(apex: &Name) -> Zone {
+        Builder::new(apex).finish()
+    }
+
+    /// Whether there is nothing to answer from, because the zone could not be loaded. One that was has a SOA.
+    #[inline]
+    pub fn is_left_out(&self) -> bool {
+        self.n_records == 0
+    }
+
     /// The apex.
     pub fn apex(&self) -> &Name {
         &self.apex
