@@ -64,6 +64,12 @@ pub struct Counted {
     pub last_secs: f64,
     /// Unix seconds at which the last taken one was taken; 0 before the first.
     pub last_taken_at: f64,
+    /// How often certificates and keys were read again and found good.
+    pub certificates_taken: u64,
+    /// How often they could not be used, and those before stayed.
+    pub certificates_refused: u64,
+    /// Whether the last look at them ended so: what handshakes show is not what is on disk.
+    pub is_certificate_refused: bool,
 }
 
 impl Loads {
@@ -78,6 +84,16 @@ impl Loads {
             counted.taken += 1;
             counted.last_taken_at = at;
         }
+    }
+
+    /// Counts a look at certificates and keys. Returns whether the one before was refused.
+    pub fn note_certificates(&self, is_good: bool) -> bool {
+        let mut counted = self.lock();
+        match is_good {
+            true => counted.certificates_taken += 1,
+            false => counted.certificates_refused += 1,
+        }
+        std::mem::replace(&mut counted.is_certificate_refused, !is_good)
     }
 
     /// The counts at this moment.

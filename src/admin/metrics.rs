@@ -147,6 +147,14 @@ fn process(page: &mut Page, source: &Source, state: &State) {
     page.gauge("zones", "Zones, by whether they are served or were left out by the start for errors", rows);
     page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
     page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
+    page.counter(
+        "certificate_loads",
+        "Looks at certificates and keys after the start, by result",
+        [("taken", loads.certificates_taken), ("refused", loads.certificates_refused)]
+            .map(|(r, n)| (vec![("result", r.to_owned())], n)),
+    );
+    let taken = flag(!loads.is_certificate_refused);
+    page.gauge("last_certificate_taken", "0 if what handshakes show is older than the files", one(taken));
     if let Some(certificate) = &source.observed.certificate {
         let expires = certificate.expires() as f64;
         page.gauge("certificate_expiry_timestamp_seconds", "Unix time at which the certificate expires", one(expires));

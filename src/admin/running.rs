@@ -31,6 +31,8 @@ pub struct Running {
     pub last_load_taken: bool,
     /// Unix seconds at which the load that answers was taken.
     pub loaded_at: f64,
+    /// Whether the last look at certificates and keys found them good; if not, handshakes show older ones.
+    pub last_certificate_taken: bool,
     /// Addresses by key of `[listen]`.
     pub listeners: BTreeMap<&'static str, Vec<SocketAddr>>,
     /// Unix seconds at which the certificate of `[tls]` expires; `None` without one.
@@ -80,6 +82,7 @@ impl Running {
             version: env!("CARGO_PKG_VERSION"),
             takeovers: place.takeovers,
             last_load_taken: !loads.is_refused,
+            last_certificate_taken: !loads.is_certificate_refused,
             loaded_at: loads.last_taken_at,
             listeners,
             certificate_expires: observed.certificate.as_ref().map(|certificate| certificate.expires()),

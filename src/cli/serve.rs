@@ -185,6 +185,10 @@ impl Server {
         let (grpc_addr, admin_addr) = sockets.addrs()?;
         let Sockets { dns: sockets, grpc, http } = sockets;
         let secrets = Secrets { dns: sockets.certificate().cloned(), grpc: grpc.tls().cloned() };
+        if let (Some(user), Err(faults)) = (&config.server.user, secrets.look()) {
+            let faults = faults.join("; ");
+            return Err(format!("user {user:?} could never take a renewed certificate, give it the files: {faults}"));
+        }
 
         let mut known = Known::default();
         let mut report = Report::default();
@@ -327,7 +331,7 @@ impl Server {
         if reloader.config.zones.watch {
             watching.extend(watch::watch_folder(runtime, &reloader));
         }
-        watching.extend(secrets.watch(runtime));
+        watching.extend(secrets.watch(runtime, reloader.loads.clone()));
         Ok(Server {
             ready,
             reloader,

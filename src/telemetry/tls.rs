@@ -1,7 +1,7 @@
 //! Mutual TLS of gRPC: certificate, key and authorities from files, read again while serving.
 //!
-//! Each handshake goes by what was current when it began. [`Tls::reload`] builds the next state completely before it takes
-//! the place of the last; files that cannot be used change nothing. Streams that are open go on.
+//! Each handshake goes by what was current when it began. [`Tls::look`] builds the next state completely before [`Tls::take`]
+//! puts it in the place of the last; files that cannot be used change nothing. Streams that are open go on.
 
 use crate::telemetry::listen::{Error, TlsFiles};
 use arc_swap::ArcSwap;
@@ -38,17 +38,21 @@ impl Tls {
         Ok(Tls { files, current })
     }
 
-    /// Reads the files again; what is current stays so if they cannot be used. Returns whether it is another state now.
+    /// Reads the files again, and leaves what is current.
     ///
     /// # Errors
     /// As [`Tls::read`].
-    pub fn reload(&self) -> Result<bool, Error> {
-        let next = read(&self.files)?;
-        let is_new = next.octets != self.current.load().octets;
+    pub fn look(&self) -> Result<Next, Error> {
+        read(&self.files).map(Next)
+    }
+
+    /// Makes what was read current. Returns whether it is another state than before.
+    pub fn take(&self, next: Next) -> bool {
+        let is_new = next.0.octets != self.current.load().octets;
         if is_new {
-            self.current.store(Arc::new(next));
+            self.current.store(Arc::new(next.0));
         }
-        Ok(is_new)
+        is_new
     }
 
     /// Where it is read from.
@@ -61,6 +65,10 @@ impl Tls {
         self.current.load().config.clone().into()
     }
 }
+
+/// What may become current: read and found good.
+#[derive(Debug)]
+pub struct Next(Current);
 
 fn read(files: &TlsFiles) -> Result<Current, Error> {
     let open = |path: &Path| std::fs::read(path).map_err(|e| Error::File(path.to_owned(), e));

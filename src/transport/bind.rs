@@ -118,6 +118,10 @@ impl Endpoint {
 fn try_bind(addr: SocketAddr, wanted: Wanted, given: &mut Given) -> Result<Endpoint, Error> {
     let mut bound = addr;
     let mut all = |kind, n| {
+        if n == 0 {
+            // What is open there is another service's: DoT and DoQ have one port.
+            return Ok(Vec::new());
+        }
         let sockets = fill(given.take(bound, kind), bound, kind, n, wanted);
         let sockets = sockets.map_err(|source| Error::Bind { addr: bound, protocol: protocol_name(kind), source })?;
         if let Some(given) = sockets.first().and_then(|s| s.local_addr().ok()?.as_socket()) {
@@ -230,6 +234,24 @@ mod tests {
         assert_eq!(other.datagrams.len(), 2);
         let fewer = Endpoint::bind(first.addr, Wanted { datagrams: 1, ..BOTH }, &mut copies()).unwrap();
         assert_eq!(fewer.datagrams.len(), 2, "each socket is read by somebody");
+    }
+
+    /// RFC 9250 section 4.1.1 and RFC 7858 section 3.1 give DNS over QUIC and over TLS one port: each takes its own half,
+    /// whichever comes first.
+    #[test]
+    fn services_of_one_port_leave_each_other_theirs() {
+        let (tls, quic) = (Wanted { datagrams: 0, ..BOTH }, Wanted { listeners: 0, ..BOTH });
+        let first = Endpoint::bind("127.0.0.1:0".parse().unwrap(), BOTH, &mut Given::default()).unwrap();
+        for order in [[tls, quic], [quic, tls]] {
+            let copies = first.descriptors().map(|d| d.try_clone_to_owned().unwrap());
+            let mut given = Given::new(copies).unwrap();
+            for wanted in order {
+                let endpoint = Endpoint::bind(first.addr, wanted, &mut given).unwrap();
+                assert_eq!(endpoint.datagrams.len(), wanted.datagrams);
+                assert_eq!(endpoint.listeners.len(), wanted.listeners);
+            }
+            assert_eq!(given.left().count(), 0);
+        }
     }
 
     /// A port that its opener does not share (systemd without ReusePort=) is read by all threads from one socket.

@@ -1,8 +1,8 @@
 //! The certificate that every encrypted listener shows, read from files and read again while serving.
 //!
-//! A handshake takes whatever certificate is current. [`Certificate::reload`] builds the next one completely
-//! (both files read, chain and key found to belong together) before it takes the place of the last; a file that
-//! cannot be used changes nothing. Connections that are open keep theirs.
+//! A handshake takes whatever certificate is current. [`Certificate::look`] builds the next one completely
+//! (both files read, chain and key found to belong together) before [`Certificate::take`] puts it in the place of the
+//! last; a file that cannot be used changes nothing. Connections that are open keep theirs.
 
 use crate::transport::validity::not_after;
 use arc_swap::ArcSwap;
@@ -82,16 +82,19 @@ impl Certificate {
         Ok(Certificate { files, current })
     }
 
-    /// Reads the files again; the certificate that is current stays so if they cannot be used. Returns whether
-    /// there is another certificate now.
+    /// Reads the files again, and leaves the certificate that is current.
     ///
     /// # Errors
     /// As [`Certificate::read`].
-    pub fn reload(&self) -> Result<bool, Error> {
-        let next = self.files.read()?;
-        let is_new = next.key.cert != self.current.load().key.cert;
-        self.current.store(Arc::new(next));
-        Ok(is_new)
+    pub fn look(&self) -> Result<Next, Error> {
+        self.files.read().map(Next)
+    }
+
+    /// Makes what was read the current one. Returns whether it is another certificate than before.
+    pub fn take(&self, next: Next) -> bool {
+        let is_new = next.0.key.cert != self.current.load().key.cert;
+        self.current.store(Arc::new(next.0));
+        is_new
     }
 
     /// Where it is read from.
@@ -104,6 +107,10 @@ impl Certificate {
         self.current.load().expires
     }
 }
+
+/// What may become the current certificate: read and found good.
+#[derive(Debug)]
+pub struct Next(Current);
 
 impl ResolvesServerCert for Certificate {
     /// One for all names: a name server has one identity, and clients may not send a name at all (RFC 8310).
@@ -169,7 +176,7 @@ mod tests {
         let certificate = Certificate::read(files.clone()).unwrap();
         let shown = || certificate.current.load().key.cert.clone();
         let old = shown();
-        assert!(!certificate.reload().unwrap(), "the same again");
+        assert!(!certificate.take(certificate.look().unwrap()), "the same again");
         for (cert, key, says) in [
             (&second.0[..], &first.1[..], "key.pem: not the key of"),
             ("", &first.1, "cert.pem: nothing of the kind"),
@@ -178,12 +185,14 @@ mod tests {
             (&second.0[..second.0.len() / 2], &second.1, "cert.pem: "),
         ] {
             put(cert, key);
-            let e = certificate.reload().unwrap_err().to_string();
+            let e = certificate.look().unwrap_err().to_string();
             assert!(e.contains(says), "{e} lacks {says}");
             assert_eq!(shown(), old);
         }
         put(&second.0, &second.1);
-        assert!(certificate.reload().unwrap());
+        let next = certificate.look().unwrap();
+        assert_eq!(shown(), old, "until it is taken");
+        assert!(certificate.take(next));
         assert_ne!(shown(), old);
         assert!(certificate.expires() > 1_700_000_000);
     }

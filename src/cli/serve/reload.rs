@@ -6,7 +6,7 @@ use crate::cli::config::Config;
 use crate::cli::house;
 use crate::cli::known::{Changes, Known};
 use crate::cli::load::Loaded;
-use crate::cli::serve::secrets::Secrets;
+use crate::cli::serve::secrets::{Fresh, Secrets};
 use crate::cli::serve::systemd;
 use crate::clock::Clock;
 use crate::control;
@@ -24,6 +24,15 @@ const A_BATCH: Duration = Duration::from_millis(50);
 /// How often that is waited for, at most: the control loop may hold a snapshot for a beat, and frees it as well as we do.
 const MOST_BATCHES: usize = 30;
 
+/// What is read again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Somebody has asked for it.
+    All,
+    /// A zone or policy has changed.
+    Zones,
+}
+
 //----------- Reloader -------------------------------------------------------
 
 /// Loads everything anew and swaps it in at once, or keeps what there is.
@@ -40,19 +49,29 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reloads; `why` is for the log. Shares go on as they were for everything that keeps its name.
+    /// Reloads everything; `why` is for the log. Shares go on as they were for everything that keeps its name.
     pub fn reload(&self, why: &str) -> Reloaded {
+        self.tap.iter().for_each(Renamed::tell);
+        self.reload_with(why, Scope::All)
+    }
+
+    /// The same but for certificates, which are followed by themselves: a pair that is being replaced shall not keep a zone
+    /// from being served.
+    pub fn reload_zones(&self, why: &str) -> Reloaded {
+        self.reload_with(why, Scope::Zones)
+    }
+
+    fn reload_with(&self, why: &str, scope: Scope) -> Reloaded {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.clock.now();
         systemd::reloading();
-        self.secrets.reload(why);
-        self.tap.iter().for_each(Renamed::tell);
         // What is loaded is known from then on, so nothing is unless it can be served.
         let mut report = Report::default();
         let house = self.house(&mut report);
+        let fresh = (scope == Scope::All).then(|| self.fresh(&mut report)).flatten();
         let (loaded, of_load, changes) = match house {
-            Some(_) => known.load(&self.config),
-            None => (None, Report::default(), Changes::default()),
+            Some(_) if !report.has_errors() => known.load(&self.config),
+            _ => (None, Report::default(), Changes::default()),
         };
         report.diagnostics.extend(of_load.diagnostics);
         if let (Some((config, house)), Some(loaded)) = (&house, &loaded) {
@@ -65,6 +84,7 @@ impl Reloader {
         let mut retired = Retired::default();
         if let Some((loaded, house)) = loaded {
             self.publish(loaded, house, &changes).into_iter().for_each(|before| retired.put(before));
+            fresh.into_iter().for_each(|fresh| self.secrets.take(fresh, why));
         }
         for _ in 0..MOST_BATCHES {
             std::thread::sleep(A_BATCH);
@@ -85,6 +105,16 @@ impl Reloader {
         }
         systemd::ready(&self.status());
         Reloaded::new(taken, generation, now.since(begun), report)
+    }
+
+    /// Certificates and keys as the files have them now.
+    fn fresh(&self, report: &mut Report) -> Option<Fresh> {
+        let fresh = self.secrets.look();
+        self.loads.note_certificates(fresh.is_ok());
+        let file = self.config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
+        let faults = fresh.as_ref().err().into_iter().flatten();
+        faults.for_each(|e| report.push(house::problem(file, Severity::Error, format!("certificate refused: {e}"))));
+        fresh.ok()
     }
 
     /// The rules of the house as the file has them now.

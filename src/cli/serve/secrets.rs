@@ -1,7 +1,8 @@
 //! Follows the files of keys and certificates, and has them read again when one of them changes.
 
-use crate::telemetry::tls::Tls;
-use crate::transport::Certificate;
+use crate::admin::Loads;
+use crate::telemetry::tls::{self, Tls};
+use crate::transport::{Certificate, certificate};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,33 +29,64 @@ pub(super) struct Secrets {
 /// Which files stand under the names: device, inode, size, and time of the last change in seconds and nanoseconds.
 type Stamp = Vec<Option<(u64, u64, u64, i64, i64)>>;
 
+/// What the files hold now, found good, to be taken together with what else is loaded.
+pub(super) struct Fresh {
+    dns: Option<certificate::Next>,
+    grpc: Option<tls::Next>,
+}
+
 impl Secrets {
-    /// Reads the files again, keeps what there is if they cannot be used, and says which in the log.
-    pub(super) fn reload(&self, why: &str) {
-        if let Some(certificate) = &self.dns {
-            let cert = certificate.files().cert.display();
-            match certificate.reload() {
-                Ok(true) => {
-                    tracing::info!("certificate {cert} read again ({why}): new connections are shown it");
-                    say_expiry(certificate);
-                }
-                Ok(false) => {}
-                Err(e) => tracing::error!("certificate refused ({why}), the one before stays: {e}"),
-            }
+    /// Reads the files again and changes nothing. All of them must be usable.
+    ///
+    /// # Errors
+    /// A line for every pair that is not.
+    pub(super) fn look(&self) -> Result<Fresh, Vec<String>> {
+        let dns = self.dns.as_ref().map(|certificate| certificate.look()).transpose().map_err(|e| e.to_string());
+        let grpc = self.grpc.as_ref().map(|tls| tls.look()).transpose().map_err(|e| e.to_string());
+        match (dns, grpc) {
+            (Ok(dns), Ok(grpc)) => Ok(Fresh { dns, grpc }),
+            (dns, grpc) => Err(dns.err().into_iter().chain(grpc.err()).collect()),
         }
-        if let Some(tls) = &self.grpc {
+    }
+
+    /// Shows what was read from now on, and says so in the log.
+    pub(super) fn take(&self, fresh: Fresh, why: &str) {
+        if let Some((certificate, next)) = self.dns.as_ref().zip(fresh.dns)
+            && certificate.take(next)
+        {
+            let cert = certificate.files().cert.display();
+            tracing::info!("certificate {cert} read again ({why}): new connections are shown it");
+            say_expiry(certificate);
+        }
+        if let Some((tls, next)) = self.grpc.as_ref().zip(fresh.grpc)
+            && tls.take(next)
+        {
             let cert = tls.files().cert.display();
-            match tls.reload() {
-                Ok(true) => tracing::info!("gRPC: {cert} and its key and authorities read again ({why})"),
-                Ok(false) => {}
-                Err(e) => tracing::error!("gRPC: certificate refused ({why}), the one before stays: {e}"),
+            tracing::info!("gRPC: {cert} and its key and authorities read again ({why})");
+        }
+    }
+
+    /// Both in one, for files that changed by themselves; what cannot be used leaves what there is.
+    fn follow(&self, loads: &Loads) {
+        let fresh = self.look();
+        let was_refused = loads.note_certificates(fresh.is_ok());
+        match fresh {
+            Ok(fresh) => {
+                self.take(fresh, "a file changed");
+                if was_refused {
+                    tracing::info!("certificates and keys can be used again");
+                }
+            }
+            Err(faults) => {
+                let said = "certificate refused (a file changed), the one before stays";
+                faults.iter().for_each(|e| tracing::error!("{said}: {e}"));
             }
         }
     }
 
     /// Reloads once all files have stood still for a beat after a change: they are seldom replaced in one step. `None` if
     /// there are none.
-    pub(super) fn watch(self, runtime: &Runtime) -> Option<JoinHandle<()>> {
+    pub(super) fn watch(self, runtime: &Runtime, loads: Arc<Loads>) -> Option<JoinHandle<()>> {
         self.dns.iter().for_each(|certificate| say_expiry(certificate));
         let paths = self.paths();
         if paths.is_empty() {
@@ -69,8 +101,8 @@ impl Secrets {
                 let Ok(now) = tokio::task::spawn_blocking(move || stamp(&files)).await else { return };
                 if now == seen && now != taken {
                     taken.clone_from(&now);
-                    let secrets = self.clone();
-                    let _ = tokio::task::spawn_blocking(move || secrets.reload("a file changed")).await;
+                    let (secrets, loads) = (self.clone(), loads.clone());
+                    let _ = tokio::task::spawn_blocking(move || secrets.follow(&loads)).await;
                 }
                 seen = now;
             }

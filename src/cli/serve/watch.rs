@@ -41,7 +41,7 @@ pub(super) fn watch_folder(runtime: &Runtime, reloader: &Arc<Reloader>) -> Optio
                 watching = (watcher, identity(&dir));
             }
             let reloader = reloader.clone();
-            let _ = tokio::task::spawn_blocking(move || reloader.reload("a file changed")).await;
+            let _ = tokio::task::spawn_blocking(move || reloader.reload_zones("a file changed")).await;
         }
     }))
 }
