@@ -6,7 +6,7 @@
 //!   cli                                    arguments, files on disk, wiring, exit status
 //!   admin                                  HTTP: status, metrics
 //!   transport      control                 sockets | the tick
-//!   answer         telemetry               query → response | samples in
+//!   answer         telemetry  store        query → response | samples in, history kept
 //!         ╲        ╱
 //!          exchange                        Snapshot down to queries, Tally back up
 //!          steering                        plan → table; pick a member
@@ -34,6 +34,7 @@ pub mod steering;
 pub mod exchange;
 
 pub mod answer;
+pub mod store;
 pub mod telemetry;
 
 pub mod control;

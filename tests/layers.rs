@@ -11,7 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["cli"],
     &["admin"],
     &["transport", "control"],
-    &["answer", "telemetry"],
+    &["answer", "telemetry", "store"],
     &["exchange"],
     &["steering"],
     &["zone", "policy"],

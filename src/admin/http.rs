@@ -231,6 +231,7 @@ mod tests {
         let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
         let admin = Admin {
             source: Source {
+                history: Default::default(),
                 exchange: fixtures::exchange(fixtures::plan()),
                 inbox: Arc::new(Inbox::new(10)),
                 books: Arc::new(Books::new(1)),

@@ -36,6 +36,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     dnstap(&mut page, source);
     xdp(&mut page, source);
     samples(&mut page, source);
+    history::add(&mut page, &source.history.counted());
     pops(&mut page, &state);
     groups(&mut page, &state);
     members(&mut page, &state);
@@ -47,6 +48,8 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
 }
 
 type Labels = Vec<(&'static str, String)>;
+
+mod history;
 
 /// Families of series, in the order they are added.
 #[derive(Debug, Default)]
@@ -419,6 +422,7 @@ mod tests {
             observed: Default::default(),
             place: Default::default(),
             loads: Arc::new(Loads::default()),
+            history: Default::default(),
             clock: Clock::start(),
         };
         source.inbox.refuse(Refusal::Stale);
@@ -458,6 +462,8 @@ mod tests {
             "floodway_plan_mode{mode=\"live\"} 1.0",
             "floodway_loads_total{result=\"taken\"} 1",
             "floodway_last_load_taken 1.0",
+            "floodway_history_in_memory 0.0",
+            "floodway_history_dropped_total{reason=\"queue-full\"} 0",
             "floodway_load_duration_seconds 0.25",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");

@@ -3,6 +3,7 @@
 use crate::admin::loads::Counted;
 use crate::exchange::access::List;
 use crate::exchange::{Books, Connection, CookieSeen};
+use crate::store;
 use crate::transport::Observed;
 use crate::transport::rate::{Action, Class};
 use serde::Serialize;
@@ -47,6 +48,8 @@ pub struct Running {
     pub rate_limited: BTreeMap<&'static str, u64>,
     /// dnstap.
     pub dnstap: Dnstap,
+    /// The history.
+    pub history: History,
 }
 
 /// What dnstap did.
@@ -64,9 +67,49 @@ pub struct Dnstap {
     pub unwritten: u64,
 }
 
+/// What the history keeps; items are samples, forecasts, states of models and plans.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct History {
+    /// Where items go: `file`, `memory` (the file cannot be written now), or `off`.
+    pub into: &'static str,
+    /// Why not into the file; `None` where that is no fault.
+    pub fault: Option<String>,
+    /// Items handed over.
+    pub received: u64,
+    /// Items in the file.
+    pub written: u64,
+    /// Items that wait for the next batch, or for the file.
+    pub waiting: u64,
+    /// Items not kept, by reason; reasons that never occurred are left out.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Damaged files set aside.
+    pub set_aside: u64,
+    /// Octets of the file, without its journal.
+    pub file_octets: u64,
+}
+
+impl History {
+    fn of(counted: &store::Counted) -> History {
+        let dropped = store::Dropped::ALL.map(store::Dropped::label).into_iter().zip(counted.dropped);
+        History {
+            into: counted.health.label(),
+            fault: match &counted.health {
+                store::Health::Memory(why) => Some(why.clone()),
+                store::Health::Off | store::Health::File => None,
+            },
+            received: counted.received,
+            written: counted.written,
+            waiting: counted.waiting,
+            dropped: dropped.filter(|(_, n)| *n > 0).collect(),
+            set_aside: counted.set_aside,
+            file_octets: counted.octets,
+        }
+    }
+}
+
 impl Running {
     /// The process at this moment.
-    pub fn of(place: &Place, observed: &Observed, books: &Books, loads: Counted) -> Running {
+    pub fn of(place: &Place, observed: &Observed, books: &Books, loads: Counted, history: &store::Counted) -> Running {
         let mut listeners = BTreeMap::<_, Vec<_>>::new();
         for (key, addr) in &place.listeners {
             listeners.entry(*key).or_default().push(*addr);
@@ -97,6 +140,7 @@ impl Running {
                 written: tap.written(),
                 unwritten: tap.unwritten(),
             },
+            history: History::of(history),
         }
     }
 }
@@ -121,8 +165,12 @@ mod tests {
         let loads = Loads::default();
         loads.note(Became::Taken, 1.0, 7.0);
         loads.note(Became::Refused, 1.0, 8.0);
-        let running = Running::of(&place, &Observed::default(), &books, loads.counted());
+        let health = store::Health::Memory("the disk is full".into());
+        let history = store::Counted { health, dropped: [0, 3, 0, 0, 0], ..Default::default() };
+        let running = Running::of(&place, &Observed::default(), &books, loads.counted(), &history);
         assert_eq!((running.last_load_taken, running.loaded_at), (false, 7.0), "answers from what it had");
+        assert_eq!((running.history.into, running.history.fault.as_deref()), ("memory", Some("the disk is full")));
+        assert_eq!(running.history.dropped, [("memory-full", 3)].into());
         assert_eq!(running.listeners["tls"], [addr, addr]);
         assert_eq!((running.takeovers, running.connections["tls"], running.certificate_expires), (2, 1, None));
         assert_eq!((running.cookies["valid"], running.cookies["new"]), (1, 0));

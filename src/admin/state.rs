@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::policy::{Group, Member, Role};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
+use crate::store;
 use crate::telemetry::{Counts, Inbox, Refusal};
 use crate::transport::Observed;
 use serde::{Deserialize, Serialize};
@@ -149,6 +150,8 @@ pub struct Source {
     pub place: Arc<Place>,
     /// What became of loads.
     pub loads: Arc<Loads>,
+    /// The books of the history.
+    pub history: Arc<store::Books>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -161,7 +164,7 @@ impl Source {
 
     /// The process at this moment.
     pub fn running(&self) -> Running {
-        Running::of(&self.place, &self.observed, &self.books, self.loads.counted())
+        Running::of(&self.place, &self.observed, &self.books, self.loads.counted(), &self.history.counted())
     }
 }
 

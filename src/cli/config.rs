@@ -7,6 +7,7 @@
 use crate::cli::house;
 use crate::cli::settled;
 use crate::geo;
+use crate::store;
 use crate::telemetry;
 use crate::transport;
 use ipnet::IpNet;
@@ -44,6 +45,8 @@ pub struct Config {
     pub geoip: GeoIp,
     /// `[state]`.
     pub state: StateDir,
+    /// `[store]`.
+    pub store: store::Config,
     /// `[grpc]`.
     pub grpc: telemetry::listen::Config,
     /// `[admin]`.
@@ -353,6 +356,7 @@ impl Config {
         if self.server.group.is_some() && self.server.user.is_none() {
             return Err("[server] group without user: name the user, too".into());
         }
+        self.store.check()?;
         self.dnstap.check()?;
         self.xdp.check()?;
         self.rate_limit.check()?;

@@ -27,6 +27,7 @@ use crate::control::{Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::masterfile::Report;
 use crate::steering::Table;
+use crate::store::History;
 use crate::telemetry::{self, Board, Inbox};
 use crate::transport::bind::Given;
 use crate::transport::{self, Answering, Observed, Service, rate, tap};
@@ -134,6 +135,8 @@ pub struct Server {
     pub reloader: Arc<Reloader>,
     dns: Option<transport::Server>,
     control: Option<Live>,
+    /// Writes what waits when it is dropped, after the control loop.
+    history: Option<Arc<History>>,
     stop: sync::watch::Sender<bool>,
     /// Whether `/readyz` says that queries are answered.
     answers: sync::watch::Sender<bool>,
@@ -281,12 +284,15 @@ impl Server {
             generation: exchange.load().generation,
         };
         let heirloom = keep_for_successors(&config, takeovers > 0, copies, Estate::new(&ready, takeovers));
+        let history = keep_history(&config, clock);
+        let kept = history.as_ref().map(|history| history.recorder().books()).unwrap_or_default();
         let wiring = Wiring {
             exchange: exchange.clone(),
             inbox: inbox.clone(),
             board: board.clone(),
             clock,
             state_dir: Some(config.state.dir.clone()),
+            history: history.clone(),
             seed,
         };
         let control = Live::start(wiring, saved).map_err(|e| format!("the control loop cannot start: {e}"))?;
@@ -302,6 +308,7 @@ impl Server {
             observed: observed.clone(),
             place: Arc::new(Place { listeners: ready.listeners(), takeovers }),
             loads: loads.clone(),
+            history: kept,
             clock,
         };
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
@@ -337,6 +344,7 @@ impl Server {
             reloader,
             dns: Some(dns),
             control: Some(control),
+            history,
             stop,
             answers,
             stop_admin,
@@ -359,6 +367,7 @@ impl Server {
         if let Some(control) = self.control.take() {
             control.stop();
         }
+        self.history = None;
         self.claim = None;
     }
 
@@ -387,6 +396,7 @@ impl Server {
         if let Some(control) = self.control.take() {
             control.stop();
         }
+        self.history = None;
         self.stop_admin.send_replace(true);
         let edges = std::mem::take(&mut self.edges);
         self.runtime.block_on(async {
@@ -410,6 +420,20 @@ impl Drop for Server {
 async fn logged<E: std::fmt::Display>(what: &'static str, serving: impl Future<Output = Result<(), E>>) {
     if let Err(e) = serving.await {
         tracing::error!("{what} has stopped: {e}; queries are answered as before");
+    }
+}
+
+/// The history, unless it is off. A server without one answers all the same.
+fn keep_history(config: &Config, clock: Clock) -> Option<Arc<History>> {
+    if config.store.off {
+        return None;
+    }
+    match History::start(&config.store, &config.state.dir, clock, live::give_way) {
+        Ok(history) => Some(Arc::new(history)),
+        Err(e) => {
+            tracing::error!("the history cannot be written: {e}; nothing is kept");
+            None
+        }
     }
 }
 

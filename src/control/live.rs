@@ -9,13 +9,17 @@ use crate::control::all_down::Extent;
 use crate::control::declared::declared_plan;
 use crate::control::notes::Note;
 use crate::control::persist::Saved;
+use crate::control::remember::{Remember, demand_of};
 use crate::control::state::State;
 use crate::control::tick::{Inputs, Ticked, tick};
 use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
 use crate::geo::CellMap;
 use crate::policy::Policies;
 use crate::steering::{Mode, Plan, Table};
+use crate::store::History;
 use crate::telemetry::{Board, Inbox};
+use crate::wire::Name;
+use std::collections::HashMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -34,6 +38,10 @@ const SAVE_SECS: f64 = 10.0;
 const NOTES_KEPT: usize = 200;
 /// Name of the saved plan in the state directory.
 const FILE: &str = "plan.json";
+/// How far back demand is recalled at the start, seconds: two cycles of the longest season.
+const RECALLED_SECS: i64 = 14 * 86_400;
+/// How long that may take, seconds; groups that are left then begin anew. The plan of the last run serves meanwhile.
+const RECALL_SECS: f64 = 5.0;
 
 //----------- Live -----------------------------------------------------------
 
@@ -60,6 +68,8 @@ pub struct Wiring {
     pub clock: Clock,
     /// Where the plan is saved; `None` saves nothing.
     pub state_dir: Option<PathBuf>,
+    /// Where what was measured and decided is kept; `None` keeps nothing.
+    pub history: Option<Arc<History>>,
     /// Decides the jitter of breakers.
     pub seed: u64,
 }
@@ -186,6 +196,7 @@ struct Loop {
     /// What the table that is out was compiled from.
     compiled: Option<(Arc<Plan>, Arc<Table>)>,
     saved_at: Option<Now>,
+    remember: Remember,
     /// Snapshots before the current one that are still held somewhere.
     retired: Retired,
 }
@@ -193,10 +204,13 @@ struct Loop {
 impl Loop {
     fn new(wiring: Wiring, saved: Option<Saved>, status: Arc<Status>, tick: Tick) -> Loop {
         let state = saved.map_or_else(|| State::new(wiring.seed), |saved| State::resume(wiring.seed, saved));
-        Loop { wiring, status, tick, state, counted: None, compiled: None, saved_at: None, retired: Retired::default() }
+        let (counted, compiled, saved_at) = (None, None, None);
+        let (remember, retired) = (Remember::default(), Retired::default());
+        Loop { wiring, status, tick, state, counted, compiled, saved_at, remember, retired }
     }
 
     fn run(&mut self, stop: &AtomicBool) {
+        self.recall();
         let mut first = true;
         while !stop.load(Ordering::Relaxed) {
             if !first {
@@ -227,6 +241,7 @@ impl Loop {
                 let saved = Saved::of(&base.plan, &base.policies, &base.cells);
                 self.state = State::resume(self.wiring.seed, saved);
                 (self.counted, self.compiled) = (None, None);
+                self.recall();
             }
         }
     }
@@ -239,6 +254,7 @@ impl Loop {
         self.tell(&ticked.notes, now);
         self.wiring.board.set(ticked.directives);
         self.publish(base, ticked.plan);
+        self.remember(now);
         let due = self.saved_at.is_none_or(|at| now.since(at) >= SAVE_SECS);
         if due || !ticked.notes.is_empty() {
             self.saved_at = Some(now);
@@ -269,6 +285,46 @@ impl Loop {
         let before = self.wiring.exchange.publish_plan(base, plan.clone(), table.clone());
         self.compiled = before.is_some().then_some((plan, table));
         before.into_iter().for_each(|before| self.retired.put(before));
+    }
+
+    /// Hands what is worth keeping to the history, which takes it without waiting.
+    fn remember(&mut self, now: Now) {
+        let Some(history) = &self.wiring.history else { return };
+        let generation = self.wiring.exchange.load().generation;
+        for record in self.remember.tick(&self.state, generation, now) {
+            // What finds no room is counted there.
+            history.recorder().record(record);
+        }
+    }
+
+    /// Gives the state what is stored of the demand of groups, so that a restart does not forget.
+    fn recall(&mut self) {
+        let Some(history) = &self.wiring.history else { return };
+        let (start, policies) = (self.wiring.clock.now(), self.wiring.exchange.load().policies.clone());
+        let until = start.unix as i64;
+        let (mut past, mut n_late) = (HashMap::<Name, _>::new(), 0);
+        for group in &policies.groups {
+            if self.wiring.clock.now().since(start) > RECALL_SECS {
+                n_late += 1;
+                continue;
+            }
+            let series = demand_of(&group.name);
+            let minutes = series.map(|series| history.recent(&series, until - RECALLED_SECS, until, 60));
+            // What begins with a gap is shorter.
+            let known = minutes.map(|m| m.into_iter().skip_while(Option::is_none).collect::<Vec<_>>());
+            if let Some(known) = known.filter(|known| !known.is_empty()) {
+                past.insert(group.name.clone(), known);
+            }
+        }
+        if n_late > 0 {
+            tracing::warn!(
+                "the history of {n_late} groups was not read in {RECALL_SECS} s; their forecasts begin anew"
+            );
+        }
+        if !past.is_empty() {
+            tracing::info!("forecasts go on from the stored demand of {} groups", past.len());
+        }
+        self.state.recall(past);
     }
 
     fn tell(&self, notes: &[Note], now: Now) {
@@ -327,6 +383,7 @@ mod tests {
             board: Arc::default(),
             clock: Clock::start(),
             state_dir: dir.map(Path::to_path_buf),
+            history: None,
             seed: 1,
         }
     }

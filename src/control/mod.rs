@@ -18,6 +18,7 @@ mod notes;
 mod outlook;
 pub mod persist;
 mod placing;
+mod remember;
 mod rooms;
 pub mod rows;
 pub mod shadow;
@@ -34,6 +35,7 @@ pub use declared::declared_plan;
 pub use live::{Live, Wiring};
 pub use notes::Note;
 pub use persist::{Saved, carry};
+pub use remember::demand_of;
 pub use state::State;
 pub use tick::{Inputs, Ticked, tick};
 

@@ -46,9 +46,20 @@ pub struct Outlook {
 }
 
 impl Outlook {
-    /// Nothing seen; the first step begins `now`.
+    /// Nothing seen. Steps begin with the minutes of the wall clock at the start, as those of the stored history do.
     pub fn new(now: Now) -> Outlook {
-        Outlook { forecaster: Forecaster::new(STEP_SECS, SEASONS.to_vec()), origin: now, step: 0, sum: 0.0, n: 0 }
+        Outlook {
+            forecaster: Forecaster::new(STEP_SECS, SEASONS.to_vec()),
+            origin: now.after(-now.unix.rem_euclid(STEP_SECS)),
+            step: 0,
+            sum: 0.0,
+            n: 0,
+        }
+    }
+
+    /// Takes in what was seen before the start, minute by minute up to it; gaps where nothing was.
+    pub fn recall(&mut self, minutes: &[Option<f64>]) {
+        self.forecaster.recall(minutes);
     }
 
     /// Takes in the demand of this moment, `None` while nobody reports; says whether a step was completed.

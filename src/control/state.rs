@@ -55,6 +55,8 @@ pub struct State {
     /// Since when, after a restart, the saved plan has been served.
     pub(in crate::control) waiting: Option<Now>,
     resume: Option<Saved>,
+    /// Demand of groups before the start, minute by minute up to it.
+    past: HashMap<Name, Vec<Option<f64>>>,
 }
 
 /// Policies and cells, with what follows from them alone.
@@ -134,6 +136,11 @@ impl State {
         State { resume: Some(saved), ..State::new(seed) }
     }
 
+    /// Gives it the demand of groups before the start, requests per second, minute by minute up to it.
+    pub fn recall(&mut self, past: HashMap<Name, Vec<Option<f64>>>) {
+        self.past = past;
+    }
+
     /// The plan that is served, parallel to the policies of the last tick.
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -188,6 +195,12 @@ impl State {
         self.allocated = vec![None; layout.policies.groups.len()];
         self.pops = layout.policies.pops.iter().map(|pop| PopState::new(pop.capacity, now)).collect();
         self.groups = layout.policies.groups.iter().map(|group| GroupState::new(group, n_cells, now)).collect();
+        let mut past = std::mem::take(&mut self.past);
+        for (spec, state) in layout.policies.groups.iter().zip(&mut self.groups) {
+            if let Some(minutes) = past.remove(&spec.name) {
+                state.outlook.recall(&minutes);
+            }
+        }
     }
 
     /// What a saved plan says of breakers and shadows.

@@ -84,7 +84,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
 }
 
 /// For how long more than half of the POPs have been silent.
-fn quiet_secs(state: &State, now: Now) -> f64 {
+pub(in crate::control) fn quiet_secs(state: &State, now: Now) -> f64 {
     let silences: Vec<f64> = state.pops.iter().map(|p| p.silent_secs(now)).collect();
     silence::majority_secs(&silences)
 }

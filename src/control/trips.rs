@@ -144,7 +144,7 @@ fn draw(seed: u64, name: &Name, now: Now) -> f64 {
     (hasher.finish() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-fn reporters_at(state: &State, pop: PopIdx) -> impl Iterator<Item = (Key, &Reporter)> {
+pub fn reporters_at(state: &State, pop: PopIdx) -> impl Iterator<Item = (Key, &Reporter)> {
     state.groups.iter().enumerate().flat_map(move |(g, group)| {
         let at = group.reporters.range((pop, None)..).take_while(move |((p, _), _)| *p == pop);
         at.map(move |((_, member), reporter)| ((GroupIdx::from(g), *member), reporter))

@@ -18,6 +18,8 @@ const CYCLES: usize = 2;
 /// Observations between fits of the smoothing model. Our choice: its parameters change slowly, its
 /// state follows every observation.
 const REFIT_EVERY: usize = 60;
+/// Remembered values that members are judged by. Our choice: three hours of minutes, enough at every lead, some milliseconds.
+const RECALLED: usize = 180;
 /// Seconds after which a past loss counts half when members are weighed.
 const LOSS_HALF_LIFE_SECS: f64 = 86_400.0;
 /// Weights fall with this power of the loss: a member twice as bad has an eighth of the weight.
@@ -92,6 +94,17 @@ impl Forecaster {
                 track.issue(member.method.point(history, self.ets.as_ref(), lead));
             }
         }
+    }
+
+    /// Takes in what was seen before: all of it as history, and the latest [`RECALLED`] values as if they came now.
+    pub fn recall(&mut self, values: &[Option<f64>]) {
+        let (old, latest) = values.split_at(values.len().saturating_sub(RECALLED));
+        let kept = old.len().min(self.kept);
+        self.history.extend(old[old.len() - kept..].iter().map(|value| value.filter(|v| v.is_finite())));
+        while self.history.len() > self.kept {
+            self.history.pop_front();
+        }
+        latest.iter().for_each(|value| self.observe(*value));
     }
 
     /// Steps the smoothing model, and fits it anew when its time has come.
