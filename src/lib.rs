@@ -12,11 +12,12 @@
 //!          steering                        plan → table; pick a member
 //!     zone      policy                     what operators write
 //!   wire  masterfile  geo  forecast        bytes, text, addresses, numbers → values
-//!      clock  id  units                    standard library only
+//!      ahead  clock  id  units             standard library only
 //! ```
 //!
 //! ARCHITECTURE.md tells the two journeys, of a query and of a sample.
 
+pub mod ahead;
 pub mod clock;
 pub mod id;
 pub mod units;

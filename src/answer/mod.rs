@@ -9,6 +9,7 @@ mod chaos;
 mod cookie;
 mod debug;
 pub mod explain;
+mod foresee;
 mod operation;
 mod options;
 mod plain;
@@ -19,6 +20,7 @@ pub mod steer;
 pub use crate::exchange::{Silence, Transport};
 pub use crate::wire::{Ede, Rcode};
 pub use explain::{Explanation, explain};
+pub use foresee::foresee;
 
 use crate::exchange::access::List;
 use crate::exchange::{CookieSeen, House, Snapshot};

@@ -28,6 +28,8 @@ pub struct Scene<'a> {
     pub rooms: &'a [PopRoom],
     /// What the allocation gave.
     pub placed: &'a Placed,
+    /// What that gives each POP: see [`loads`].
+    pub loads: &'a [f64],
     /// What members may get.
     pub standings: &'a [Vec<Standing>],
 }
@@ -44,14 +46,21 @@ fn usable(layout: &Layout, scene: &Scene, g: usize, counts: impl Fn(usize) -> bo
 }
 
 fn free_for(layout: &Layout, scene: &Scene, g: usize, pop: PopIdx) -> f64 {
-    let groups = layout.policies.groups.iter().zip(&scene.placed.groups).enumerate().filter(|(other, _)| *other != g);
-    let others: f64 = groups
-        .flat_map(|(_, (spec, placed))| spec.members.iter().zip(&placed.load))
-        .filter(|(m, _)| m.pop == Some(pop))
-        .map(|(_, load)| load)
-        .sum();
+    let members = layout.policies.groups[g].members.iter().zip(&scene.placed.groups[g].load);
+    let own: f64 = members.filter(|(m, _)| m.pop == Some(pop)).map(|(_, load)| load).sum();
     let room = &scene.rooms[pop.idx()];
-    (room.target / room.gain - others).max(0.0)
+    (room.target / room.gain - (scene.loads[pop.idx()] - own)).max(0.0)
+}
+
+/// The load that the allocation gives each POP, of all groups.
+pub fn loads(layout: &Layout, placed: &Placed) -> Vec<f64> {
+    let mut loads = vec![0.0; layout.policies.pops.len()];
+    for (spec, placed) in layout.policies.groups.iter().zip(&placed.groups) {
+        for (member, load) in spec.members.iter().zip(&placed.load) {
+            member.pop.into_iter().for_each(|pop| loads[pop.idx()] += load);
+        }
+    }
+    loads
 }
 
 /// Steps every shadow; returns what is wanted of the POPs, the same until it changes.

@@ -20,6 +20,7 @@ use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{Policies, Role};
 use crate::steering::{BreakerState, GroupPlan, Mode, Plan, ShadowState};
+use crate::telemetry::Directive;
 use crate::telemetry::Utilisation;
 use crate::wire::Name;
 use std::collections::{BTreeMap, HashMap};
@@ -54,6 +55,8 @@ pub struct State {
     pub(in crate::control) held: Option<Now>,
     /// Since when, after a restart, the saved plan has been served.
     pub(in crate::control) waiting: Option<Now>,
+    /// While no sample has ever been heard, nothing to plan by can change: what the last tick wanted of the POPs.
+    pub(in crate::control) untold: Option<Vec<Directive>>,
     resume: Option<Saved>,
     /// Demand of groups before the start, minute by minute up to it.
     past: HashMap<Name, Vec<Option<f64>>>,
@@ -187,6 +190,7 @@ impl State {
             }
         }
         self.layout = Some(layout.clone());
+        self.untold = None;
         layout
     }
 

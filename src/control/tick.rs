@@ -62,6 +62,13 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let layout = &*state.adopt(inputs.policies, inputs.cells, now);
     let dt = state.elapse(now);
     let reported = intake::drain(state, layout, inputs.samples, now);
+    if !state.live
+        && let Some(directives) = state.untold.clone()
+    {
+        intake::learn_cells(state, &reported, inputs.tally, dt);
+        state.plan.decided_at = now.unix;
+        return Ticked { plan: state.plan.clone(), directives, notes };
+    }
     let quiet = quiet_secs(state, now);
     let totals = outlook::totals(state, layout, now);
     outlook::observe(state, &totals, quiet >= NORMAL_SECS, now);
@@ -75,11 +82,14 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let mut placed = placing::place(state, layout, &expected, &rooms, &standings);
     let mode = lay_silence(state, layout, &expected, &standings, quiet, now, &mut placed);
     stand_in(state, layout, &expected, &standings, quiet, &mut placed, &mut notes);
-    let scene = Scene { expected: &expected, rooms: &rooms, placed: &placed, standings: &standings };
+    let loads = standby::loads(layout, &placed);
+    let scene = Scene { expected: &expected, rooms: &rooms, placed: &placed, loads: &loads, standings: &standings };
     let directives = standby::step(state, layout, &scene, now, &mut notes);
     let ttls = standby::ttls(state, layout, &scene, quiet >= silence::HOLD_SECS, now);
     let plan = assemble(state, layout, mode, &expected, &rooms, &standings, placed, &ttls, now);
     publish(state, layout, plan, &standings, now, &mut notes);
+    let settled = !state.live && state.waiting.is_none() && notes.is_empty();
+    state.untold = settled.then(|| directives.clone());
     Ticked { plan: state.plan.clone(), directives, notes }
 }
 

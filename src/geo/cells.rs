@@ -111,6 +111,24 @@ impl CellMap {
         Located { cell: CellIdx(id), scope }
     }
 
+    /// Asks for what [`CellMap::locate`] will read first.
+    #[inline(always)]
+    pub fn foresee(&self, addr: IpAddr) {
+        match addr {
+            IpAddr::V4(v4) => self.v4.foresee(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.foresee(v6.to_bits()),
+        }
+    }
+
+    /// Asks for what [`CellMap::locate`] will read next, by what it reads first.
+    #[inline(always)]
+    pub fn foresee_runs(&self, addr: IpAddr) {
+        match addr {
+            IpAddr::V4(v4) => self.v4.foresee_block(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.foresee_runs(v6.to_bits()),
+        }
+    }
+
     /// The cell of that name.
     pub fn find(&self, name: &str) -> Option<CellIdx> {
         self.by_name.get(name).copied()

@@ -8,6 +8,7 @@
 //! Cost: IPv4 4 octets a run, IPv6 18, and a quarter and three quarters of a megabyte for the first level. Two
 //! memory latencies for IPv4 (index, block), three for IPv6.
 
+use crate::ahead;
 use crate::geo::runs::{Address, Run};
 
 //----------- V4 -------------------------------------------------------------
@@ -28,6 +29,8 @@ pub struct V4 {
     n_runs: usize,
 }
 
+/// Items in a cache line.
+const ITEMS_A_LINE: usize = 16;
 /// Stands in an item for an id that is in [`V4::wide`].
 const WIDE: u32 = 0xffff;
 
@@ -75,6 +78,26 @@ impl V4 {
         let before = if at == 0 { 0 } else { ((edge(block[at]) - 1) ^ low).leading_zeros() };
         let after = block.get(at + 1).map_or(0, |&next| (edge(next) ^ low).leading_zeros());
         (self.id(block[at], from + at), 17 + before.max(after) as u8)
+    }
+
+    /// Asks for where [`V4::find`] begins.
+    #[inline(always)]
+    pub fn foresee(&self, addr: u32) {
+        ahead::fetch(&self.first, (addr >> 16) as usize);
+    }
+
+    /// Asks for the block that [`V4::find`] will search: as far as three cache lines, which hold three in four of a
+    /// database of two million networks.
+    #[inline(always)]
+    pub fn foresee_block(&self, addr: u32) {
+        let top = (addr >> 16) as usize;
+        let (from, to) = (self.first[top] as usize, self.first[top + 1] as usize);
+        ahead::fetch(&self.items, from);
+        for line in 1..=2 {
+            if from + line * ITEMS_A_LINE < to {
+                ahead::fetch(&self.items, from + line * ITEMS_A_LINE);
+            }
+        }
     }
 
     #[inline]
@@ -167,16 +190,34 @@ impl V6 {
     #[inline]
     pub fn find(&self, addr: u128) -> (u32, u8) {
         let key = (addr >> 64) as u64;
-        let top = &self.tops[(key >> 48) as usize];
-        let slot = (((key >> 16) as u32).saturating_sub(top.base) >> top.shift).min(u32::from(top.n_slots) - 1);
-        let slot = (top.slot + slot) as usize;
-        let (from, to) = (self.slots[slot] as usize, self.slots[slot + 1] as usize);
+        let (from, to) = self.stretch(key);
         let at = from + last_at_most(&self.runs[from..=to], key, |run| run.start);
         let run = self.runs[at];
         if run.id == FINE {
             return self.find_fine(addr);
         }
         (run.id, scope(&self.runs, at, key))
+    }
+
+    /// Asks for where [`V6::find`] begins.
+    #[inline(always)]
+    pub fn foresee(&self, addr: u128) {
+        ahead::fetch(&self.tops, (addr >> 112) as usize);
+    }
+
+    /// Asks for the runs that [`V6::find`] will search.
+    #[inline(always)]
+    pub fn foresee_runs(&self, addr: u128) {
+        ahead::fetch(&self.runs, self.stretch((addr >> 64) as u64).0);
+    }
+
+    /// The first and the last run of those among which the one of a key is.
+    #[inline(always)]
+    fn stretch(&self, key: u64) -> (usize, usize) {
+        let top = &self.tops[(key >> 48) as usize];
+        let slot = (((key >> 16) as u32).saturating_sub(top.base) >> top.shift).min(u32::from(top.n_slots) - 1);
+        let slot = (top.slot + slot) as usize;
+        (self.slots[slot] as usize, self.slots[slot + 1] as usize)
     }
 
     #[cold]

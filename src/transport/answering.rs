@@ -1,6 +1,6 @@
 //! The handler of the real server: [`answer`] from the current snapshot, within the rate limits.
 
-use crate::answer::{Client, Scratch, answer};
+use crate::answer::{Client, Scratch, answer, foresee};
 use crate::exchange::{Books, CookieSeen, Exchange, Silence, Snapshot, Transport};
 use crate::transport::handler::{Handler, Peer, Said};
 use crate::transport::rate::{Decision, Limiter};
@@ -94,6 +94,11 @@ impl Handler for Answering {
     fn begin(&self) -> Moment {
         let nanos = self.limiter.as_ref().map_or(0, |_| self.started.elapsed().as_nanos() as u64);
         Moment { snapshot: self.exchange.load(), now: sys::unix_secs(), nanos }
+    }
+
+    #[inline]
+    fn foresee<'q>(&mut self, moment: &Moment, queries: impl Iterator<Item = &'q [u8]>) {
+        foresee(queries, &moment.snapshot, &mut self.scratch);
     }
 
     #[inline]

@@ -37,6 +37,13 @@ pub trait Handler {
     /// Called before each batch.
     fn begin(&self) -> Self::State;
 
+    /// Looks through the queries of a batch before the first is answered, for what takes long to get from memory. Does nothing
+    /// that could be noticed but by a clock.
+    #[inline]
+    fn foresee<'q>(&mut self, state: &Self::State, queries: impl Iterator<Item = &'q [u8]>) {
+        let _ = (state, queries);
+    }
+
     /// Answers one query of the batch. `out` holds at least 65,535 octets for streams; for datagrams 4,096, or what the
     /// link takes, and at least 512: a longer reply is truncated.
     fn answer(&mut self, state: &Self::State, query: &[u8], peer: Peer, out: &mut [u8]) -> Said;

@@ -24,6 +24,10 @@ use std::time::Duration;
 /// took 3.7 µs per query at full load, 8.7 µs at 20,000 queries a second, when nearly every batch is of one.
 pub const BATCH: usize = 32;
 
+/// Datagrams in a batch from which on it pays to look ahead: what one of them waits for must come while others are
+/// looked at.
+const MANY: usize = 3;
+
 /// Most rounds in which a socket that is being stopped is emptied: a client that never pauses shall not
 /// keep the process alive.
 const DRAIN_ROUNDS: usize = 4096;
@@ -82,10 +86,13 @@ impl<'p, H: Handler> Worker<'p, H> {
     /// # Errors
     /// As [`Batch::receive`].
     pub fn turn(&mut self, wait: Wait) -> io::Result<()> {
-        self.batch.receive(self.socket.as_fd(), wait)?;
+        let n_received = self.batch.receive(self.socket.as_fd(), wait)?;
         let (handler, proxies, page) = (&mut self.handler, &self.proxies, self.page);
         let mut n_queries = 0;
         let state = handler.begin();
+        if n_received >= MANY {
+            handler.foresee(&state, self.batch.received());
+        }
         self.batch.answer(|query, out| {
             n_queries += 1;
             settle_datagram(handler, &state, proxies, page, query, out)

@@ -153,6 +153,17 @@ impl<const N: usize> Batch<N> {
         Ok(self.n_received)
     }
 
+    /// The payload of each datagram received.
+    #[inline]
+    pub fn received(&self) -> impl Iterator<Item = &[u8]> {
+        let all = self.storage.as_ptr();
+        (0..self.n_received).map(move |i| {
+            // SAFETY: `i < N`; the kernel is done with the allocation, and nothing is written while `&self` is held.
+            let (header, input) = unsafe { (&(*all).received[i], &(&(*all).inputs)[i]) };
+            &input[..(header.msg_len as usize).min(MAX_DATAGRAM)]
+        })
+    }
+
     /// Hands each datagram received to `reply`, with room for its reply, and keeps the replies for
     /// [`Batch::send`]. `reply` returns the length of the reply, 0 for none.
     ///

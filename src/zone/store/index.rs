@@ -4,6 +4,7 @@
 //! its low bits, and above it a tag: as many low bits of the hash as there is room for. The home slot comes
 //! from the high half of the hash, so tag and home are independent.
 
+use crate::ahead;
 use crate::wire::name::suffix_hash;
 use crate::zone::store::NODE_HEADER;
 
@@ -44,6 +45,12 @@ impl Index {
     fn offset(&self, entry: u32) -> usize {
         let mask = ((1u64 << self.offset_bits) - 1) as u32;
         ((entry & mask) as usize) << 2
+    }
+
+    /// Asks for the slot where [`Index::find`] begins.
+    #[inline(always)]
+    pub(super) fn foresee(&self, hash: u64) {
+        ahead::fetch(&self.slots, self.home(hash));
     }
 
     /// The first node with this hash's tag that `is_it` accepts.

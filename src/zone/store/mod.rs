@@ -36,6 +36,7 @@ mod survey;
 pub use build::{Added, Builder};
 pub(crate) use patch::Patch;
 
+use crate::ahead;
 use crate::id::GroupIdx;
 use crate::wire::{Name, NameBuf, rtype};
 use index::{Index, hash_relative};
@@ -153,6 +154,22 @@ impl Zone {
     pub(crate) fn node(&self, name: &NameBuf, i: usize, apex: usize) -> Option<Node<'_>> {
         let relative = &name.as_wire()[name.start(i)..name.start(apex)];
         self.index.find(name.hash_from(i), |at| self.node_at(at).relative_name() == relative).map(|at| self.node_at(at))
+    }
+
+    /// Asks for the slot where the search for a hash begins.
+    #[inline(always)]
+    pub(crate) fn foresee_slot(&self, hash: u64) {
+        self.index.foresee(hash);
+    }
+
+    /// Asks for the node with this hash, so that [`Zone::lookup`] finds it at hand: its first two cache lines, which hold
+    /// most nodes.
+    #[inline(always)]
+    pub(crate) fn foresee_node(&self, hash: u64) {
+        if let Some(at) = self.index.find(hash, |_| true) {
+            ahead::fetch(&self.arena, at);
+            ahead::fetch(&self.arena, at + 64);
+        }
     }
 
     /// The node `*` below suffix `i` of `name`.
