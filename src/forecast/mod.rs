@@ -19,6 +19,7 @@ pub mod history;
 pub mod known;
 pub mod linear;
 pub mod member;
+pub mod members;
 pub mod quantiles;
 pub mod sums;
 pub mod surge;
