@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod explain;
+pub mod forecast;
 pub mod geoip;
 pub mod house;
 pub mod keygen;
@@ -58,6 +59,10 @@ enum Command {
     Geoip(geoip::Args),
     /// Makes a key and a certificate for tests.
     Keygen(keygen::Args),
+    /// Forecasts any series of numbers: quantiles of what comes, from a CSV.
+    Forecast(Box<forecast::Args>),
+    /// Scores forecasts from places in the past of a series.
+    Backtest(Box<forecast::backtest::Args>),
     /// Plays a day with a surge in two and a half minutes: synthetic POPs, and a live view.
     Demo(demo::Args),
 }
@@ -74,6 +79,8 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(*args, config),
         Command::Geoip(args) => geoip::run(args, config),
         Command::Keygen(args) => keygen::run(args),
+        Command::Forecast(args) => forecast::run(*args),
+        Command::Backtest(args) => forecast::backtest::run(*args),
         Command::Demo(args) => demo::run(args),
     }
 }

@@ -16,8 +16,8 @@ const GAMMA: f64 = 0.01;
 /// The levels to read for one lead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
-    start: [f64; N_LEVELS],
-    drift: [f64; N_LEVELS],
+    start: [f32; N_LEVELS],
+    drift: [f32; N_LEVELS],
     gamma: f64,
 }
 
@@ -30,13 +30,16 @@ impl Default for Calibration {
 impl Calibration {
     /// `optimism`: slope on the logit scale, 1 for none; `gamma`: step of learning, 0 for none.
     pub fn new(optimism: f64, gamma: f64) -> Calibration {
-        let outward = |q: f64| 1.0 / (1.0 + ((1.0 - q) / q).powf(optimism));
+        let outward = |q: f64| (1.0 / (1.0 + ((1.0 - q) / q).powf(optimism))) as f32;
         Calibration { start: LEVELS.map(outward), drift: [0.0; N_LEVELS], gamma }
     }
 
     /// The calibrated distribution. `lift ≥ 0` raises every level `r` to `r^(1/(1+lift))`; 0 for none.
     pub fn apply(&self, raw: &Quantiles, lift: f64) -> Quantiles {
-        let level = |i: usize| (self.start[i] + self.drift[i]).clamp(0.0, 1.0).powf(1.0 / (1.0 + lift));
+        let level = |i: usize| {
+            let level = f64::from(self.start[i]) + f64::from(self.drift[i]);
+            level.clamp(0.0, 1.0).powf(1.0 / (1.0 + lift))
+        };
         Quantiles::new(std::array::from_fn(|i| raw.at(level(i))))
     }
 
@@ -50,13 +53,13 @@ impl Calibration {
                 std::cmp::Ordering::Equal => *q,
                 std::cmp::Ordering::Greater => 0.0,
             };
-            self.drift[i] += self.gamma * (4.0 * q * (1.0 - q)).sqrt() * (q - under);
+            self.drift[i] += (self.gamma * (4.0 * q * (1.0 - q)).sqrt() * (q - under)) as f32;
         }
     }
 
-    /// Takes over what `other` has learnt: a new fit of the same method errs alike.
-    pub fn inherit(&mut self, other: &Calibration) {
-        self.drift = other.drift;
+    /// How far the levels 0.1, 0.5 and 0.9 have moved from where they start.
+    pub fn drift(&self) -> [f64; 3] {
+        [3, 7, 11].map(|i| f64::from(self.drift[i]))
     }
 }
 

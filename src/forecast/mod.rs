@@ -8,19 +8,25 @@
 //!
 //! Nothing here reads a clock, a file or a random source; the same values give the same forecasts.
 
+pub mod accuracy;
 pub mod bins;
 pub mod calibrate;
 pub mod combine;
+pub mod contest;
 pub mod direct;
 pub mod empirical;
+pub mod engine;
 pub mod features;
 pub mod former;
+pub mod grid;
 pub mod history;
 pub mod known;
 pub mod linear;
 pub mod member;
 pub mod members;
 pub mod quantiles;
+pub mod record;
+pub mod settings;
 pub mod sums;
 pub mod surge;
 pub mod trees;

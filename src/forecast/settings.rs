@@ -1,0 +1,75 @@
+//! What a forecaster does; every part can be left out, for ablation.
+
+use crate::forecast::calibrate::Calibration;
+use crate::forecast::contest::Way;
+use crate::forecast::direct::Direct;
+use crate::forecast::empirical::Empirical;
+use crate::forecast::member::Method;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The first is trusted until others have shown to be better; the last should be able to say something
+    /// of any series.
+    pub members: Vec<Arc<dyn Method>>,
+    /// Share by which the history grows between fits, above 0. Cost over a life is then a constant times
+    /// that of the last fit, `1 + 1/growth`.
+    pub growth: f64,
+    /// Steps between forecasts that are scored, at least 1: neighbours say nearly the same.
+    pub score_every: usize,
+    /// Steps of history kept, about; `usize::MAX` for all.
+    pub keep: usize,
+    /// How members are combined at first, or always.
+    pub champion: Way,
+    /// Whether other ways may take over.
+    pub compete: bool,
+    /// Where calibration starts and how fast it goes.
+    pub calibration: Calibration,
+    /// Whether quantiles are lifted while a surge begins.
+    pub surge_aware: bool,
+    /// Quantiles do not fall below this.
+    pub least: Option<f64>,
+}
+
+/// Stages that can be left out by name, besides the members.
+pub const STAGES: [&str; 3] = ["combination", "calibration", "surge"];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            members: vec![Arc::new(Direct::default()), Arc::new(Empirical)],
+            growth: 0.25,
+            score_every: 4,
+            keep: usize::MAX,
+            champion: Way::Alone,
+            compete: true,
+            calibration: Calibration::default(),
+            surge_aware: true,
+            least: Some(0.0),
+        }
+    }
+}
+
+impl Settings {
+    /// The same without a member or a stage of this name.
+    ///
+    /// # Errors
+    /// The names there are, if it is none of them or the only member.
+    pub fn without(mut self, name: &str) -> Result<Settings, String> {
+        match name {
+            "combination" => (self.champion, self.compete) = (Way::Alone, false),
+            "calibration" => self.calibration = Calibration::new(1.0, 0.0),
+            "surge" => self.surge_aware = false,
+            member => {
+                let left: Vec<_> = self.members.iter().filter(|m| m.name() != member).cloned().collect();
+                if left.is_empty() || left.len() == self.members.len() {
+                    let names: Vec<&str> = self.members.iter().map(|m| m.name()).chain(STAGES).collect();
+                    return Err(format!("no part is called {name:?}; there are {}", names.join(", ")));
+                }
+                self.members = left;
+            }
+        }
+        Ok(self)
+    }
+}
