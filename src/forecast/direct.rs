@@ -12,13 +12,14 @@
 //! coverage gained, so coverage is left to [`calibrate`](crate::forecast::calibrate).
 
 use crate::forecast::bins::Binned;
-use crate::forecast::features::{Layout, Use};
+use crate::forecast::features::{Cycles, Layout, Use};
 use crate::forecast::history::History;
 use crate::forecast::known::Known;
 use crate::forecast::linear::Linear;
 use crate::forecast::member::{Fitted, Member};
 use crate::forecast::quantiles::{LEVELS, Quantiles};
 use crate::forecast::trees::{Curve, Forest, Growth};
+use std::sync::Arc;
 
 /// Fewest rows to learn from. Our choice: four per coefficient.
 const LEAST_ROWS: usize = 200;
@@ -63,6 +64,12 @@ pub struct FittedDirect {
 #[derive(Clone, Debug)]
 struct OneLead {
     layout: Layout,
+    model: Arc<Model>,
+}
+
+/// What was learnt for one lead, in units of the local scale: it serves any series with the same features.
+#[derive(Clone, Debug)]
+pub struct Model {
     columns: Vec<Column>,
     levels: Vec<usize>,
     spreads: Vec<usize>,
@@ -101,8 +108,14 @@ impl Member for Direct {
 impl Direct {
     fn fit_lead(&self, history: &History, lead: usize) -> Option<OneLead> {
         let layout = Layout::new(history, lead)?;
-        let (mut x, z) = self.rows(history, &layout);
-        let (n, p) = (z.len(), layout.columns.len());
+        let (x, z) = self.rows(history, &layout, self.rows);
+        let model = Arc::new(self.learn(&layout, x, z)?);
+        Some(OneLead { layout, model })
+    }
+
+    /// Learns from rows of features `x` and targets `z`; `None` where there are too few.
+    fn learn(&self, layout: &Layout, mut x: Vec<f32>, z: Vec<f32>) -> Option<Model> {
+        let (n, p, lead) = (z.len(), layout.columns.len(), layout.lead);
         if n < LEAST_ROWS {
             return None;
         }
@@ -128,16 +141,16 @@ impl Direct {
         let init = LEVELS.map(|q| sorted[((q * (n as f64 + 1.0) - 0.5).clamp(0.0, n as f64 - 1.0)) as usize]);
         let growth = Growth { seed: self.growth.seed.wrapping_mul(lead as u64), ..self.growth.clone() };
         let forest = Forest::grow(&binned, &e, &init, &growth);
-        Some(OneLead { layout, columns, levels, spreads, place, width, init, forest })
+        Some(Model { columns, levels, spreads, place, width, init, forest })
     }
 
-    /// Features and targets of the rows learnt from, newest first.
-    fn rows(&self, h: &History, layout: &Layout) -> (Vec<f32>, Vec<f32>) {
+    /// Features and targets of at most `most` rows to learn from, newest first.
+    fn rows(&self, h: &History, layout: &Layout, most: usize) -> (Vec<f32>, Vec<f32>) {
         let (n, lead) = (h.len(), layout.lead);
         let window = (self.window_days * h.day.len).max(self.least_window);
         let (first, last) = (layout.first.max(n.saturating_sub(window)), n - 1 - lead);
         let span = last + 1 - first;
-        let count = span.min(self.rows);
+        let count = span.min(most);
         let mut x = Vec::with_capacity(count * layout.columns.len());
         let mut z = Vec::with_capacity(count);
         for t in (0..count).map(|k| last - k * span / count).filter(|t| h.known(*t) && h.known(t + lead)) {
@@ -192,7 +205,7 @@ fn standardise(row: &mut [f32], columns: &[Column]) {
 impl Fitted for FittedDirect {
     fn at(&self, history: &History, _: &Known, t: usize, lead: usize) -> Option<Quantiles> {
         let fitted = self.leads.iter().find(|l| l.layout.lead == lead)?;
-        (t >= fitted.layout.first.max(history.first() + fitted.layout.reach)).then(|| fitted.at(history, t))
+        fitted.layout.reaches(history, t).then(|| fitted.model.at(&fitted.layout, history, t))
     }
 
     fn size(&self) -> usize {
@@ -205,21 +218,95 @@ impl Fitted for FittedDirect {
 }
 
 impl OneLead {
-    fn at(&self, history: &History, t: usize) -> Quantiles {
-        let scale = self.layout.scale(history, t);
+    /// A model that others use too is not counted.
+    fn size(&self) -> usize {
+        let own = if Arc::strong_count(&self.model) > 1 { 0 } else { self.model.size() };
+        size_of::<OneLead>() + own
+    }
+}
+
+impl Model {
+    fn at(&self, layout: &Layout, history: &History, t: usize) -> Quantiles {
+        let scale = layout.scale(history, t);
         let mut row = Vec::with_capacity(self.columns.len());
-        self.layout.row(history, t, scale, &mut row);
+        layout.row(history, t, scale, &mut row);
         let mut curve = self.init;
         self.forest.add(&row, &mut curve);
         standardise(&mut row, &self.columns);
-        let pick = |cols: &[usize]| cols.iter().map(|c| row[*c]).collect::<Vec<f32>>();
-        let place = self.place.as_ref().map_or(0.0, |p| p.at(pick(&self.levels)));
-        let width = self.width.at(pick(&self.spreads)).exp();
+        let of = |cols: &'_ [usize], linear: &Linear| linear.at(cols.iter().map(|c| row[*c]));
+        let place = self.place.as_ref().map_or(0.0, |p| of(&self.levels, p));
+        let width = of(&self.spreads, &self.width).exp();
         Quantiles::new(curve.map(|v| history.y(t) + scale * (place + width * f64::from(v))))
     }
 
     fn size(&self) -> usize {
-        let columns = self.columns.len() * (size_of::<Column>() + 32);
-        size_of::<OneLead>() + self.forest.size() + columns + (self.levels.len() + self.spreads.len()) * 16
+        let columns = self.columns.len() * size_of::<Column>();
+        size_of::<Model>() + self.forest.size() + columns + (self.levels.len() + self.spreads.len()) * 16
+    }
+}
+
+//----------- Shared ---------------------------------------------------------
+
+/// Direct models learnt from many series at once, for those that are too young or too many to have their own.
+/// Rows are differences over the local scale, so what one series teaches holds for its siblings.
+#[derive(Clone, Debug, Default)]
+pub struct Shared {
+    /// Without the day: for a series of hours.
+    young: Vec<(usize, Arc<Model>)>,
+    /// With the day.
+    grown: Vec<(usize, Arc<Model>)>,
+}
+
+impl Shared {
+    /// Learns from `histories`, which have one step, an equal number of rows from each. Empty where they are
+    /// too few or too short.
+    pub fn learn(direct: &Direct, histories: &[&History], leads: &[usize]) -> Shared {
+        let learnt = |cycles: Cycles| {
+            let one = |lead: &usize| {
+                let layouts = histories.iter().filter_map(|h| Some((*h, Layout::of(h, *lead, cycles)?)));
+                let layouts: Vec<_> = layouts.filter(|(h, l)| h.len() > l.first + lead).collect();
+                let (mut x, mut z) = (vec![], vec![]);
+                for (h, layout) in &layouts {
+                    let (rows, targets) = direct.rows(h, layout, direct.rows.div_ceil(layouts.len()));
+                    x.extend(rows);
+                    z.extend(targets);
+                }
+                Some((*lead, Arc::new(direct.learn(&layouts.first()?.1, x, z)?)))
+            };
+            leads.iter().filter_map(one).collect()
+        };
+        Shared { young: learnt(Cycles::Hourly), grown: learnt(Cycles::Daily) }
+    }
+
+    /// Whether anything was learnt.
+    pub fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.grown.is_empty()
+    }
+
+    /// Bytes held, once for all series.
+    pub fn size(&self) -> usize {
+        self.young.iter().chain(&self.grown).map(|(_, model)| model.size()).sum()
+    }
+}
+
+impl Member for Shared {
+    type Fitted = FittedDirect;
+
+    fn name(&self) -> &'static str {
+        "shared"
+    }
+
+    /// Microseconds: the models are there, only the series' own scale is taken.
+    fn fit(&self, history: &History, _: &Known, leads: &[usize]) -> Option<FittedDirect> {
+        let one = |lead: &usize| {
+            let of = |models: &[(usize, Arc<Model>)], cycles: Cycles| {
+                let (_, model) = models.iter().find(|(l, _)| l == lead)?;
+                let layout = Layout::of(history, *lead, cycles)?;
+                (layout.columns.len() == model.columns.len()).then(|| OneLead { layout, model: model.clone() })
+            };
+            of(&self.grown, Cycles::Daily).or_else(|| of(&self.young, Cycles::Hourly))
+        };
+        let leads: Vec<OneLead> = leads.iter().filter_map(one).collect();
+        (!leads.is_empty()).then_some(FittedDirect { leads })
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::forecast::history::{DAY, History, Season};
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
 /// Stretches of the recent past, in steps back from the last value, whose means are features: fine near
 /// the origin, coarse further off.
@@ -50,41 +51,68 @@ pub struct Layout {
     /// Steps that a row looks back, about: all of them must be kept.
     pub reach: usize,
     /// Name and use of each feature, in order.
-    pub columns: Vec<(String, Use)>,
+    pub columns: Arc<Vec<(String, Use)>>,
     /// Least local scale, above 0, in the unit of the series.
     floor: f64,
-    daily: bool,
-    weekly: bool,
+    cycles: Cycles,
+}
+
+/// The longest cycle that features look back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cycles {
+    /// The hour, if it has steps enough.
+    Hourly,
+    /// The hour and the day.
+    Daily,
+    /// The hour, the day and the week.
+    Weekly,
 }
 
 impl Layout {
-    /// The layout for `history` as it is now. `None` if the series never moved or is too young to make
-    /// one row and see its outcome.
+    /// The layout for `history` as it is now: with the day and the week if it is old enough for them. `None`
+    /// if the series never moved or is too young to make one row and see its outcome.
     pub fn new(history: &History, lead: usize) -> Option<Layout> {
-        let (n, age) = (history.len(), history.len() - history.begin().min(history.len()));
+        let age = history.len() - history.begin().min(history.len());
         let reaches = |season: &Season, least: f64| age as f64 > least * season.len as f64;
-        let daily = reaches(&history.day, LEAST_DAYS);
-        let weekly = reaches(&history.week, LEAST_WEEKS);
-        let longest = match (weekly, daily, &history.hour) {
-            (true, ..) => history.week.len,
-            (false, true, _) => history.day.len,
-            (false, false, Some(hour)) => hour.len * lead.div_ceil(hour.len),
-            (false, false, None) => 0,
+        let (daily, weekly) = (reaches(&history.day, LEAST_DAYS), reaches(&history.week, LEAST_WEEKS));
+        let cycles = if weekly {
+            Cycles::Weekly
+        } else if daily {
+            Cycles::Daily
+        } else {
+            Cycles::Hourly
+        };
+        Layout::of(history, lead, cycles).filter(|layout| history.len() > layout.first + lead)
+    }
+
+    /// The layout with these cycles for `history`. `None` if the series never moved or is too young to make one row.
+    pub fn of(history: &History, lead: usize, cycles: Cycles) -> Option<Layout> {
+        let n = history.len();
+        let longest = match (cycles, &history.hour) {
+            (Cycles::Weekly, _) => history.week.len,
+            (Cycles::Daily, _) => history.day.len,
+            (Cycles::Hourly, Some(hour)) => hour.len * lead.div_ceil(hour.len),
+            (Cycles::Hourly, None) => 0,
         };
         let reach = longest.max(REACH) + history.day.len / 24 + lead + 4;
         let first = history.begin() + reach;
-        if n <= first + lead {
+        if n <= first {
             return None;
         }
         let floor = SCALE_FLOOR * history.movement(history.begin().max(n.saturating_sub(4 * history.week.len)), n);
         if floor <= 0.0 {
             return None;
         }
-        let mut layout = Layout { lead, first, reach, columns: vec![], floor, daily, weekly };
+        let mut layout = Layout { lead, first, reach, columns: Arc::new(vec![]), floor, cycles };
         let mut named = Named(vec![]);
         layout.visit(history, first, 1.0, &mut named);
-        layout.columns = named.0;
+        layout.columns = Arc::new(named.0);
         Some(layout)
+    }
+
+    /// Whether a row can be made at step `t`.
+    pub fn reaches(&self, history: &History, t: usize) -> bool {
+        t >= self.first.max(history.first() + self.reach) && t < history.len()
     }
 
     /// Positions of the features with this use.
@@ -111,6 +139,7 @@ impl Layout {
     /// Says every feature of step `t` to `out`, always in the same order.
     fn visit(&self, h: &History, t: usize, scale: f64, out: &mut impl Sink) {
         let (lead, last, to, day) = (self.lead, h.y(t), t + self.lead, h.day.len);
+        let (daily, weekly) = (self.cycles != Cycles::Hourly, self.cycles == Cycles::Weekly);
         let a_day = (t + 1).saturating_sub(day).max(h.first());
         let over = |v: f64| v / scale;
         let log = |v: f64| (v / scale + LOG_FLOOR).ln();
@@ -132,8 +161,8 @@ impl Layout {
         let reach = (day / 144).max(1);
         let seasons = [
             h.hour.as_ref().map(|s| (s, "hour", 1)),
-            self.daily.then_some((&h.day, "day", reach)),
-            self.weekly.then_some((&h.week, "week", reach)),
+            daily.then_some((&h.day, "day", reach)),
+            weekly.then_some((&h.week, "week", reach)),
         ];
         for (season, name, reach) in seasons.into_iter().flatten() {
             let back = season.len * lead.div_ceil(season.len);
@@ -146,14 +175,14 @@ impl Layout {
             out.say(Use::Level, name, 5, over(h.y(target) - h.y(then)));
             out.say(Use::Level, name, 6, over(h.y(target) - last));
         }
-        if self.daily {
+        if daily {
             let (at, reach) = (to - day * lead.div_ceil(day), (day / 48).max(1));
             let (a, b) = (at.saturating_sub(reach).max(h.first()), (at + reach).min(t) + 1);
             out.say(Use::Spread, "moves then", day, log(h.movement(a, b)));
         }
         let secs = h.secs(to);
         let share = |cycle: i64| secs.rem_euclid(cycle) as f64 / cycle as f64;
-        if self.daily {
+        if daily {
             let time = share(i64::from(DAY));
             out.say(Use::Shape, "time", 0, time);
             for k in [1, 2] {
@@ -161,7 +190,7 @@ impl Layout {
                 out.say(Use::Shape, "cosine", k, (TAU * k as f64 * time).cos());
             }
         }
-        if self.weekly {
+        if weekly {
             // 1 January 1970 was a Thursday; 0 is Sunday.
             let weekday = (secs.div_euclid(i64::from(DAY)) + 4).rem_euclid(7);
             out.say(Use::Shape, "weekday", 0, weekday as f64);
