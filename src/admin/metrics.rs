@@ -4,6 +4,9 @@
 //! that no second set of counters can disagree. Label values come from closed sets: names of the
 //! policies, and the words of our own enums.
 
+use crate::admin::page::{Labels, Page};
+use crate::admin::process::{Process, socket_drops};
+use crate::admin::running::{open_connections, zones};
 use crate::admin::{Source, State};
 use crate::exchange::access::List;
 use crate::exchange::{Connection, CookieSeen, Silence, books};
@@ -11,9 +14,7 @@ use crate::steering::{BreakerState, Mode, ShadowState};
 use crate::telemetry::Refusal;
 use crate::transport::rate::{Action, Class};
 use crate::transport::xdp::frame::Flaw;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet as NoExemplar, text};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use std::fmt;
 
@@ -29,6 +30,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub fn print(source: &Source) -> Result<String, fmt::Error> {
     let state = source.state();
     let mut page = Page::default();
+    system(&mut page);
     process(&mut page, source, &state);
     queries(&mut page, source);
     cookies_and_lists(&mut page, source);
@@ -47,73 +49,31 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
-type Labels = Vec<(&'static str, String)>;
-
 mod history;
-
-/// Families of series, in the order they are added.
-#[derive(Debug, Default)]
-struct Page(Vec<Series>);
-
-#[derive(Debug)]
-struct Series {
-    name: String,
-    help: &'static str,
-    rows: Rows,
-}
-
-#[derive(Debug)]
-enum Rows {
-    Gauge(Vec<(Labels, f64)>),
-    Counter(Vec<(Labels, u64)>),
-}
-
-impl Page {
-    /// A gauge with one value per row of labels. `name` ends in its unit.
-    fn gauge(&mut self, name: &str, help: &'static str, rows: impl IntoIterator<Item = (Labels, f64)>) {
-        let rows = Rows::Gauge(rows.into_iter().collect());
-        self.0.push(Series { name: format!("floodway_{name}"), help, rows });
-    }
-
-    /// A counter likewise; the text adds `_total` to its name.
-    fn counter(&mut self, name: &str, help: &'static str, rows: impl IntoIterator<Item = (Labels, u64)>) {
-        let rows = Rows::Counter(rows.into_iter().collect());
-        self.0.push(Series { name: format!("floodway_{name}"), help, rows });
-    }
-}
-
-impl Collector for Page {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        for Series { name, help, rows } in &self.0 {
-            match rows {
-                Rows::Gauge(rows) => {
-                    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-                    for (labels, value) in rows {
-                        match labels.is_empty() {
-                            true => family.encode_gauge(value)?,
-                            false => family.encode_family(labels)?.encode_gauge(value)?,
-                        }
-                    }
-                }
-                Rows::Counter(rows) => {
-                    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-                    for (labels, value) in rows {
-                        match labels.is_empty() {
-                            true => family.encode_counter::<NoExemplar, _, u64>(value, None)?,
-                            false => {
-                                family.encode_family(labels)?.encode_counter::<NoExemplar, _, u64>(value, None)?;
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
 
 fn flag(is: bool) -> f64 {
     if is { 1.0 } else { 0.0 }
+}
+
+//----------- System ---------------------------------------------------------
+
+/// Under the names that Prometheus' clients give them.
+fn system(page: &mut Page) {
+    let process = Process::look();
+    let gauges = [
+        ("process_resident_memory_bytes", "Memory in use", process.resident_bytes),
+        ("process_open_fds", "Descriptors that are open", process.open_fds),
+        ("process_max_fds", "Descriptors that may be open", process.max_fds),
+        ("process_start_time_seconds", "Unix time at which the process began", process.started_at),
+    ];
+    for (name, help, value) in gauges {
+        page.foreign(name, help, value);
+    }
+    page.foreign_seconds(
+        "process_cpu_seconds",
+        "Processor time, user and system",
+        process.cpu_secs.unwrap_or_default(),
+    );
 }
 
 //----------- Process --------------------------------------------------------
@@ -148,6 +108,12 @@ fn process(page: &mut Page, source: &Source, state: &State) {
     let states = [("served", zones.n_zones()), ("left_out", zones.left_out().len())];
     let rows = states.map(|(state, n)| (vec![("state", state.to_owned())], n as f64));
     page.gauge("zones", "Zones, by whether they are served or were left out by the start for errors", rows);
+    let serials = self::zones(zones).filter(|zone| zone.served);
+    page.gauge(
+        "zone_serial",
+        "Serial of each zone's SOA; the first 1,000 zones",
+        serials.map(|zone| (vec![("zone", zone.name)], f64::from(zone.serial))),
+    );
     page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
     page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
     page.counter(
@@ -193,6 +159,19 @@ fn queries(page: &mut Page, source: &Source) {
         Connection::ALL.map(|what| (vec![by(s), ("event", what.label().to_owned())], s.connections(what)))
     });
     page.counter("connections", "What became of connections", connections);
+    let open =
+        open_connections(&source.books).map(|(transport, n)| (vec![("transport", transport.to_owned())], n as f64));
+    page.gauge("connections_open", "Connections that are open", open);
+    let is_udp = |key: &str| matches!(key, "dns" | "quic" | "https");
+    let listeners = &source.place.listeners;
+    let mut udp: Vec<_> = listeners.iter().filter(|(key, _)| is_udp(key)).map(|(_, addr)| *addr).collect();
+    udp.sort();
+    udp.dedup();
+    page.counter(
+        "socket_drops",
+        "Datagrams that the kernel dropped at a listener, mostly since its queue was full",
+        socket_drops(&udp).into_iter().map(|(addr, n)| (vec![("listener", addr.to_string())], n)),
+    );
 }
 
 fn cookies_and_lists(page: &mut Page, source: &Source) {
@@ -481,7 +460,7 @@ mod tests {
             assert!(seen.insert(series), "twice: {series}");
             assert!(value.parse::<f64>().is_ok(), "{line}");
             let name = series.split('{').next().unwrap();
-            assert!(name.starts_with("floodway_"), "{name}");
+            assert!(name.starts_with("floodway_") || name.starts_with("process_"), "{name}");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'), "{name}");
         }
         assert!(seen.len() > 100);

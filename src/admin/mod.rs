@@ -3,6 +3,8 @@
 pub mod http;
 pub mod loads;
 pub mod metrics;
+mod page;
+pub mod process;
 pub mod running;
 pub mod state;
 pub mod steering;

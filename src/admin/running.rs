@@ -6,9 +6,14 @@ use crate::exchange::{Books, Connection, CookieSeen};
 use crate::store;
 use crate::transport::Observed;
 use crate::transport::rate::{Action, Class};
+use crate::zone::ZoneSet;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+/// Most zones that are told one by one, here and in metrics: a page of ten thousand serials helps nobody, and costs whoever
+/// stores it.
+pub const MOST_ZONES: usize = 1000;
 
 /// What does not change while the process runs.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +43,10 @@ pub struct Running {
     pub listeners: BTreeMap<&'static str, Vec<SocketAddr>>,
     /// Unix seconds at which the certificate of `[tls]` expires; `None` without one.
     pub certificate_expires: Option<i64>,
+    /// Zones that are served.
+    pub n_zones: usize,
+    /// The first [`MOST_ZONES`] of them, in the order of their files, and before them those that were left out.
+    pub zones: Vec<ZoneStatus>,
     /// Connections open now, by transport.
     pub connections: BTreeMap<&'static str, u64>,
     /// Queries by what their cookie was worth; those without one are not counted here.
@@ -50,6 +59,32 @@ pub struct Running {
     pub dnstap: Dnstap,
     /// The history.
     pub history: History,
+}
+
+/// One zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ZoneStatus {
+    /// Its apex.
+    pub name: String,
+    /// Whether it is served; if not, the start has left it out for errors and it gets SERVFAIL.
+    pub served: bool,
+    /// The serial of its SOA; 0 if it is not served.
+    pub serial: u32,
+    /// Owner names with records.
+    pub names: usize,
+    /// Records.
+    pub records: usize,
+}
+
+/// The zones of a set, those left out first; no more than [`MOST_ZONES`] of either kind.
+pub(super) fn zones(set: &ZoneSet) -> impl Iterator<Item = ZoneStatus> {
+    set.left_out().take(MOST_ZONES).chain(set.iter().take(MOST_ZONES)).map(|zone| ZoneStatus {
+        name: zone.apex().to_string(),
+        served: !zone.is_left_out(),
+        serial: zone.serial(),
+        names: zone.n_names(),
+        records: zone.n_records(),
+    })
 }
 
 /// What dnstap did.
@@ -107,17 +142,28 @@ impl History {
     }
 }
 
+/// Connections that are open now, by transport.
+pub(super) fn open_connections(books: &Books) -> impl Iterator<Item = (&'static str, u64)> {
+    books.sum().into_iter().filter(|sum| sum.transport.is_stream()).map(|sum| {
+        let (opened, closed) = (sum.connections(Connection::Opened), sum.connections(Connection::Closed));
+        (sum.transport.label(), opened.saturating_sub(closed))
+    })
+}
+
 impl Running {
     /// The process at this moment.
-    pub fn of(place: &Place, observed: &Observed, books: &Books, loads: Counted, history: &store::Counted) -> Running {
+    pub fn of(
+        place: &Place,
+        observed: &Observed,
+        books: &Books,
+        set: &ZoneSet,
+        loads: Counted,
+        history: &store::Counted,
+    ) -> Running {
         let mut listeners = BTreeMap::<_, Vec<_>>::new();
         for (key, addr) in &place.listeners {
             listeners.entry(*key).or_default().push(*addr);
         }
-        let open = books.sum().into_iter().filter(|sum| sum.transport.is_stream()).map(|sum| {
-            let (opened, closed) = (sum.connections(Connection::Opened), sum.connections(Connection::Closed));
-            (sum.transport.label(), opened.saturating_sub(closed))
-        });
         let limited = |action| Class::ALL.into_iter().map(|class| observed.rate.limited(class, action)).sum();
         let tap = &observed.tap;
         Running {
@@ -129,7 +175,9 @@ impl Running {
             loaded_at: loads.last_taken_at,
             listeners,
             certificate_expires: observed.certificate.as_ref().map(|certificate| certificate.expires()),
-            connections: open.collect(),
+            n_zones: set.n_zones(),
+            zones: zones(set).collect(),
+            connections: open_connections(books).collect(),
             cookies: CookieSeen::COUNTED.map(CookieSeen::label).into_iter().zip(books.cookies()).collect(),
             refused_by: List::ALL.map(List::label).into_iter().zip(books.refusals()).collect(),
             rate_limited: Action::ALL.into_iter().map(|action| (action.label(), limited(action))).collect(),
@@ -167,7 +215,7 @@ mod tests {
         loads.note(Became::Refused, 1.0, 8.0);
         let health = store::Health::Memory("the disk is full".into());
         let history = store::Counted { health, dropped: [0, 3, 0, 0, 0], ..Default::default() };
-        let running = Running::of(&place, &Observed::default(), &books, loads.counted(), &history);
+        let running = Running::of(&place, &Observed::default(), &books, &ZoneSet::default(), loads.counted(), &history);
         assert_eq!((running.last_load_taken, running.loaded_at), (false, 7.0), "answers from what it had");
         assert_eq!((running.history.into, running.history.fault.as_deref()), ("memory", Some("the disk is full")));
         assert_eq!(running.history.dropped, [("memory-full", 3)].into());

@@ -164,7 +164,8 @@ impl Source {
 
     /// The process at this moment.
     pub fn running(&self) -> Running {
-        Running::of(&self.place, &self.observed, &self.books, self.loads.counted(), &self.history.counted())
+        let zones = self.exchange.load().zones.clone();
+        Running::of(&self.place, &self.observed, &self.books, &zones, self.loads.counted(), &self.history.counted())
     }
 }
 

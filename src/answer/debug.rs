@@ -23,6 +23,7 @@ use crate::zone::Zone;
 use hickory_proto::rr::RecordType;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Octets of one string of a TXT record (RFC 1035 section 3.3).
 const MAX_STRING: usize = 255;
@@ -102,8 +103,12 @@ fn generation(snapshot: &Snapshot) -> String {
         0 => String::new(),
         n => format!(" ({n} left out)"),
     };
+    let refused = match snapshot.refused_at.load(Ordering::Relaxed) {
+        0 => String::new(),
+        at => format!("the last load was refused at {at} (unix): the files are newer than this, see the log\n"),
+    };
     format!(
-        "generation {}\nplan {mode}, decided at {:.0} (unix)\n{} zones{left_out}, {} POPs, {} groups, {} cells\n",
+        "generation {}\nplan {mode}, decided at {:.0} (unix)\n{} zones{left_out}, {} POPs, {} groups, {} cells\n{refused}",
         snapshot.generation,
         plan.decided_at,
         snapshot.zones.n_zones(),

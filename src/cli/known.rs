@@ -11,7 +11,7 @@ use crate::cli::config::Config;
 use crate::cli::load::{about, compile_cells, read, views};
 use crate::exchange::MemberAnswer;
 use crate::geo::{CellMap, Match};
-use crate::masterfile::{Diagnostic, Report, decode};
+use crate::masterfile::{Diagnostic, Report, Severity, decode};
 use crate::policy::{self, Policies, PolicyFile};
 use crate::units::LatLon;
 use crate::wire::Name;
@@ -29,6 +29,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// A file that changed less than this before it was read may have changed again since, unseen: file systems count time in
 /// steps of up to two seconds.
 const GRAIN: Duration = Duration::from_secs(2);
+
+/// Most zones that a load's line in the log names.
+pub const MOST_NAMED: usize = 8;
+
+/// Zones with fewer records may lose any number of them unremarked.
+const FEW: usize = 10;
 
 /// Keys of the hashes, new for every process, so that nobody can prepare two texts that look alike.
 static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
@@ -93,9 +99,38 @@ pub struct Changes {
     pub policies: bool,
     /// Whether the map of cells was made again.
     pub cells: bool,
+    /// The first [`MOST_NAMED`] of the zones that changed or are gone, with their serials.
+    named: Vec<(Name, Option<u32>, Option<u32>)>,
+    n_unnamed: usize,
 }
 
 impl Changes {
+    fn name(&mut self, apex: &Name, before: Option<u32>, after: Option<u32>) {
+        match self.named.len() < MOST_NAMED {
+            true => self.named.push((apex.clone(), before, after)),
+            false => self.n_unnamed += 1,
+        }
+    }
+
+    /// Notes that a zone is served no more.
+    pub(super) fn gone(&mut self, zone: &Zone) {
+        self.n_gone += 1;
+        self.name(zone.apex(), Some(zone.serial()), None);
+    }
+
+    /// The zones and their serials: `a.test. 7 -> 8, b.test. new at 3 and 12 more`; empty if there are none.
+    pub fn serials(&self) -> String {
+        let one = |(apex, before, after): &(Name, Option<u32>, Option<u32>)| match (before, after) {
+            (Some(before), Some(after)) if before == after => format!("{apex} at {after} as before"),
+            (Some(before), Some(after)) => format!("{apex} {before} -> {after}"),
+            (None, Some(after)) => format!("{apex} new at {after}"),
+            (_, None) => format!("{apex} gone"),
+        };
+        let all: Vec<_> = self.named.iter().map(one).collect();
+        let more = if self.n_unnamed > 0 { format!(" and {} more", self.n_unnamed) } else { String::new() };
+        all.join(", ") + &more
+    }
+
     /// Whether anything at all changed.
     pub fn any(&self) -> bool {
         self.n_changed > 0 || self.n_gone > 0 || self.policies || self.cells
@@ -147,7 +182,14 @@ impl Known {
         {
             changes.n_names += again.n_changed;
             changes.n_changed -= usize::from(again.zone.is_none());
-            let zone = again.zone.map_or_else(|| zone.clone(), Arc::new);
+            let zone = match again.zone {
+                Some(next) => {
+                    changes.name(next.apex(), Some(zone.serial()), Some(next.serial()));
+                    warn_of_loss(path, zone, &next, report);
+                    Arc::new(next)
+                }
+                None => zone.clone(),
+            };
             // Without an outline the next look at it must find it changed, unless the stamp says otherwise.
             let file = Seen { stamp, hash: None };
             let outline = again.outline.map(Arc::new);
@@ -168,6 +210,9 @@ impl Known {
         let told = own.diagnostics.clone();
         report.diagnostics.append(&mut own.diagnostics);
         let read = read?;
+        let before = before.map(|(zone, _)| zone).filter(|zone| zone.apex() == read.zone.apex());
+        changes.name(read.zone.apex(), before.map(|zone| zone.serial()), Some(read.zone.serial()));
+        before.into_iter().for_each(|before| warn_of_loss(path, before, &read.zone, report));
         let (zone, outline) = (Arc::new(read.zone), read.outline.map(Arc::new));
         // What has an outline needs no other hash.
         let file = Seen { stamp, hash: outline.is_none().then_some(hash) };
@@ -240,6 +285,16 @@ impl Known {
         let files = files.collect();
         let cells = Arc::new(compile_cells(config, policies, report)?);
         Some(KnownCells { cells, files, matches: matches.into_iter().cloned().collect(), views })
+    }
+}
+
+/// Warns of a zone that has lost more than half of its records: the file may have been read while it was being written.
+fn warn_of_loss(path: &Path, before: &Zone, after: &Zone, report: &mut Report) {
+    let (had, has) = (before.n_records(), after.n_records());
+    if had >= FEW && has < had / 2 {
+        let help = "if it was read while it was being written, write such files beside their names and rename them";
+        let message = format!("{} has {has} records, and had {had}; they are served as they are", after.apex());
+        report.push(Diagnostic { severity: Severity::Warning, ..about(path, message).help(help) });
     }
 }
 
@@ -384,6 +439,37 @@ mod tests {
 
         std::fs::remove_file(dir.path().join("big.example.zone")).unwrap();
         load("0 of 1 zone changed, 1 gone");
+    }
+
+    /// What the log says of zones, and that a file which lost most of its records is told of.
+    #[test]
+    fn serials_and_losses_are_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::parse(&format!("[zones]\ndir = {:?}", dir.path()), "floodway.toml").unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let small = "$TTL 300\n@ SOA ns h 7 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n";
+        let mut known = Known::default();
+        let mut load = |serials: &str, warning: &str| {
+            let (loaded, report, changes) = known.load(&config);
+            assert!(loaded.is_some());
+            assert_eq!(changes.serials(), serials);
+            assert!(report.to_string().contains(warning) && report.to_string().is_empty() == warning.is_empty());
+        };
+        write("a.test.zone", &big("mid A 192.0.2.9\n"));
+        write("b.test.zone", small);
+        load("a.test. new at 1, b.test. new at 7", "");
+        load("", "");
+        write("a.test.zone", &big("mid A 192.0.2.9\n").replace("h 1 2", "h 2 2"));
+        write("b.test.zone", &small.replace("2.1", "2.2"));
+        load("a.test. 1 -> 2, b.test. at 7 as before", "");
+        let whole = big("mid A 192.0.2.9\n");
+        let half = &whole[..whole.rfind("h1500 ").unwrap()];
+        write("a.test.zone", half);
+        std::fs::remove_file(dir.path().join("b.test.zone")).unwrap();
+        load("a.test. 2 -> 1, b.test. gone", "a.test. has 1503 records, and had 4003");
+        (0..12).for_each(|i| write(&format!("z{i:02}.test.zone"), small));
+        let named: Vec<_> = (0..8).map(|i| format!("z{i:02}.test. new at 7")).collect();
+        load(&(named.join(", ") + " and 4 more"), "");
     }
 
     /// A load that is refused changes nothing of what is known.

@@ -95,7 +95,8 @@ impl Known {
         let (mut zones, refused) = self.zones_of(&zone_files, report, changes);
         let known: HashSet<&PathBuf> = zones.iter().map(|(path, ..)| path).collect();
         changes.n_zones = zones.len();
-        changes.n_gone = self.zones.keys().filter(|path| !known.contains(path)).count();
+        let gone = self.zones.iter().filter(|(path, _)| !known.contains(path));
+        gone.for_each(|(_, (zone, _))| changes.gone(zone));
         changes.n_gone += self.left_out.iter().filter(|path| !zone_files.contains(path)).count();
         let set = ZoneSet::sharing(zones.iter().map(|(_, zone, _)| zone.clone()).collect());
         let missing = missing(&zone_files, &set);

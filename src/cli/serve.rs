@@ -42,6 +42,7 @@ use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use takeover::{Estate, Heirloom, Predecessor};
@@ -198,7 +199,8 @@ impl Server {
         let house = house::read(&config, None, &mut report);
         // A successor that lacked a zone would take it from clients that have it.
         let errors = if predecessor.is_some() { Errors::Refuse } else { Errors::LeaveOut };
-        let (loaded, of_load, _) = known.load_or(&config, errors);
+        let (loaded, of_load, changes) = known.load_or(&config, errors);
+        let serials = changes.serials();
         report.diagnostics.extend(of_load.diagnostics);
         let (loaded, house) = loaded.zip(house).ok_or_else(|| format!("{report}not started: {}", counted(&report)))?;
         house::warn_of_idle_lists(&house, &loaded.zones, &config, &mut report);
@@ -207,7 +209,7 @@ impl Server {
         let became = if report.has_errors() { Became::TakenInPart } else { Became::Taken };
         loads.note(became, clock.now().mono, clock.now().unix);
         let n_zones = loaded.zones.n_zones();
-        tracing::info!("loaded {}", check::summary(&loaded));
+        tracing::info!("loaded {}: {serials}", check::summary(&loaded));
         if became == Became::TakenInPart {
             let what = check::count(loaded.zones.left_out().len(), "zone");
             tracing::error!("started all the same: what is left out ({what}) gets SERVFAIL until a reload succeeds");
@@ -218,6 +220,9 @@ impl Server {
             tracing::info!("serving the plan of the last run, decided {age:.0} s ago, until telemetry comes");
         }
         let first = first_snapshot(loaded, sockets.n_threads(), saved.as_ref()).with_house(Arc::new(house));
+        if became == Became::TakenInPart {
+            first.refused_at.store(clock.now().unix as u64, Ordering::Relaxed);
+        }
         let exchange = Arc::new(Exchange::new(first));
         let books = Arc::new(Books::new(sockets.n_threads()));
         let n_datagram_threads = sockets.n_datagram_threads();

@@ -7,6 +7,7 @@ use crate::steering::{Plan, Table};
 use crate::zone::ZoneSet;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 //----------- Snapshot -------------------------------------------------------
 
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub pairs: Arc<Pairs>,
     /// What the server says of itself, and whom it answers.
     pub house: Arc<House>,
+    /// Unix seconds at which the last load was refused; 0 if it was not. One number for all snapshots of a process.
+    pub refused_at: Arc<AtomicU64>,
 }
 
 impl Snapshot {
@@ -59,8 +62,21 @@ impl Snapshot {
         let pairs = Arc::new(if spreads { Pairs::new() } else { Pairs::default() });
         let has_all = |m: &MemberAnswer| m.cname.is_empty() && !m.a.is_empty() && !m.aaaa.is_empty();
         let always_addresses = answers.iter().map(|members| members.iter().all(has_all)).collect();
-        let house = Arc::default();
-        Snapshot { generation: 1, zones, policies, cells, answers, always_addresses, plan, table, tally, pairs, house }
+        let (house, refused_at) = (Arc::default(), Arc::default());
+        Snapshot {
+            generation: 1,
+            zones,
+            policies,
+            cells,
+            answers,
+            always_addresses,
+            plan,
+            table,
+            tally,
+            pairs,
+            house,
+            refused_at,
+        }
     }
 
     /// The snapshot after this one when everything was loaded anew: the next generation, an empty
@@ -75,7 +91,8 @@ impl Snapshot {
         table: Arc<Table>,
     ) -> Snapshot {
         let first = Snapshot::first(self.tally.n_threads(), zones, policies, cells, answers, plan, table);
-        Snapshot { generation: self.generation + 1, house: self.house.clone(), ..first }
+        let (house, refused_at) = (self.house.clone(), self.refused_at.clone());
+        Snapshot { generation: self.generation + 1, house, refused_at, ..first }
     }
 
     /// This snapshot under the rules of another house.
@@ -98,6 +115,7 @@ impl Snapshot {
             tally: self.tally.clone(),
             pairs: self.pairs.clone(),
             house: self.house.clone(),
+            refused_at: self.refused_at.clone(),
         }
     }
 

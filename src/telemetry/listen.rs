@@ -30,6 +30,8 @@ const HELLO: Duration = Duration::from_secs(10);
 /// Quiet time after which a connection is probed, and time for the answer; gRPC's own advice is not to
 /// go below a minute from the client's side, the server's side is free.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// Least time between two lines about connections that the system does not let in.
+const BETWEEN: Duration = Duration::from_secs(60);
 /// Streams on one connection: a collector opens one; a person with tools a few.
 const MAX_STREAMS_PER_CONNECTION: u32 = 128;
 /// Octets of request headers: certificates are not in them, so little is needed.
@@ -222,13 +224,15 @@ pub struct Door {
     room: Arc<Semaphore>,
     max: usize,
     full: bool,
+    /// When it was last said that the system lets nobody in.
+    told: Option<Instant>,
     what: &'static str,
 }
 
 impl Door {
     /// Lets in `max` connections at one time; `what` is the word for it in the log.
     pub fn new(listener: TcpListener, max: usize, what: &'static str) -> Door {
-        Door { listener, room: Arc::new(Semaphore::new(max)), max, full: false, what }
+        Door { listener, room: Arc::new(Semaphore::new(max)), max, full: false, told: None, what }
     }
 
     /// The socket.
@@ -252,7 +256,10 @@ impl Door {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     // Mostly out of file descriptors: others must end first.
-                    tracing::warn!("{what} cannot accept a connection: {e}; trying again in a second");
+                    if self.told.is_none_or(|at| at.elapsed() > BETWEEN) {
+                        tracing::warn!("{what} cannot accept connections: {e}; trying again every second");
+                        self.told = Some(Instant::now());
+                    }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 }

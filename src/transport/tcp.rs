@@ -24,6 +24,9 @@ use tokio_rustls::server::TlsStream;
 /// Pauses after an accept that failed for want of descriptors or memory: the first and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
+/// Least time between two lines about that: descriptors may come and go many times a second.
+const BETWEEN: Duration = Duration::from_secs(60);
+
 /// Once stopping: how long connections that the kernel has already set up are waited for.
 const LAST_ACCEPT: Duration = Duration::from_millis(10);
 
@@ -41,7 +44,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub async fn accept<H: Handler + 'static>(listener: TcpListener, service: Service, site: Rc<Site<H>>) -> JoinSet<()> {
     let mut stop = site.stop.clone();
     let mut connections = JoinSet::new();
-    let mut pause = PAUSES.0;
+    let (mut pause, mut told) = (PAUSES.0, None::<Instant>);
     let mut stopping = false;
     loop {
         let accepted = tokio::select! {
@@ -62,8 +65,9 @@ pub async fn accept<H: Handler + 'static>(listener: TcpListener, service: Servic
             Err(e) if is_of_one_connection(&e) => {}
             Err(e) => {
                 site.book(service.transport(), Connection::NotAccepted);
-                if pause == PAUSES.0 {
+                if told.is_none_or(|at| at.elapsed() > BETWEEN) {
                     tracing::warn!("cannot accept connections, retrying: {e}");
+                    told = Some(Instant::now());
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);

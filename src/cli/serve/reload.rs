@@ -16,6 +16,7 @@ use crate::steering::Table;
 use crate::transport;
 use crate::transport::tap::writer::Renamed;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,10 +98,16 @@ impl Reloader {
         let now = self.clock.now();
         self.loads.note(if taken { Became::Taken } else { Became::Refused }, now.since(begun), now.unix);
         say(&report);
+        let refused_at = if taken { 0 } else { now.unix as u64 };
+        self.exchange.load().refused_at.store(refused_at, Ordering::Relaxed);
         let (errors, warnings) = report.counts();
         let generation = self.exchange.load().generation;
         match taken {
-            true => tracing::info!(generation, warnings, "reloaded ({why}): {changes}"),
+            true => {
+                let serials = changes.serials();
+                let of = if serials.is_empty() { "" } else { ": " };
+                tracing::info!(generation, warnings, "reloaded ({why}): {changes}{of}{serials}");
+            }
             false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
         }
         systemd::ready(&self.status());

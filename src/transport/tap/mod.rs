@@ -10,6 +10,7 @@
 //! countdown. How far apart samples are is drawn at random around what is configured, so that traffic with a
 //! rhythm is not seen at one beat only.
 
+mod capture;
 pub mod frames;
 pub mod message;
 pub mod queue;
@@ -38,8 +39,8 @@ const QUEUE: usize = 1024;
 pub struct Config {
     /// A Unix socket on which a collector listens.
     pub socket: Option<PathBuf>,
-    /// A file to write; one that is there already gets `.old` added to its name. Once it has been renamed, a reload begins
-    /// a new one.
+    /// A file to write; one that is there already gets the time of its last change added to its name. Once it has been
+    /// renamed, a reload begins a new one.
     pub file: Option<PathBuf>,
     /// One query of so many is told; 1: all. Default 1,000: our choice, some hundred a second of a busy server.
     pub sample: u32,

@@ -1,6 +1,7 @@
 //! The thread behind dnstap: takes what the threads that answer have left, and writes it.
 
 use crate::exchange::{Exchange, Snapshot};
+use crate::transport::tap::capture::{Capture, Lost};
 use crate::transport::tap::frames::{self, Control};
 use crate::transport::tap::message::{Dnstap, Event, Message, frame};
 use crate::transport::tap::queue::Taker;
@@ -24,6 +25,8 @@ const TURN: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Pauses between tries to open a socket or file: the first, doubling up to the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Least time between two lines about one that does not take anything.
+const BETWEEN: Duration = Duration::from_secs(60);
 /// How long a snapshot that was replaced is kept, for events that it answered.
 const KEEP: Duration = Duration::from_secs(1);
 
@@ -109,7 +112,7 @@ impl Loop {
             let stopping = stop.load(Ordering::Acquire);
             self.follow();
             if self.renamed.0.swap(false, Ordering::AcqRel) {
-                self.sinks.iter_mut().for_each(Sink::close_if_renamed);
+                self.sinks.iter_mut().for_each(|sink| sink.close_if_renamed(&self.counts));
             }
             self.sinks.iter_mut().for_each(Sink::open_when_due);
             self.note_connection();
@@ -117,13 +120,13 @@ impl Loop {
             if n > 0 {
                 continue;
             }
-            self.sinks.iter_mut().for_each(Sink::flush);
+            self.sinks.iter_mut().for_each(|sink| sink.flush(&self.counts));
             if stopping {
                 break;
             }
             std::thread::park_timeout(BEAT);
         }
-        self.sinks.iter_mut().for_each(Sink::close);
+        self.sinks.iter_mut().for_each(|sink| sink.close(&self.counts));
         self.note_connection();
     }
 
@@ -162,15 +165,12 @@ impl Loop {
             all.push(outer(event.response(), why.ok()));
         }
         for frame in &all {
-            for sink in &mut self.sinks {
-                let counter = if sink.write(frame) { &self.counts.written } else { &self.counts.unwritten };
-                counter.fetch_add(1, Ordering::Relaxed);
-            }
+            self.sinks.iter_mut().for_each(|sink| sink.write(frame, &self.counts));
         }
     }
 
     fn note_connection(&self) {
-        let is = self.sinks.iter().any(|sink| matches!(sink.state, State::Socket(_)));
+        let is = self.sinks.iter().any(|sink| matches!(sink.state, State::Socket(..)));
         self.counts.connected.store(is, Ordering::Relaxed);
     }
 }
@@ -181,6 +181,12 @@ impl Loop {
 struct Sink {
     target: Target,
     state: State,
+    /// After a failure: when to try again; nothing is tried before.
+    again: Option<Instant>,
+    /// How long to wait after the next failure.
+    pause: Duration,
+    /// When it was last said that something is wrong, if that is still so.
+    told: Option<Instant>,
 }
 
 enum Target {
@@ -189,18 +195,17 @@ enum Target {
 }
 
 enum State {
-    Socket(BufWriter<UnixStream>),
-    File(BufWriter<File>),
-    /// Nobody is there: when to try again, and how long to wait after that.
-    Closed {
-        again: Instant,
-        pause: Duration,
-    },
+    /// A collector, and since when it listens.
+    Socket(BufWriter<UnixStream>, Instant),
+    /// Kept open whatever happens to the disk.
+    File(Capture<File>),
+    /// Nobody is there.
+    Closed,
 }
 
 impl Sink {
     fn new(target: Target) -> Sink {
-        Sink { target, state: State::Closed { again: Instant::now(), pause: PAUSES.0 } }
+        Sink { target, state: State::Closed, again: None, pause: PAUSES.0, told: None }
     }
 
     fn path(&self) -> &Path {
@@ -209,23 +214,21 @@ impl Sink {
         }
     }
 
+    /// Whether it is too early to try again.
+    fn rests(&self) -> bool {
+        self.again.is_some_and(|again| again > Instant::now())
+    }
+
     fn open_when_due(&mut self) {
-        let State::Closed { again, pause } = self.state else { return };
-        if again > Instant::now() {
+        if !matches!(self.state, State::Closed) || self.rests() {
             return;
         }
         match self.open() {
             Ok(state) => {
                 tracing::info!("dnstap writes to {}", self.path().display());
-                self.state = state;
+                (self.state, self.again) = (state, None);
             }
-            Err(e) => {
-                // Once for each time that it went away: the metric counts on.
-                if pause == PAUSES.0 {
-                    tracing::warn!("dnstap cannot write to {}: {e}; trying again now and then", self.path().display());
-                }
-                self.state = State::Closed { again: Instant::now() + pause, pause: (pause * 2).min(PAUSES.1) };
-            }
+            Err(e) => self.fail(&e),
         }
     }
 
@@ -238,76 +241,135 @@ impl Sink {
                 stream.write_all(&frames::control(Control::Ready))?;
                 frames::expect(&mut stream, Control::Accept)?;
                 stream.write_all(&frames::control(Control::Start))?;
-                Ok(State::Socket(BufWriter::new(stream)))
+                Ok(State::Socket(BufWriter::new(stream), Instant::now()))
             }
-            Target::File(path) => {
-                if path.exists() {
-                    let mut old = path.clone().into_os_string();
-                    old.push(".old");
-                    std::fs::rename(path, old)?;
+            Target::File(path) => Capture::create(path).map(State::File),
+        }
+    }
+
+    /// Waits before the next try, longer each time; says so at most once a minute: the metric counts on.
+    fn fail(&mut self, why: &io::Error) {
+        self.again = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        if self.told.is_none_or(|at| at.elapsed() > BETWEEN) {
+            let path = self.path().display();
+            tracing::warn!("dnstap cannot write to {path}: {why}; what comes is left out, trying again now and then");
+            self.told = Some(Instant::now());
+        }
+    }
+
+    /// It works again.
+    fn recover(&mut self) {
+        (self.again, self.pause) = (None, PAUSES.0);
+        if self.told.take().is_some() {
+            tracing::info!("dnstap writes to {} again", self.path().display());
+        }
+    }
+
+    /// Writes a frame, or counts that it could not be.
+    fn write(&mut self, frame: &[u8], counts: &Counts) {
+        let rests = self.rests();
+        match &mut self.state {
+            State::Socket(stream, _) => {
+                let written = stream.write_all(frame);
+                let counter = if written.is_ok() { &counts.written } else { &counts.unwritten };
+                counter.fetch_add(1, Ordering::Relaxed);
+                self.check(written);
+            }
+            State::File(capture) if !rests => {
+                let written = capture.write(frame);
+                self.note(written, counts);
+            }
+            State::File(_) | State::Closed => {
+                counts.unwritten.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn flush(&mut self, counts: &Counts) {
+        let rests = self.rests();
+        match &mut self.state {
+            State::Socket(stream, _) => {
+                let flushed = stream.flush();
+                self.check(flushed);
+            }
+            State::File(capture) if !rests => {
+                let flushed = capture.flush();
+                self.note(flushed, counts);
+            }
+            State::File(_) | State::Closed => {}
+        }
+    }
+
+    /// A connection that fails is closed, to be made anew: what was sent by halves cannot be gone on from.
+    fn check(&mut self, done: io::Result<()>) {
+        let State::Socket(_, since) = &self.state else { return };
+        let has_lasted = since.elapsed() > PAUSES.1;
+        match done {
+            // One that accepts and leaves at once is no better than none.
+            Ok(()) if has_lasted && self.told.is_some() => self.recover(),
+            Ok(()) => {}
+            Err(e) => {
+                if has_lasted {
+                    self.pause = PAUSES.0;
                 }
-                let mut file = BufWriter::new(File::create(path)?);
-                file.write_all(&frames::control(Control::Start))?;
-                Ok(State::File(file))
+                if let State::Socket(stream, _) = std::mem::replace(&mut self.state, State::Closed) {
+                    // Without the flush that dropping a BufWriter does: it would wait for the same once more.
+                    drop(stream.into_parts());
+                }
+                self.fail(&e);
             }
         }
     }
 
-    /// Writes a frame; `false` if it could not be.
-    fn write(&mut self, frame: &[u8]) -> bool {
-        let written = match &mut self.state {
-            State::Socket(stream) => stream.write_all(frame),
-            State::File(file) => file.write_all(frame),
-            State::Closed { .. } => return false,
-        };
-        self.check(written)
-    }
-
-    fn flush(&mut self) {
-        let flushed = match &mut self.state {
-            State::Socket(stream) => stream.flush(),
-            State::File(file) => file.flush(),
-            State::Closed { .. } => return,
-        };
-        self.check(flushed);
-    }
-
-    /// A sink that fails is closed, to be opened anew: what was written by halves cannot be gone on from.
-    fn check(&mut self, done: io::Result<()>) -> bool {
-        if let Err(e) = &done {
-            tracing::warn!("dnstap lost {}: {e}", self.path().display());
-            let closed = State::Closed { again: Instant::now() + PAUSES.0, pause: PAUSES.0 };
-            match std::mem::replace(&mut self.state, closed) {
-                // Without the flush that dropping a BufWriter does: it would wait for the same once more.
-                State::Socket(stream) => drop(stream.into_parts()),
-                State::File(file) => drop(file.into_parts()),
-                State::Closed { .. } => {}
+    /// What became of frames for the file.
+    fn note(&mut self, done: Result<u64, Lost>, counts: &Counts) {
+        match done {
+            Ok(0) => {}
+            Ok(n) => {
+                counts.written.fetch_add(n, Ordering::Relaxed);
+                self.recover();
+            }
+            Err(lost) => {
+                counts.unwritten.fetch_add(lost.n, Ordering::Relaxed);
+                if lost.is_torn {
+                    self.state = State::Closed;
+                }
+                self.fail(&lost.why);
             }
         }
-        done.is_ok()
     }
 
     /// Ends a file that does not stand under its name any more; the next beat begins a new one.
-    fn close_if_renamed(&mut self) {
-        let State::File(file) = &self.state else { return };
+    fn close_if_renamed(&mut self, counts: &Counts) {
+        let State::File(capture) = &self.state else { return };
         let identity = |m: Metadata| (m.dev(), m.ino());
-        let (ours, there) = (file.get_ref().metadata(), fs::metadata(self.path()));
+        let (ours, there) = (capture.file().metadata(), fs::metadata(self.path()));
         if ours.ok().map(identity) != there.ok().map(identity) {
-            self.close();
-            self.state = State::Closed { again: Instant::now(), pause: PAUSES.0 };
+            self.close(counts);
+            (self.state, self.again) = (State::Closed, None);
         }
     }
 
     /// Says that it is over, and hears a collector say so, too.
-    fn close(&mut self) {
+    fn close(&mut self, counts: &Counts) {
         let stop = frames::control(Control::Stop);
         let done = match &mut self.state {
-            State::Socket(stream) => stream
+            State::Socket(stream, _) => stream
                 .write_all(&stop)
                 .and_then(|()| stream.flush())
                 .and_then(|()| frames::expect(stream.get_mut(), Control::Finish)),
-            State::File(file) => file.write_all(&stop).and_then(|()| file.flush()),
-            State::Closed { .. } => Ok(()),
+            State::File(capture) => match capture.end() {
+                Ok(n) => {
+                    counts.written.fetch_add(n, Ordering::Relaxed);
+                    Ok(())
+                }
+                Err(lost) => {
+                    counts.unwritten.fetch_add(lost.n, Ordering::Relaxed);
+                    Err(lost.why)
+                }
+            },
+            State::Closed => Ok(()),
         };
         if let Err(e) = done {
             tracing::info!("dnstap could not take leave of {}: {e}", self.path().display());
