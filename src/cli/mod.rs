@@ -11,6 +11,7 @@ pub mod demo;
 pub mod explain;
 pub mod forecast;
 pub mod geoip;
+pub mod history;
 pub mod house;
 pub mod keygen;
 pub mod known;
@@ -55,6 +56,8 @@ enum Command {
     Pops(pops::Args),
     /// Reports telemetry to a running server, as a POP would.
     Report(Box<report::Args>),
+    /// Shows, exports, imports and compacts what was measured, forecast and decided.
+    History(history::Args),
     /// Says where an address is, or builds a database from a table.
     Geoip(geoip::Args),
     /// Makes a key and a certificate for tests.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args, config),
         Command::Pops(args) => pops::run(args, config),
         Command::Report(args) => report::run(*args, config),
+        Command::History(args) => history::run(args, config),
         Command::Geoip(args) => geoip::run(args, config),
         Command::Keygen(args) => keygen::run(args),
         Command::Forecast(args) => forecast::run(*args),

@@ -1,6 +1,6 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
-mod claim;
+pub(super) mod claim;
 pub mod ground;
 mod limits;
 mod listeners;

@@ -16,6 +16,7 @@ pub mod block;
 pub mod books;
 pub mod codec;
 pub mod config;
+pub mod csv;
 pub mod grid;
 pub mod pending;
 pub mod records;
@@ -23,6 +24,7 @@ pub mod rollup;
 pub mod series;
 pub mod sketch;
 pub mod sqlite;
+pub mod timestamp;
 pub mod writer;
 
 pub use books::{Books, Counted, Dropped, Health};

@@ -18,7 +18,7 @@ const MOST_OCTETS: usize = 64 << 20;
 /// How far ahead of now a sample may be: clocks are that wrong, and a tick's own never is. Seconds.
 const MOST_AHEAD: f64 = 300.0;
 /// Values beyond are nothing that is counted or timed, and their squares are no floats.
-const MAX_VALUE: f64 = 1e150;
+pub const MAX_VALUE: f64 = 1e150;
 
 //----------- What is handed over --------------------------------------------
 

@@ -145,6 +145,8 @@ impl fmt::Display for BadName {
     }
 }
 
+impl std::error::Error for BadName {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ const NAME: &str = "lock";
 
 /// The right to write into a state folder, for as long as this is held; the kernel takes it back from a process that dies.
 #[derive(Debug)]
-pub(super) struct Claim(#[expect(dead_code, reason = "the lock is held by being open")] File);
+pub(in crate::cli) struct Claim(#[expect(dead_code, reason = "the lock is held by being open")] File);
 
 impl Claim {
     /// Takes the folder, which is made if need be. `None`, and a word in the log, where files cannot be written or locked:
@@ -16,7 +16,7 @@ impl Claim {
     ///
     /// # Errors
     /// A text for people: another server has it.
-    pub(super) fn take(dir: &Path) -> Result<Option<Claim>, String> {
+    pub(in crate::cli) fn take(dir: &Path) -> Result<Option<Claim>, String> {
         let path = dir.join(NAME);
         let open = || File::options().create(true).truncate(false).write(true).open(&path);
         let locked = fs::create_dir_all(dir).and_then(|()| open()).map_err(TryLockError::Error);

@@ -274,7 +274,7 @@ impl File {
 }
 
 /// The beginning of the block that a moment is in.
-pub(super) fn block_of(level: Level, at: i64) -> i64 {
+pub fn block_of(level: Level, at: i64) -> i64 {
     floor(at, level.block_secs())
 }
 
