@@ -5,7 +5,7 @@
 //! ```text
 //!   cli                                    arguments, files on disk, wiring, exit status
 //!   admin                                  HTTP: status, metrics
-//!   transport      control                 sockets | the tick
+//!   transport   transfer   control         sockets | zones to and from others | the tick
 //!   answer         telemetry  store        query → response | samples in, history kept
 //!         ╲        ╱
 //!          exchange                        Snapshot down to queries, Tally back up
@@ -39,6 +39,7 @@ pub mod store;
 pub mod telemetry;
 
 pub mod control;
+pub mod transfer;
 pub mod transport;
 
 pub mod admin;

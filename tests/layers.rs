@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["cli"],
     &["admin"],
-    &["transport", "control"],
+    &["transport", "transfer", "control"],
     &["answer", "telemetry", "store"],
     &["exchange"],
     &["steering"],

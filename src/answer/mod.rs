@@ -8,6 +8,7 @@ mod additional;
 mod chaos;
 mod cookie;
 mod debug;
+pub mod errand;
 pub mod explain;
 mod foresee;
 mod operation;
@@ -16,6 +17,7 @@ mod plain;
 mod resolve;
 mod service;
 pub mod steer;
+pub mod transfer;
 
 pub use crate::exchange::{Silence, Transport};
 pub use crate::wire::{Ede, Rcode};
@@ -30,7 +32,10 @@ use crate::steering::Mode;
 use crate::wire::opt::Extras;
 use crate::wire::reply::{Ending, Reply};
 use crate::wire::request::{NoReply, Opcode, Request};
-use crate::wire::{NameBuf, rtype};
+use crate::wire::tsig::{self, Checked};
+use crate::wire::{Name, NameBuf, rtype};
+use errand::{Asked, Errand, Refusal, Why};
+use operation::Signed;
 use options::Settled;
 use resolve::{MAX_LINKS, Way};
 use std::net::IpAddr;
@@ -70,6 +75,8 @@ pub struct Scratch {
     pub(crate) dnames: [(u64, usize); MAX_LINKS],
     /// The thread's number, for the tally; `None` counts nothing and leaves nothing for other queries to find.
     pub(crate) thread: Option<usize>,
+    /// What the message at hand leaves to do.
+    pub(crate) errand: Option<Box<Errand>>,
     /// Where the low-discrepancy sequence of `pick=spread` stands.
     pub(crate) spread: u64,
 }
@@ -84,7 +91,7 @@ impl Scratch {
     /// For answers that nobody gets, as in explain: they are not counted.
     pub fn uncounted() -> Scratch {
         let (name, host) = (NameBuf::default(), NameBuf::default());
-        Scratch { name, host, dnames: [(0, 0); MAX_LINKS], thread: None, spread: 0 }
+        Scratch { name, host, dnames: [(0, 0); MAX_LINKS], thread: None, errand: None, spread: 0 }
     }
 }
 
@@ -191,6 +198,7 @@ fn answer_by(
     out: &mut [u8],
 ) -> Outcome {
     assert!(out.len() >= MIN_REPLY, "the caller gives room for the least reply");
+    scratch.errand = None;
     let mut request = match Request::parse(query, &mut scratch.name) {
         Ok(request) => request,
         Err(why) => return Outcome::silent(why),
@@ -199,15 +207,19 @@ fn answer_by(
     let has_rules = request.edns.as_ref().is_some_and(|edns| house.ecs.is_some() || !edns.asks.is_empty());
     let Settled { extras, cookie, fault } =
         if has_rules { options::settle(&mut request, client, house, now) } else { Settled::default() };
-    let tail = tsig_len(&request, &extras, limit);
+    let (mut signed, unsound) = match &request.tsig {
+        Some(tsig) => check_signature(query, tsig, &request, house, now, scratch),
+        None => (Signed::default(), None),
+    };
+    let tail = tsig_len(&request, &signed, &extras, limit);
     let mut reply = Reply::new(query, &request, limit, &extras, tail, out);
     let mut way = Way::new(query, &request, client, snapshot, house, scratch);
-    let rcode = match request.fault.or(fault) {
+    let rcode = match request.fault.or(fault).or(unsound) {
         Some(rcode) => {
             way.ede = (rcode == Rcode::NotImp).then_some(Ede::NotSupported);
             rcode
         }
-        None => way.go(&mut reply),
+        None => way.go(&mut reply, &mut signed),
     };
     let Way { authoritative, scope, steered, key, ede, refused_by, .. } = way;
     let ede = ede.or_else(|| steered.filter(|group| is_stale(snapshot, *group)).map(|_| Ede::Stale));
@@ -215,10 +227,12 @@ fn answer_by(
     let truncated = reply.is_truncated();
     let ending = Ending { rcode, authoritative, scope, udp_size: house.udp_size, extras: &extras, ede };
     let mut len = reply.finish(&request, &ending);
-    if let Some(tsig) = request.tsig.as_ref().filter(|_| tail > 0 && rcode == Rcode::NotAuth) {
-        len = tsig.append_bad_key(query, out, len);
+    if let Some(seal) = signed.seal.as_mut().filter(|_| tail > 0) {
+        len = seal.append(out, len, u64::from(now));
     }
-    Outcome { len, rcode, truncated, steered, scope, silence: None, ede, cookie, refused_by, key }
+    let is_elsewhere = matches!(scratch.errand.as_deref(), Some(Errand::Transfer(_) | Errand::Update(_)));
+    let silence = is_elsewhere.then_some(Silence::Deferred);
+    Outcome { len, rcode, truncated, steered, scope, silence, ede, cookie, refused_by, key }
 }
 
 /// Longest reply that this client takes.
@@ -233,11 +247,43 @@ fn reply_limit(transport: Transport, request: &Request, house: &House) -> usize 
 
 /// Octets that the TSIG record of the reply takes: none if the query is not signed, or if it does not fit.
 #[inline]
-fn tsig_len(request: &Request, extras: &Extras, limit: usize) -> usize {
-    let Some(tsig) = &request.tsig else { return 0 };
+fn tsig_len(request: &Request, signed: &Signed, extras: &Extras, limit: usize) -> usize {
+    let Some(seal) = &signed.seal else { return 0 };
     let opt_len = request.edns.as_ref().map_or(0, |edns| extras.opt_len(edns));
-    let len = tsig.bad_key_len();
+    let len = seal.record_len();
     if request.question_end + opt_len + len <= limit { len } else { 0 }
+}
+
+/// Holds a message against the keys. With it, the RCODE of one whose signature does not hold, which is told.
+#[cold]
+fn check_signature(
+    query: &[u8],
+    tsig: &tsig::Tsig,
+    request: &Request,
+    house: &House,
+    now: u32,
+    scratch: &mut Scratch,
+) -> (Signed, Option<Rcode>) {
+    match tsig::check(query, tsig, &house.keys, u64::from(now)) {
+        Checked::Good(key, seal) => (Signed { key: Some(key), seal: Some(seal) }, None),
+        Checked::Malformed => (Signed::default(), Some(Rcode::FormErr)),
+        Checked::Bad(error, seal) => {
+            let what = match (request.opcode, request.qtype) {
+                (Opcode::Update, _) => Asked::Update,
+                (Opcode::Notify, _) => Asked::Notify,
+                (_, rtype::AXFR | rtype::IXFR) => Asked::Transfer,
+                _ => Asked::Query,
+            };
+            let refusal = Refusal {
+                what,
+                name: if request.has_question() { Name::from(&scratch.name) } else { Name::root() },
+                key: tsig.owner(query),
+                why: Why::Signature(error),
+            };
+            scratch.errand = Some(Box::new(Errand::Tell(refusal)));
+            (Signed { key: None, seal: Some(seal) }, Some(Rcode::NotAuth))
+        }
+    }
 }
 
 /// The longest scope that the house's rules leave.
@@ -263,10 +309,14 @@ fn is_stale(snapshot: &Snapshot, group: GroupIdx) -> bool {
 impl Way<'_> {
     /// From a sound message to the RCODE: what is not for the zones is answered first.
     #[inline]
-    fn go(&mut self, reply: &mut Reply) -> Rcode {
+    fn go(&mut self, reply: &mut Reply, signed: &mut Signed) -> Rcode {
         let request = self.request;
-        let plain = request.opcode == Opcode::Query && request.qclass == rtype::CLASS_IN && request.tsig.is_none();
-        let refused = if plain { refuse_type(request.qtype) } else { self.not_for_the_zones(reply) };
+        let plain = request.opcode == Opcode::Query && request.qclass == rtype::CLASS_IN;
+        let refused = match request.qtype {
+            _ if !plain => self.not_for_the_zones(reply, signed),
+            rtype::AXFR | rtype::IXFR => Some(self.transfer(reply, signed)),
+            qtype => refuse_type(qtype),
+        };
         match refused {
             Some((rcode, ede)) => {
                 self.ede = ede;
@@ -276,16 +326,12 @@ impl Way<'_> {
         }
     }
 
-    /// What is signed, is no question, or is of another class.
+    /// What is no question, or is of another class.
     #[cold]
-    fn not_for_the_zones(&mut self, reply: &mut Reply) -> Option<(Rcode, Option<Ede>)> {
+    fn not_for_the_zones(&mut self, reply: &mut Reply, signed: &mut Signed) -> Option<(Rcode, Option<Ede>)> {
         let (request, name) = (self.request, &self.scratch.name);
         Some(match request.qclass {
-            // There are no keys here (RFC 8945 section 5.2.1).
-            _ if request.tsig.is_some() => (Rcode::NotAuth, None),
-            _ if request.opcode != Opcode::Query => {
-                operation::refuse(request, name, self.client, self.snapshot, self.house)
-            }
+            _ if request.opcode != Opcode::Query => self.operate(signed),
             // For a cookie alone, which the reply has (RFC 7873 section 5.4).
             _ if !request.has_question() => (Rcode::NoError, None),
             rtype::CLASS_CH => {
@@ -321,8 +367,6 @@ fn refuse_type(qtype: u16) -> Option<(Rcode, Option<Ede>)> {
         rtype::OPT | rtype::TSIG | rtype::NXNAME => Some((Rcode::FormErr, Some(Ede::InvalidQueryType))),
         // Obsolete (RFC 1035 section 3.2.3), or in need of more than a question (RFC 2930).
         rtype::MAILA | rtype::MAILB | rtype::TKEY => Some((Rcode::NotImp, Some(Ede::NotSupported))),
-        // No transfers are given.
-        rtype::AXFR | rtype::IXFR => Some((Rcode::Refused, Some(Ede::NotSupported))),
         _ => None,
     }
 }

@@ -27,7 +27,7 @@ const HINFO_TTL: u32 = 3600;
 
 /// The way of one query through the zones.
 pub(super) struct Way<'q> {
-    query: &'q [u8],
+    pub(super) query: &'q [u8],
     pub(super) request: &'q Request,
     pub(super) client: Client,
     pub(super) snapshot: &'q Snapshot,

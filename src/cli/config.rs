@@ -5,6 +5,7 @@
 //! directory when there is no file.
 
 use crate::cli::house;
+use crate::cli::peers;
 use crate::cli::settled;
 use crate::geo;
 use crate::store;
@@ -12,7 +13,7 @@ use crate::telemetry;
 use crate::transport;
 use ipnet::IpNet;
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -79,6 +80,12 @@ pub struct Config {
     pub access: house::Access,
     /// `[debug]`.
     pub debug: house::Debug,
+    /// `[[tsig]]`.
+    pub tsig: Vec<peers::TsigKey>,
+    /// `[transfer]`.
+    pub transfer: peers::Transfer,
+    /// `[zone."…"]`.
+    pub zone: BTreeMap<String, peers::Zone>,
     /// Where this was read from, to be read again; `None`: the defaults.
     #[serde(skip)]
     pub file: Option<PathBuf>,
@@ -421,6 +428,8 @@ impl Config {
         }
         all.extend(self.dnstap.socket.iter_mut().chain(&mut self.dnstap.file));
         all.extend(&mut self.cookies.secret_file);
+        all.extend(self.tsig.iter_mut().filter_map(|key| key.secret_file.as_mut()));
+        all.extend(self.zone.values_mut().flat_map(peers::Zone::files));
         if let Some(tls) = &mut self.grpc.tls {
             all.extend([&mut tls.cert, &mut tls.key, &mut tls.client_ca]);
         }
@@ -438,8 +447,8 @@ impl Config {
         let Some(file) = &self.file else { return Ok((self.clone(), Vec::new())) };
         let there = Config::read(Some(file))?;
         let changed = settled::changed(self, &there);
-        let Config { identity, cookies, ecs, access, debug, .. } = there;
-        Ok((Config { identity, cookies, ecs, access, debug, ..self.clone() }, changed))
+        let Config { identity, cookies, ecs, access, debug, tsig, transfer, zone, .. } = there;
+        Ok((Config { identity, cookies, ecs, access, debug, tsig, transfer, zone, ..self.clone() }, changed))
     }
 
     /// Number of UDP threads: as configured, or one per core.

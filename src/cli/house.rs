@@ -3,6 +3,7 @@
 //! Unlike the rest of the file, these sections are read anew by a reload.
 
 use crate::cli::config::Config;
+use crate::cli::peers::{self, Peers};
 use crate::exchange::House;
 use crate::exchange::access::{Access as Lists, Prefixes};
 use crate::exchange::house::{self, ClientSubnets, DebugZone, MAX_NSID, Secret};
@@ -113,6 +114,11 @@ impl Default for Debug {
 /// `before`: the house of the snapshot so far; a secret of this process alone is taken over from it, so that clients
 /// keep their cookies.
 pub fn read(config: &Config, before: Option<&House>, report: &mut Report) -> Option<House> {
+    read_with_peers(config, before, report).map(|(house, _)| house)
+}
+
+/// As [`read`]; with it, what the file says of other servers.
+pub fn read_with_peers(config: &Config, before: Option<&House>, report: &mut Report) -> Option<(House, Peers)> {
     let mut wrong = |section: &str, why: String| {
         let file = config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
         report.push(problem(file, Severity::Error, format!("[{section}] {why}")));
@@ -161,7 +167,8 @@ pub fn read(config: &Config, before: Option<&House>, report: &mut Report) -> Opt
         wrong("cookies", why);
         None
     });
-    (!report.has_errors()).then(|| House {
+    let peers = peers::read(config, &mut wrong);
+    let house = House {
         udp_size: config.identity.udp_size,
         idle_100ms: u16::try_from(config.tcp.idle_seconds * 10).unwrap_or(u16::MAX),
         version: config.identity.version.clone(),
@@ -174,7 +181,10 @@ pub fn read(config: &Config, before: Option<&House>, report: &mut Report) -> Opt
         }),
         access: Lists::new(everywhere, zones),
         debug,
-    })
+        keys: peers.keys.clone(),
+        rules: peers.rules.clone(),
+    };
+    (!report.has_errors()).then_some((house, peers))
 }
 
 /// Says which lists are for zones that are not served, and where addresses are not those of clients.

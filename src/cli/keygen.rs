@@ -1,7 +1,12 @@
-//! `floodway keygen tls`: a self-signed certificate, to try encrypted transports without an authority.
+//! `floodway keygen`: a self-signed certificate, to try encrypted transports without an authority; a TSIG key.
 
 use crate::cli::{end, print};
+use crate::wire::Name;
+use crate::wire::tsig::Algorithm;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, DnType, KeyPair};
+use ring::rand::{SecureRandom, SystemRandom};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,12 +41,27 @@ enum What {
         #[arg(long, default_value = "key.pem")]
         key: PathBuf,
     },
+    /// Makes a secret that two servers share (RFC 8945), and prints what Floodway, BIND and Knot are to be told. Nothing is
+    /// overwritten.
+    Tsig {
+        /// The name of the key.
+        name: String,
+        /// hmac-sha256, hmac-sha384 or hmac-sha512.
+        #[arg(long, default_value = "hmac-sha256")]
+        algorithm: String,
+        /// Where the secret goes, to be named as secret-file; only its owner may read it. Left out: it is printed.
+        #[arg(long)]
+        file: Option<PathBuf>,
+    },
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> ExitCode {
-    let What::Tls { names, cert, key } = args.what;
-    end(tls(names, &cert, &key).and_then(|text| print(&text)))
+    let made = match args.what {
+        What::Tls { names, cert, key } => tls(names, &cert, &key),
+        What::Tsig { name, algorithm, file } => tsig(&name, &algorithm, file.as_deref()),
+    };
+    end(made.and_then(|text| print(&text)))
 }
 
 /// Makes the pair; returns what to say.
@@ -54,6 +74,28 @@ fn tls(names: Vec<String>, cert: &Path, key: &Path) -> Result<String, String> {
     Ok(format!(
         "{cert} and {key}, for {names}, 90 days. In floodway.toml:\n[tls]\ncert = \"{cert}\"\nkey = \"{key}\"",
         names = names.join(" ")
+    ))
+}
+
+/// Makes a secret as long as the MACs that are made of it (RFC 8945 section 8); returns what to say.
+fn tsig(name: &str, algorithm: &str, file: Option<&Path>) -> Result<String, String> {
+    let name: Name = name.parse().map_err(|e| format!("{name:?}: {e}"))?;
+    let algorithm: Algorithm = algorithm.parse()?;
+    let mut secret = vec![0; algorithm.mac_len()];
+    SystemRandom::new().fill(&mut secret).map_err(|_| "no random numbers from the system".to_string())?;
+    let (secret, algorithm) = (STANDARD.encode(secret), algorithm.name());
+    let ours = match file {
+        Some(file) => {
+            create(file, 0o600, &format!("{secret}\n"))?;
+            format!("secret-file = \"{}\"", file.display())
+        }
+        None => format!("secret = \"{secret}\""),
+    };
+    let theirs = if file.is_some() { "<the line in that file>" } else { &secret };
+    Ok(format!(
+        "floodway.toml:\n[[tsig]]\nname = \"{name}\"\nalgorithm = \"{algorithm}\"\n{ours}\n\n\
+         named.conf:\nkey \"{name}\" {{ algorithm {algorithm}; secret \"{theirs}\"; }};\n\n\
+         knot.conf:\nkey:\n  - id: {name}\n    algorithm: {algorithm}\n    secret: {theirs}"
     ))
 }
 

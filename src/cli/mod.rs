@@ -16,6 +16,7 @@ pub mod house;
 pub mod keygen;
 pub mod known;
 pub mod load;
+pub mod peers;
 pub mod pops;
 pub mod report;
 mod salvage;
@@ -60,7 +61,7 @@ enum Command {
     History(history::Args),
     /// Says where an address is, or builds a database from a table.
     Geoip(geoip::Args),
-    /// Makes a key and a certificate for tests.
+    /// Makes keys: a certificate for tests, a TSIG secret.
     Keygen(keygen::Args),
     /// Forecasts any series of numbers: quantiles of what comes, from a CSV.
     Forecast(Box<forecast::Args>),

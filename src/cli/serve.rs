@@ -29,8 +29,9 @@ use crate::masterfile::Report;
 use crate::steering::Table;
 use crate::store::History;
 use crate::telemetry::{self, Board, Inbox};
+use crate::transfer;
 use crate::transport::bind::Given;
-use crate::transport::{self, Answering, Observed, Service, rate, tap};
+use crate::transport::{self, Answering, Observed, Outlet, Service, rate, tap};
 use claim::Claim;
 use ready::{Ready, hints};
 use reload::{Reloader, say};
@@ -53,6 +54,8 @@ use tonic::service::Routes;
 
 /// Samples that wait for the next tick before more are refused. Our choice: some seconds of a thousand POPs.
 const INBOX_ROOM: usize = 100_000;
+/// Updates, notifications and refusals that wait to be seen to; more are SERVFAIL, or lost. Our choice.
+const TASKS_ROOM: usize = 256;
 /// Longest time that the listeners of gRPC and HTTP get to end their calls.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -245,6 +248,8 @@ impl Server {
 
         let seed = clock.now().unix.to_bits();
         transport::sys::trim_heap();
+        let (tasks, to_do) = sync::mpsc::channel(TASKS_ROOM);
+        let outlet = Outlet::default();
         let answering = |thread| {
             let limiter = (thread < n_datagram_threads)
                 .then(|| rate::Limiter::new(&config.rate_limit, n_sharing(thread), observed.rate.clone(), thread));
@@ -252,9 +257,11 @@ impl Server {
                 .booked(books.clone(), thread)
                 .at(asked.get(thread).copied().flatten())
                 .limited(limiter.flatten())
+                .helped(tasks.clone(), outlet.clone())
                 .tapped(taps.borrow_mut().get_mut(thread).and_then(Option::take))
         };
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
+        dns.open(&outlet);
         let writer: Option<tap::Writer> = match takers.is_empty() {
             true => None,
             false => {
@@ -339,7 +346,7 @@ impl Server {
             runtime.spawn(limits::tell(observed.rate, stopping.clone())),
             runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
-        let mut watching = Vec::new();
+        let mut watching = vec![runtime.spawn(transfer::live::run(to_do))];
         if reloader.config.zones.watch {
             watching.extend(watch::watch_folder(runtime, &reloader));
         }

@@ -29,6 +29,9 @@ pub fn changed(running: &Config, file: &Config) -> Vec<&'static str> {
         ecs: _,
         access: _,
         debug: _,
+        tsig: _,
+        transfer: _,
+        zone: _,
         file: _,
     } = file;
     let sections = [

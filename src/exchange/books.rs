@@ -42,6 +42,11 @@ impl Transport {
         }
     }
 
+    /// Whether messages come as RFC 1035 has them, or inside TLS: whoever speaks of whole zones speaks so.
+    pub fn is_plain_dns(self) -> bool {
+        matches!(self, Transport::Udp | Transport::Tcp | Transport::Tls)
+    }
+
     /// Whether nobody on the way can read along.
     pub fn is_encrypted(self) -> bool {
         matches!(self, Transport::Tls | Transport::Https | Transport::Quic)
@@ -66,18 +71,28 @@ pub enum Silence {
     Sender,
     /// Over a rate limit.
     RateLimited,
+    /// None now: it comes of work that another thread does, which does not count it.
+    Deferred,
     /// A proxy's that did not say for whom it speaks, or somebody else's that spoke for others (PROXY protocol).
     Proxy,
 }
 
 impl Silence {
     /// All of them, in the order of the books.
-    pub const ALL: [Silence; 6] =
-        [Silence::Short, Silence::Oversize, Silence::Response, Silence::Sender, Silence::RateLimited, Silence::Proxy];
+    pub const ALL: [Silence; 7] = [
+        Silence::Short,
+        Silence::Oversize,
+        Silence::Response,
+        Silence::Sender,
+        Silence::RateLimited,
+        Silence::Deferred,
+        Silence::Proxy,
+    ];
 
     /// The label that metrics use.
     pub fn label(self) -> &'static str {
         match self {
+            Silence::Deferred => "deferred",
             Silence::Short => "short",
             Silence::Oversize => "oversize",
             Silence::Response => "response",

@@ -4,7 +4,9 @@
 //! replaced with the snapshot on a reload, so that one query sees one state of it.
 
 use crate::exchange::access::{Access, Prefixes};
+use crate::exchange::rules::Rules;
 use crate::wire::Name;
+use crate::wire::tsig::Keys;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -34,6 +36,10 @@ pub struct House {
     pub access: Access,
     /// The zone that tells of the server's state.
     pub debug: Option<DebugZone>,
+    /// Keys that others share with this server.
+    pub keys: Keys,
+    /// Who may have or change whole zones.
+    pub rules: Rules,
 }
 
 impl Default for House {
@@ -49,6 +55,8 @@ impl Default for House {
             ecs: None,
             access: Access::default(),
             debug: None,
+            keys: Keys::default(),
+            rules: Rules::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod books;
 mod compose;
 pub mod house;
 pub mod pairs;
+pub mod rules;
 pub mod snapshot;
 pub mod tally;
 

@@ -4,10 +4,12 @@
 //! few lines in its place.
 
 use crate::answer::Link;
+use crate::answer::transfer::Outgoing;
 use crate::exchange::books::Page;
 use crate::exchange::{Silence, Transport};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use tokio::sync::oneshot;
 
 /// Who sent a query, and how it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Peer {
     pub transport: Transport,
     /// Where the query was sent to, where that is known without asking: datagrams have one socket for all.
     pub local: Option<SocketAddr>,
+    /// Where replies go: another address than `addr` where a proxy speaks for it.
+    pub reply_to: SocketAddr,
     /// What else is known of the way it came.
     pub link: Link,
 }
@@ -25,7 +29,7 @@ pub struct Peer {
 impl Peer {
     /// Somebody of whom it is not known which of our addresses was asked.
     pub const fn new(addr: SocketAddr, transport: Transport) -> Peer {
-        Peer { addr, transport, local: None, link: Link { is_relayed: false, is_hurried: false } }
+        Peer { addr, transport, local: None, reply_to: addr, link: Link { is_relayed: false, is_hurried: false } }
     }
 }
 
@@ -50,7 +54,7 @@ pub trait Handler {
 }
 
 /// What became of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Said {
     /// `out[..len]` is the reply.
     Reply {
@@ -63,9 +67,21 @@ pub enum Said {
     },
     /// There is none.
     Silence(Silence),
+    /// There is more to come than `out` can take, or it is not made yet. Of queries over TCP and TLS alone.
+    Later(Box<Later>),
 }
 
-/// Has one query answered and entered into the books; returns the length of the reply, 0 for none.
+/// What a connection still has to send.
+#[derive(Debug)]
+pub enum Later {
+    /// A transfer, message by message.
+    Transfer(Outgoing),
+    /// A reply that somebody else makes; dropped by that, there is none.
+    Reply(oneshot::Receiver<Vec<u8>>),
+}
+
+/// Has one query answered and entered into the books; returns the length of the reply, 0 for none, or what will be sent
+/// later: a transfer is in the books, a reply is not.
 ///
 /// A handler that panics has a bug, but its thread has other clients: this query gets SERVFAIL (a bare
 /// header) and the thread goes on. Catching costs nothing where nothing is thrown.
@@ -77,16 +93,22 @@ pub(crate) fn settle<H: Handler>(
     peer: Peer,
     out: &mut [u8],
     page: &Page,
-) -> usize {
+) -> Result<usize, Box<Later>> {
     let said = catch_unwind(AssertUnwindSafe(|| handler.answer(state, query, peer, out)));
     match said.unwrap_or_else(|_| servfail(query, out)) {
         Said::Reply { len, rcode, truncated } => {
             page.reply(peer.transport, rcode, truncated);
-            len
+            Ok(len)
         }
         Said::Silence(why) => {
             page.silence(peer.transport, why);
-            0
+            Ok(0)
+        }
+        Said::Later(later) => {
+            if matches!(*later, Later::Transfer(_)) {
+                page.reply(peer.transport, 0, false);
+            }
+            Err(later)
         }
     }
 }

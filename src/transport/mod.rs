@@ -14,6 +14,7 @@
 //!   proxy               who the client is, where a proxy says so
 //!   tls, certificate    handshakes, and what they show; validity: until when
 //!   around              passing, handover, pulse, tap     sockets to and from other processes; signs of life; dnstap
+//!                       outlet                      replies over UDP that others make
 //!   all                 handler, answering      answer one query, enter it into the books
 //! ```
 //!
@@ -32,6 +33,7 @@ mod handover;
 mod http3;
 mod https;
 pub mod mmsg;
+pub mod outlet;
 pub mod passing;
 pub mod proxy;
 pub mod pulse;
@@ -52,6 +54,7 @@ pub mod xdp;
 
 pub use answering::Answering;
 pub use certificate::Certificate;
+pub use outlet::Outlet;
 pub use server::{Bound, Config, Server};
 pub use site::Service;
 

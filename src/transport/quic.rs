@@ -11,7 +11,6 @@
 //! A DoQ stream is one query: two octets of length, the message, the end of the stream; the reply likewise.
 //! RFC 9250 section 4.3.3 lists what ends the whole connection with DOQ_PROTOCOL_ERROR.
 
-use crate::answer::Link;
 use crate::exchange::Connection;
 use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer};
@@ -115,7 +114,7 @@ pub async fn serve<H: Handler + 'static>(endpoint: Endpoint, service: Service, s
                     .local_addr()
                     .ok()
                     .map(|at| SocketAddr::new(incoming.local_ip().unwrap_or(at.ip()), at.port()));
-                let peer = Peer { addr: canonical(from), transport, local: at.map(canonical), link: Link::default() };
+                let peer = Peer { local: at.map(canonical), ..Peer::new(canonical(from), transport) };
                 let (site, n_shaking) = (site.clone(), n_shaking.clone());
                 connections.spawn_local(async move {
                     open.end(take_up(incoming, service, peer, permit, &site, &n_shaking).await);

@@ -9,6 +9,7 @@ use crate::transport::bind::{Endpoint, Given, Wanted};
 use crate::transport::certificate::{self, Certificate};
 use crate::transport::gate::Gate;
 use crate::transport::handler::Handler;
+use crate::transport::outlet::Outlet;
 use crate::transport::proxy::Proxies;
 use crate::transport::pulse::{Pulse, Source};
 use crate::transport::site::{Rules, Service, Site};
@@ -317,6 +318,11 @@ impl Server {
     /// at most [`Config::drain`]), and returns when every thread has ended.
     pub fn stop(self) {
         drop(self);
+    }
+
+    /// Lets replies out that are not made by the thread that was asked.
+    pub fn open(&self, outlet: &Outlet) {
+        outlet.open(self.datagrams.clone());
     }
 
     /// Watches the threads for datagrams. `books`: those that they were started with.

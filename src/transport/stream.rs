@@ -6,23 +6,29 @@
 //! in another order, so that a slow answer delays no other; here none is slow, and order costs nothing.) A client that does not
 //! read its replies is not read from; one that is too slow in either direction is cut off.
 //!
+//! What is not made at once, a transfer or the reply of an update, is the exception: a transfer is written a message at a time,
+//! and between two of them whatever was asked meanwhile is answered.
+//!
 //! Connections that wait hold next to no memory: what is read lands in a buffer of the thread, and only
 //! the beginning of a message that has not ended is kept.
 
 use crate::answer::Link;
+use crate::answer::transfer::Outgoing;
 use crate::exchange::books::Page;
-use crate::exchange::{Books, Connection};
+use crate::exchange::{Books, Connection, Silence};
 use crate::transport::gate::Permit;
-use crate::transport::handler::{Handler, Peer, settle};
+use crate::transport::handler::{Handler, Later, Peer, settle};
+use crate::transport::sys;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Longest message on a stream.
@@ -30,6 +36,10 @@ pub const MAX_MESSAGE: usize = 65_535;
 
 /// Replies are written once this much is pending, and answering goes on afterwards.
 const WRITE_AT: usize = 64 * 1024;
+
+/// Most transfers and replies to come that one connection has at a time; until one of them has ended nothing more is
+/// answered. Our choice: secondaries of many zones share a connection among transfers, one after another.
+const MOST_LATER: usize = 16;
 
 /// A waiting connection keeps buffers up to this size.
 const KEEP: usize = 2048;
@@ -109,27 +119,54 @@ impl<H: Handler> Desk<H> {
     pub fn ask<T>(&self, query: &[u8], peer: Peer, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let inner = &mut *self.inner.borrow_mut();
         let state = inner.handler.begin();
-        let len = settle(&mut inner.handler, &state, query, peer, &mut inner.reply, self.page()).min(MAX_MESSAGE);
+        let settled = settle(&mut inner.handler, &state, query, peer, &mut inner.reply, self.page());
+        // What comes later comes over TCP and TLS alone.
+        let len = settled.unwrap_or(0).min(MAX_MESSAGE);
         self.page().queries(peer.transport, 1);
         (len > 0).then(|| take(&inner.reply[..len]))
+    }
+
+    /// Enters into the books, and writes to `output`, a reply that somebody else has made.
+    fn settle_later(&self, reply: Option<Vec<u8>>, peer: Peer, output: &mut Vec<u8>) {
+        match reply.filter(|reply| (4..=MAX_MESSAGE).contains(&reply.len())) {
+            Some(reply) => {
+                self.page().reply(peer.transport, u16::from(reply[3] & 0x0f), false);
+                output.extend_from_slice(&(reply.len() as u16).to_be_bytes());
+                output.extend_from_slice(&reply);
+            }
+            None => self.page().silence(peer.transport, Silence::Deferred),
+        }
     }
 }
 
 impl<H: Handler> Inner<H> {
     /// Answers the whole messages at the head of `octets` into `output`, all from one state, until there is
     /// no more or `output` is full enough.
-    fn answer(&mut self, octets: &[u8], peer: Peer, output: &mut Vec<u8>, page: &Page) -> Answered {
+    fn answer(
+        &mut self,
+        octets: &[u8],
+        peer: Peer,
+        output: &mut Vec<u8>,
+        pending: &mut Pending,
+        page: &Page,
+    ) -> Answered {
         let (mut done, mut n_queries) = (Answered { used: 0, nonsense: false }, 0);
         let state = self.handler.begin();
         while let Some(query) = first_message(&octets[done.used..])
             && output.len() < WRITE_AT
             && !done.nonsense
+            && pending.len() < MOST_LATER
         {
             done.used += 2 + query.len();
             n_queries += 1;
             let reply = &mut self.reply;
-            let len = settle(&mut self.handler, &state, query, peer, reply, page);
-            let len = len.min(MAX_MESSAGE);
+            let len = match settle(&mut self.handler, &state, query, peer, reply, page) {
+                Ok(len) => len.min(MAX_MESSAGE),
+                Err(later) => {
+                    pending.put(*later);
+                    continue;
+                }
+            };
             done.nonsense = len == 0;
             if len > 0 {
                 output.extend_from_slice(&(len as u16).to_be_bytes());
@@ -141,6 +178,60 @@ impl<H: Handler> Inner<H> {
         }
         done
     }
+}
+
+//----------- Pending --------------------------------------------------------
+
+/// What a connection still has to send.
+#[derive(Default)]
+struct Pending {
+    /// Each gets a turn for a message.
+    transfers: VecDeque<Outgoing>,
+    replies: VecDeque<oneshot::Receiver<Vec<u8>>>,
+}
+
+impl Pending {
+    fn len(&self) -> usize {
+        self.transfers.len() + self.replies.len()
+    }
+
+    fn put(&mut self, later: Later) {
+        match later {
+            Later::Transfer(outgoing) => self.transfers.push_back(outgoing),
+            Later::Reply(reply) => self.replies.push_back(reply),
+        }
+    }
+
+    /// Writes the next message of the transfer whose turn it is.
+    fn transfer(&mut self, output: &mut Vec<u8>) {
+        let Some(mut outgoing) = self.transfers.pop_front() else { return };
+        outgoing.next(output, u64::from(sys::unix_secs()));
+        if !outgoing.is_done() {
+            self.transfers.push_back(outgoing);
+        }
+    }
+
+    /// Whether there is something to write: the reply that was asked for first, `Some` if it was made, or the turn of a
+    /// transfer.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Option<Vec<u8>>>> {
+        if let Some(reply) = self.replies.front_mut()
+            && let Poll::Ready(made) = Pin::new(reply).poll(context)
+        {
+            self.replies.pop_front();
+            return Poll::Ready(Some(made.ok()));
+        }
+        if self.transfers.is_empty() { Poll::Pending } else { Poll::Ready(None) }
+    }
+}
+
+/// What happened on a connection.
+enum Event {
+    /// Octets came and were answered; `None`: the client has sent its last.
+    Read(io::Result<Option<Answered>>),
+    /// It is a transfer's turn.
+    Turn,
+    /// A reply was made, or never will be.
+    Reply(Option<Vec<u8>>),
 }
 
 /// The first message, if all of it is there.
@@ -169,6 +260,8 @@ where
     // `held`: octets received and not answered, at most one message less its last octet, and what one read
     // brought besides.
     let (mut held, mut output) = (Vec::new(), Vec::new());
+    let pending = RefCell::new(Pending::default());
+    let mut has_ended = false;
     let mut deadline = Instant::now() + permit.patience(pace.idle);
     let mut stopping = *stop.borrow();
     let mut farewell = Instant::now() + pace.farewell;
@@ -186,9 +279,11 @@ where
         if deadline < alarm.deadline() {
             alarm.as_mut().reset(deadline);
         }
-        let answered = tokio::select! {
+        let n_pending = pending.borrow().len();
+        let event = tokio::select! {
             biased;
-            answered = read_and_answer(stream, || peer_now(stopping), desk, &mut held, &mut output) => answered,
+            answered = read_and_answer(stream, || peer_now(stopping), desk, &mut held, &mut output, &pending),
+                if n_pending < MOST_LATER && !has_ended => Event::Read(answered),
             _ = &mut stopped, if !stopping => {
                 (stopping, farewell) = (true, Instant::now() + pace.farewell);
                 if held.is_empty() {
@@ -197,7 +292,11 @@ where
                 continue;
             }
             () = &mut displaced => return Connection::Displaced,
-            () = &mut alarm => {
+            ready = poll_fn(|context| pending.borrow_mut().poll(context)), if n_pending > 0 => {
+                ready.map_or(Event::Turn, Event::Reply)
+            }
+            // While there is something to send, writing has its own limit.
+            () = &mut alarm, if n_pending == 0 || !held.is_empty() => {
                 if Instant::now() < deadline {
                     alarm.as_mut().reset(deadline);
                     continue;
@@ -209,11 +308,16 @@ where
                 };
             }
         };
-        let mut answered = match answered {
-            Ok(Some(answered)) => answered,
-            Ok(None) if held.is_empty() => return Connection::Closed,
-            Ok(None) | Err(_) => return Connection::Failed,
-        };
+        let mut answered = Answered { used: 0, nonsense: false };
+        match event {
+            Event::Read(Ok(Some(read))) => answered = read,
+            // What it has asked for it may still want to have.
+            Event::Read(Ok(None)) if held.is_empty() && n_pending > 0 => has_ended = true,
+            Event::Read(Ok(None)) if held.is_empty() => return Connection::Closed,
+            Event::Read(Ok(None) | Err(_)) => return Connection::Failed,
+            Event::Turn => pending.borrow_mut().transfer(&mut output),
+            Event::Reply(reply) => desk.settle_later(reply, peer, &mut output),
+        }
         // Write, and answer what did not fit, until no whole message is left.
         loop {
             if !output.is_empty() {
@@ -231,15 +335,20 @@ where
             if answered.nonsense {
                 return Connection::Failed;
             }
-            if first_message(&held).is_none() {
+            if first_message(&held).is_none() || pending.borrow().len() >= MOST_LATER {
                 break;
             }
-            answered = desk.inner.borrow_mut().answer(&held, peer_now(stopping), &mut output, desk.page());
+            let mut pending = pending.borrow_mut();
+            answered =
+                desk.inner.borrow_mut().answer(&held, peer_now(stopping), &mut output, &mut pending, desk.page());
             held.drain(..answered.used);
         }
         let now = Instant::now();
-        if answered.used > 0 {
+        if answered.used > 0 || n_pending > 0 {
             permit.touch(now.into_std());
+        }
+        if has_ended && pending.borrow().len() == 0 {
+            return Connection::Closed;
         }
         if stopping && held.is_empty() && now >= farewell {
             return Connection::Closed;
@@ -264,6 +373,7 @@ async fn read_and_answer<S: AsyncRead + Unpin, H: Handler>(
     desk: &Desk<H>,
     held: &mut Vec<u8>,
     output: &mut Vec<u8>,
+    pending: &RefCell<Pending>,
 ) -> io::Result<Option<Answered>> {
     poll_fn(|context| {
         let inner = &mut *desk.inner.borrow_mut();
@@ -272,13 +382,14 @@ async fn read_and_answer<S: AsyncRead + Unpin, H: Handler>(
         let polled = Pin::new(&mut *stream).poll_read(context, &mut buffer);
         let n = buffer.filled().len();
         let answered = matches!(polled, Poll::Ready(Ok(()))).then(|| {
+            let pending = &mut *pending.borrow_mut();
             if held.is_empty() {
-                let answered = inner.answer(&input[..n], peer(), output, desk.page());
+                let answered = inner.answer(&input[..n], peer(), output, pending, desk.page());
                 held.extend_from_slice(&input[answered.used..n]);
                 answered
             } else {
                 held.extend_from_slice(&input[..n]);
-                let answered = inner.answer(held, peer(), output, desk.page());
+                let answered = inner.answer(held, peer(), output, pending, desk.page());
                 held.drain(..answered.used);
                 answered
             }
@@ -306,7 +417,7 @@ fn give_back(buffer: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Silence, Transport};
+    use crate::exchange::Transport;
     use crate::transport::gate::Gate;
     use crate::transport::handler::Said;
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -125,7 +125,7 @@ fn admit<H: Handler + 'static>(
         // What a client behind a proxy has asked, only the proxy knows.
         let local = stream.local_addr().ok().filter(|_| !is_proxy).map(canonical);
         let link = Link { is_relayed: service == Service::Http, ..Link::default() };
-        let connection = Begun { stream, peer: Peer { addr, transport, local, link }, permit, site };
+        let connection = Begun { stream, peer: Peer { local, link, ..Peer::new(addr, transport) }, permit, site };
         open.end(connection.serve(service, is_proxy).await);
     });
 }

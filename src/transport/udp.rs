@@ -127,7 +127,8 @@ pub(crate) fn settle_datagram<H: Handler>(
         page.silence(Transport::Udp, why);
         return 0;
     }
-    let (mut addr, mut octets) = (SocketAddr::new(query.addr, query.port), query.bytes);
+    let reply_to = SocketAddr::new(query.addr, query.port);
+    let (mut addr, mut octets) = (reply_to, query.bytes);
     if !proxies.is_empty() {
         match proxies.open(addr, octets) {
             Ok((client, rest)) => (addr, octets) = (client, rest),
@@ -137,7 +138,8 @@ pub(crate) fn settle_datagram<H: Handler>(
             }
         }
     }
-    settle(handler, state, octets, Peer::new(addr, Transport::Udp), out, page)
+    // Nothing comes later over UDP.
+    settle(handler, state, octets, Peer { reply_to, ..Peer::new(addr, Transport::Udp) }, out, page).unwrap_or(0)
 }
 
 /// Rides out an error of receiving. An ICMP message about an earlier reply (ECONNREFUSED and its like) is

@@ -17,7 +17,7 @@ pub enum Ede {
     Prohibited,
     /// The name is in no zone of this server. Not Authoritative (section 4.21).
     NotAuthoritative,
-    /// The zone is this server's to serve, and could not be loaded. Invalid Data (section 4.25).
+    /// The zone is this server's to serve, and could not be loaded, or has expired, or has not come yet. Invalid Data (section 4.25).
     InvalidData,
     /// The operation, class or type is not implemented. Not Supported (section 4.22).
     NotSupported,
@@ -48,7 +48,7 @@ impl Ede {
             Ede::AllDown => "all members are down",
             Ede::Stale => "steered without fresh telemetry",
             Ede::Synthesized => "RFC 8482",
-            Ede::InvalidData => "the zone could not be loaded",
+            Ede::InvalidData => "no valid copy of the zone",
             Ede::Prohibited | Ede::NotAuthoritative | Ede::NotSupported | Ede::InvalidQueryType => "",
         }
     }

@@ -5,6 +5,7 @@ pub mod edns;
 pub mod name;
 pub mod opt;
 pub mod rcode;
+pub mod records;
 pub mod reply;
 pub mod request;
 pub mod rtype;

@@ -18,9 +18,15 @@ pub enum Rcode {
     Refused = 5,
     /// A DNAME substitution came out longer than a name may be (RFC 6672 section 2.2).
     YxDomain = 6,
+    /// An RRset is there that an update wants absent (RFC 2136 section 2.2).
+    YxRrset = 7,
+    /// An RRset is absent that an update wants there (same section).
+    NxRrset = 8,
     /// The query is signed with a key this server does not have (RFC 8945 section 5.2.1), or is an update of a zone
     /// it does not have (RFC 2136 section 3.1.2).
     NotAuth = 9,
+    /// A name in an update is not in its zone (RFC 2136 section 2.2).
+    NotZone = 10,
     /// The EDNS version is not implemented (RFC 6891 section 6.1.3).
     BadVers = 16,
     /// The query should be asked again with the cookie that is given (RFC 7873 section 5.2.3).
@@ -29,7 +35,7 @@ pub enum Rcode {
 
 impl Rcode {
     /// Every code this server sends, for counters.
-    pub const ALL: [Rcode; 10] = [
+    pub const ALL: [Rcode; 13] = [
         Rcode::NoError,
         Rcode::FormErr,
         Rcode::ServFail,
@@ -37,7 +43,10 @@ impl Rcode {
         Rcode::NotImp,
         Rcode::Refused,
         Rcode::YxDomain,
+        Rcode::YxRrset,
+        Rcode::NxRrset,
         Rcode::NotAuth,
+        Rcode::NotZone,
         Rcode::BadVers,
         Rcode::BadCookie,
     ];
@@ -50,9 +59,12 @@ impl Rcode {
     /// The position in [`Rcode::ALL`].
     pub fn idx(self) -> usize {
         match self {
-            Rcode::NotAuth => 7,
-            Rcode::BadVers => 8,
-            Rcode::BadCookie => 9,
+            Rcode::YxRrset => 7,
+            Rcode::NxRrset => 8,
+            Rcode::NotAuth => 9,
+            Rcode::NotZone => 10,
+            Rcode::BadVers => 11,
+            Rcode::BadCookie => 12,
             other => other as usize,
         }
     }
@@ -67,7 +79,10 @@ impl Rcode {
             Rcode::NotImp => "NOTIMP",
             Rcode::Refused => "REFUSED",
             Rcode::YxDomain => "YXDOMAIN",
+            Rcode::YxRrset => "YXRRSET",
+            Rcode::NxRrset => "NXRRSET",
             Rcode::NotAuth => "NOTAUTH",
+            Rcode::NotZone => "NOTZONE",
             Rcode::BadVers => "BADVERS",
             Rcode::BadCookie => "BADCOOKIE",
         }

@@ -1,5 +1,7 @@
 //! Walks over the records of a message, queries and replies alike, for those who need one thing out of it.
 
+use std::ops::Range;
+
 /// Octets of a message's header.
 const HEADER: usize = 12;
 const OPT: u16 = 41;
@@ -22,12 +24,25 @@ pub enum Section {
 pub struct Record<'a> {
     /// Where it stands.
     pub section: Section,
+    /// The offset of its owner.
+    pub start: usize,
     /// TYPE.
     pub rtype: u16,
+    /// CLASS.
+    pub class: u16,
     /// TTL, as it stands there.
     pub ttl: u32,
     /// RDATA.
     pub rdata: &'a [u8],
+    /// The offset of RDATA.
+    pub rdata_at: usize,
+}
+
+impl Record<'_> {
+    /// Where its RDATA is in the message.
+    pub fn range(&self) -> Range<usize> {
+        self.rdata_at..self.rdata_at + self.rdata.len()
+    }
 }
 
 /// The records of `message` in their order; `None` in place of the first that does not fit, which is then the last.
@@ -56,10 +71,11 @@ pub fn records(message: &[u8]) -> impl Iterator<Item = Option<Record<'_>>> {
 
 fn record(message: &[u8], start: usize, section: Section) -> Option<(Record<'_>, usize)> {
     let at = skip_name(message, start)?;
-    let &[t0, t1, _, _, l0, l1, l2, l3, r0, r1] = message.get(at..)?.first_chunk::<10>()?;
+    let &[t0, t1, c0, c1, l0, l1, l2, l3, r0, r1] = message.get(at..)?.first_chunk::<10>()?;
     let end = at + 10 + usize::from(u16::from_be_bytes([r0, r1]));
-    let (rtype, ttl) = (u16::from_be_bytes([t0, t1]), u32::from_be_bytes([l0, l1, l2, l3]));
-    Some((Record { section, rtype, ttl, rdata: message.get(at + 10..end)? }, end))
+    let (rtype, class) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([c0, c1]));
+    let (ttl, rdata_at) = (u32::from_be_bytes([l0, l1, l2, l3]), at + 10);
+    Some((Record { section, start, rtype, class, ttl, rdata: message.get(rdata_at..end)?, rdata_at }, end))
 }
 
 /// The offset after a name that may end in a pointer, which is not followed.

@@ -1,5 +1,7 @@
 //! Zones: what the operator's master files say, checked, packed and looked up.
 
+pub mod diff;
+pub mod history;
 pub mod load;
 pub mod lookup;
 pub mod rdata;

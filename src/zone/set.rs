@@ -2,7 +2,9 @@
 
 use crate::id::{GroupIdx, ZoneIdx};
 use crate::wire::{Name, NameBuf};
+use crate::zone::history::History;
 use crate::zone::store::Zone;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 //----------- ZoneSet --------------------------------------------------------
@@ -18,6 +20,8 @@ pub struct ZoneSet {
     table: Vec<(u32, u32)>,
     /// The numbers of labels that apexes have, longest first: only those suffixes of a question need a probe.
     label_counts: Vec<u8>,
+    /// By apex, what has changed lately.
+    histories: HashMap<Name, Arc<History>>,
 }
 
 impl Default for ZoneSet {
@@ -43,7 +47,8 @@ impl ZoneSet {
         let n_loaded = zones.len();
         zones.extend(left_out.iter().map(|apex| Arc::new(Zone::left_out(apex))));
         let size = (zones.len() * 2 + 1).next_power_of_two();
-        let mut set = ZoneSet { zones: Vec::new(), n_loaded, table: vec![(0, 0); size], label_counts: Vec::new() };
+        let (label_counts, histories) = (Vec::new(), HashMap::new());
+        let mut set = ZoneSet { table: vec![(0, 0); size], label_counts, zones: Vec::new(), n_loaded, histories };
         let mask = set.table.len() - 1;
         for (i, zone) in zones.iter().enumerate() {
             set.label_counts.push(zone.apex().n_labels() as u8);
@@ -57,6 +62,16 @@ impl ZoneSet {
         set.label_counts.dedup();
         set.zones = zones;
         set
+    }
+
+    /// The same with what has changed in them lately.
+    pub fn with_histories(self, histories: HashMap<Name, Arc<History>>) -> ZoneSet {
+        ZoneSet { histories, ..self }
+    }
+
+    /// What has changed lately in the zone with this apex, if that is remembered.
+    pub fn history(&self, apex: &Name) -> Option<&Arc<History>> {
+        self.histories.get(apex)
     }
 
     /// The zone that a question falls into, and the suffix of the name that is its apex.
@@ -114,6 +129,16 @@ impl ZoneSet {
                 Arc::make_mut(zone).set_marks(marks);
             }
         }
+    }
+
+    /// The position of the zone with this apex.
+    pub fn position(&self, apex: &Name) -> Option<ZoneIdx> {
+        self.probe(apex.suffix_hash(), apex.as_wire()).map(ZoneIdx::from)
+    }
+
+    /// The zone at a position, to keep.
+    pub fn share(&self, idx: ZoneIdx) -> Arc<Zone> {
+        self.zones[idx.idx()].clone()
     }
 
     /// The zone with this apex.

@@ -169,7 +169,7 @@ mod tests {
                 addr: "192.0.2.1:53".parse().unwrap(),
                 transport: Transport::Tls,
                 local: Some("192.0.2.2:5".parse().unwrap()),
-                link: Default::default(),
+                ..Peer::new("192.0.2.1:53".parse().unwrap(), Transport::Tls)
             },
             begun: UNIX_EPOCH + Duration::new(5, 7),
             ended: UNIX_EPOCH + Duration::new(6, 8),

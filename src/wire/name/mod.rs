@@ -62,6 +62,45 @@ fn word(bytes: &[u8]) -> u64 {
     }
 }
 
+/// Reads the name at `at` of a message, which may be compressed, into `out` as uncompressed wire form in lower case;
+/// returns its length and where the message goes on behind it. `None`: see [`expand_as_written`].
+pub fn expand(message: &[u8], at: usize, out: &mut [u8; MAX_NAME]) -> Option<(usize, usize)> {
+    let read = expand_as_written(message, at, out)?;
+    out[..read.0].make_ascii_lowercase();
+    Some(read)
+}
+
+/// As [`expand`], with letters as they stand there.
+///
+/// `None` if it ends early, is longer than 255 octets, or has a label of an unknown type or a pointer that does not lead
+/// back before the labels just read (RFC 1035 section 4.1.4 has them lead to a prior occurrence): so reading ends.
+pub fn expand_as_written(message: &[u8], mut at: usize, out: &mut [u8; MAX_NAME]) -> Option<(usize, usize)> {
+    let (mut len, mut end, mut before) = (0, None, at);
+    loop {
+        let head = *message.get(at)?;
+        match head {
+            0..=63 => {
+                let next = at + 1 + usize::from(head);
+                let label = message.get(at..next)?;
+                out.get_mut(len..len + label.len())?.copy_from_slice(label);
+                (at, len) = (next, len + label.len());
+                if head == 0 {
+                    return Some((len, end.unwrap_or(at)));
+                }
+            }
+            0xc0..=0xff => {
+                let to = usize::from(u16::from_be_bytes([head & 0x3f, *message.get(at + 1)?]));
+                end.get_or_insert(at + 2);
+                if to >= before {
+                    return None;
+                }
+                (at, before) = (to, to);
+            }
+            _ => return None,
+        }
+    }
+}
+
 //----------- Name -----------------------------------------------------------
 
 /// An absolute domain name on the heap, in lower case.
@@ -295,6 +334,27 @@ mod tests {
         }
         assert_eq!(Name::from_wire(b"\x03ww"), Err(NameError::BadWire));
         assert_eq!(Name::from_wire(b"\xc0\x0c"), Err(NameError::BadWire));
+    }
+
+    /// RFC 1035 section 4.1.4; and pointers that lead nowhere, forward or to themselves.
+    #[test]
+    fn compressed_names_are_read() {
+        let message = b"............\x03Www\x07example\x00\x03ftp\xc0\x10\xc0\x19\xc0\x1b\xc0\x21";
+        let check = |at, expected: Option<(&str, usize)>| {
+            let mut out = [0; MAX_NAME];
+            let found = expand(message, at, &mut out);
+            let found = found.map(|(len, end)| (Name::from_wire(&out[..len]).unwrap().to_string(), end));
+            assert_eq!(found, expected.map(|(text, end)| (text.to_string(), end)), "at {at}");
+        };
+        check(12, Some(("www.example.", 25)));
+        check(25, Some(("ftp.example.", 31)));
+        check(31, Some(("ftp.example.", 33)));
+        check(33, None);
+        check(35, None);
+        check(37, None);
+        let mut out = [0; MAX_NAME];
+        assert_eq!(expand_as_written(message, 12, &mut out), Some((13, 25)));
+        assert_eq!(&out[..4], b"\x03Www");
     }
 
     #[test]

@@ -81,6 +81,12 @@ impl Index {
         self.slots.iter().filter(|e| **e != 0).map(|e| self.offset(*e))
     }
 
+    /// The offset of the first node in slot `slot` or behind it, and the slot after its own.
+    pub(super) fn offset_after(&self, slot: usize) -> Option<(usize, usize)> {
+        let n = self.slots.get(slot..)?.iter().position(|entry| *entry != 0)?;
+        Some((self.offset(self.slots[slot + n]), slot + n + 1))
+    }
+
     /// Puts in a node that is not there yet and for which there is room.
     pub(super) fn put(&mut self, hash: u64, at: usize) {
         let mut i = self.home(hash);

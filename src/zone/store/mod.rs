@@ -203,6 +203,11 @@ impl Zone {
         self.index.find(hash, |at| self.node_at(at).relative_name() == relative).map(|at| self.node_at(at))
     }
 
+    /// The node of a relative name, lower case.
+    pub(crate) fn node_by_relative(&self, relative: &[u8]) -> Option<Node<'_>> {
+        self.node_at_name(relative)
+    }
+
     /// The node of a relative name.
     fn node_at_name(&self, relative: &[u8]) -> Option<Node<'_>> {
         self.node_by(hash_relative(relative, self.apex_hash), relative)
@@ -230,6 +235,14 @@ impl Zone {
     /// The SOA with the TTL for negative answers: the lesser of its own and MINIMUM (RFC 2308 section 5).
     pub(crate) fn negative_soa(&self) -> Option<RRset<'_>> {
         (self.negative_at != 0).then(|| self.rrset_at(self.negative_at).0)
+    }
+
+    /// The node at `cursor` or next behind it, which then stands behind that; `None` after the last. From 0 on this gives
+    /// every node once, in the order of [`Zone::nodes`].
+    pub fn node_after(&self, cursor: &mut usize) -> Option<Node<'_>> {
+        let (at, next) = self.index.offset_after(*cursor)?;
+        *cursor = next;
+        Some(self.node_at(at))
     }
 
     /// Every node, in no particular order.

@@ -1,0 +1,18 @@
+//! Zones from and to other servers, and changes that come over the wire.
+//!
+//! ```text
+//!   settings            what the operator wants of each zone
+//!   keep, journal       what is on disk: copies of others' zones, and what has changed in each (`zone::history`)
+//!   serial              which serial a changed zone gets
+//!   fetch               one transfer in: TCP or TLS, AXFR or IXFR, verified
+//!   secondary           when to look and when a copy is worth nothing any more
+//!   notify              telling secondaries
+//!   catalog             which zones there are, by a zone (RFC 9432)
+//!   update              what an UPDATE makes of a zone
+//!   live                the loop that does it all, beside the control loop and never in the way of a query
+//! ```
+//!
+//! What is decided here becomes a zone like any other, and goes to the queries by the same swap as a reload's.
+
+pub mod live;
+pub mod settings;
