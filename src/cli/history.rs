@@ -63,6 +63,11 @@ enum Command {
         #[command(flatten)]
         during: During,
     },
+    /// Prints which models have left what they learnt, as CSV.
+    Models {
+        /// Only of series with this text in their names.
+        text: Option<String>,
+    },
     /// Checks the file, page by page, and writes it anew without gaps.
     Compact,
 }
@@ -130,6 +135,7 @@ fn done(args: Args, config: Option<&Path>) -> Result<(), String> {
             printed(|out| forecasts(&reading(&path)?, series.as_ref(), &during, out))
         }
         Command::Plans { group, during } => printed(|out| plans(&reading(&path)?, group.as_deref(), &during, out)),
+        Command::Models { text } => printed(|out| models(&reading(&path)?, text.as_deref(), out)),
         Command::Compact => compact(&path),
     }
 }
@@ -339,24 +345,46 @@ fn finest(file: &File, name: &SeriesName, during: Range<i64>) -> Result<Found, s
     Ok(found)
 }
 
+/// Forecasts and plans are printed a quarter of a day at a time, so that a long past is not held in memory.
+fn parts(file: &File, during: &During) -> Result<impl Iterator<Item = Range<i64>>, Fault> {
+    let (from, to) = (during.range().start, during.range().end);
+    let (first, last) = file.records_extent()?.unwrap_or((0, -1));
+    let (first, end) = (first.max(from), last.saturating_add(1).min(to));
+    Ok((first..end).step_by(6 * 3600).map(move |at| at..end.min(at + 6 * 3600)))
+}
+
 fn forecasts(file: &File, series: Option<&SeriesName>, during: &During, out: &mut dyn Write) -> Result<(), Fault> {
     writeln!(out, "series,target,lead_seconds,quantiles,outcome,pinball")?;
-    for (issued, scored) in file.issued(series, during.range(), i64::MAX)? {
-        let quantiles = issued.quantiles.iter().map(|(q, v)| format!("{q}={v}")).collect::<Vec<_>>().join(" ");
-        let (outcome, loss) = scored.map(|s| (s.outcome.to_string(), s.loss.to_string())).unwrap_or_default();
-        let (name, target, lead) =
-            (csv::quoted(issued.series.as_str()), timestamp::print(issued.target), issued.lead_secs);
-        writeln!(out, "{name},{target},{lead},{quantiles},{outcome},{loss}")?;
+    for part in parts(file, during)? {
+        for (issued, scored) in file.issued(series, part, i64::MAX)? {
+            let quantiles = issued.quantiles.iter().map(|(q, v)| format!("{q}={v}")).collect::<Vec<_>>().join(" ");
+            let (outcome, loss) = scored.map(|s| (s.outcome.to_string(), s.loss.to_string())).unwrap_or_default();
+            let (name, target) = (csv::quoted(issued.series.as_str()), timestamp::print(issued.target));
+            writeln!(out, "{name},{target},{},{quantiles},{outcome},{loss}", issued.lead_secs)?;
+        }
     }
     Ok(())
 }
 
 fn plans(file: &File, group: Option<&str>, during: &During, out: &mut dyn Write) -> Result<(), Fault> {
     writeln!(out, "group,time,generation,mode,shares")?;
-    for plan in file.plans(group, during.range(), i64::MAX)? {
-        let (group, at, shares) =
-            (csv::quoted(&plan.group), timestamp::print(plan.at), csv::quoted(&plan.shares_text()));
-        writeln!(out, "{group},{at},{},{},{shares}", plan.generation, plan.mode)?;
+    for part in parts(file, during)? {
+        for plan in file.plans(group, part, i64::MAX)? {
+            let (group, shares) = (csv::quoted(&plan.group), csv::quoted(&plan.shares_text()));
+            writeln!(out, "{group},{},{},{},{shares}", timestamp::print(plan.at), plan.generation, plan.mode)?;
+        }
+    }
+    Ok(())
+}
+
+fn models(file: &File, text: Option<&str>, out: &mut dyn Write) -> Result<(), Fault> {
+    writeln!(out, "series,model,version,time,octets")?;
+    for name in named(file, text)? {
+        for model in file.models(&name)? {
+            let (series, model_name, at) =
+                (csv::quoted(name.as_str()), csv::quoted(&model.name), timestamp::print(model.at));
+            writeln!(out, "{series},{model_name},{},{at},{}", model.version, model.state.len())?;
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::store::books::{Books, Dropped, Health};
 use crate::store::config::Config;
 use crate::store::grid;
 use crate::store::pending::{Pending, Record};
+use crate::store::records::ModelState;
 use crate::store::rollup::{Level, fold};
 use crate::store::series::SeriesName;
 use crate::store::sqlite::samples::sealed_before;
@@ -40,6 +41,11 @@ const ASIDE_SECS: f64 = 3600.0;
 const TIDY_SECS: f64 = 60.0;
 /// Seconds between looks for what is too old.
 const PRUNE_SECS: f64 = 3600.0;
+/// The moment that was last taken for now when something was too old.
+const PRUNED: &str = "pruned";
+/// How far that moment moves each time at most, seconds. A clock that is years ahead for an hour costs the oldest day, not
+/// the history; a server that was off for a month catches up in a day or two.
+const PRUNED_AT_ONCE: i64 = 86_400;
 /// Series tidied in one transaction: some ten milliseconds, in which batches wait.
 const SLICE: usize = 250;
 /// Seconds from the end of a minute until forecasts about it are scored: late samples are in by then.
@@ -152,6 +158,14 @@ impl History {
         answer.recv().map_err(|_| gone())?
     }
 
+    /// The states of models of a series that are in the file, by name; what was handed over in the last seconds may not be.
+    ///
+    /// # Errors
+    /// Why the file cannot be read.
+    pub fn models(&self, series: &SeriesName) -> Result<Vec<ModelState>, Error> {
+        File::open(&self.recorder.shared.path, Purpose::Read)?.models(series)
+    }
+
     /// See [`recent`]; with what is not in the file yet. While the file cannot be read, that is all.
     pub fn recent(&self, series: &SeriesName, since: i64, until: i64, step: i64) -> Vec<Option<f64>> {
         // Held while reading, so that nothing is missed between memory and file.
@@ -225,8 +239,11 @@ enum Chore {
     Nothing,
     Seal,
     Score,
-    /// On after the series of this number.
-    Prune(i64),
+    /// On after the series of number `after`, as if it were `now`.
+    Prune {
+        after: i64,
+        now: i64,
+    },
 }
 
 impl Writer {
@@ -449,19 +466,27 @@ impl Writer {
             Chore::Seal if file.whole(|file| file.seal(SLICE, sealed))? => Chore::Seal,
             Chore::Seal => Chore::Score,
             Chore::Score if file.whole(|file| file.score(unix - SCORE_SECS, sealed))? => Chore::Score,
-            Chore::Score if prune => Chore::Prune(0),
+            Chore::Score if prune => Chore::Prune { after: 0, now: horizon(file.mark(PRUNED)?, unix) },
             Chore::Score => Chore::Nothing,
-            Chore::Prune(after) => {
-                let next = file.whole(|file| file.prune(&keep, after, SLICE, unix))?;
+            Chore::Prune { after, now } => {
+                let next = file.whole(|file| {
+                    file.set_mark(PRUNED, now)?;
+                    file.prune(&keep, after, SLICE, now)
+                })?;
                 file.shrink()?;
-                next.map_or(Chore::Nothing, Chore::Prune)
+                next.map_or(Chore::Nothing, |after| Chore::Prune { after, now })
             }
         };
-        if matches!((chore, next), (Chore::Prune(_), Chore::Nothing)) {
+        if matches!((chore, next), (Chore::Prune { .. }, Chore::Nothing)) {
             self.pruned = Some(now);
         }
         Ok(next)
     }
+}
+
+/// What is taken for now when something is too old: not much later than the time before.
+fn horizon(before: Option<i64>, now: i64) -> i64 {
+    before.map_or(now, |before| now.min(before.saturating_add(PRUNED_AT_ONCE)))
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

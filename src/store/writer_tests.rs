@@ -48,6 +48,17 @@ fn what_is_flushed_is_there_for_the_next_process() {
 }
 
 #[test]
+fn what_models_have_learnt_outlives_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (history, _) = started(dir.path());
+    let state = vec![7; 1000];
+    let model = ModelState { series: load(), name: "gru".into(), version: 3, at: i64::MAX / 4, state };
+    history.recorder().record(Record::Model(model.clone()));
+    drop(history);
+    assert_eq!(started(dir.path()).0.models(&load()), Ok(vec![model]));
+}
+
+#[test]
 fn a_locked_file_leaves_it_in_memory_and_nothing_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let (history, clock) = started(dir.path());
@@ -184,10 +195,20 @@ fn the_house_is_kept_tidy() {
     let (n, extents) = tidied(&mut writer, start.after(7200.0));
     assert_eq!((n, extents.len()), (3, 4), "the score is two series beside it");
     assert!(extents.iter().all(|extent| extent.octets > 0));
-    let year = start.after(365.0 * 86_400.0);
+    let day = 86_400.0;
+    let year = start.after(365.0 * day);
+    let (_, extents) = tidied(&mut writer, year);
+    assert_eq!(extents.len(), 4, "a clock that jumps takes nothing at once");
+    let long_since = |writer: &Writer, now: Now| {
+        writer.file.as_ref().unwrap().file.whole(|file| file.set_mark(PRUNED, now.unix as i64 - 3600)).unwrap();
+    };
+    let year = year.after(day);
+    long_since(&writer, year);
     let (_, extents) = tidied(&mut writer, year);
     assert_eq!(extents.iter().map(|e| e.level).collect::<Vec<_>>(), [Level::Quarter, Level::Hour]);
-    let (n, _) = tidied(&mut writer, start.after(10.0 * 365.0 * 86_400.0));
+    let decade = start.after(3650.0 * day);
+    long_since(&writer, decade);
+    let (n, _) = tidied(&mut writer, decade);
     assert_eq!(n, 0);
 }
 

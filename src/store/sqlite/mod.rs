@@ -83,7 +83,7 @@ CREATE TABLE plan (
     generation INTEGER NOT NULL,
     mode TEXT NOT NULL,
     shares TEXT NOT NULL,      -- member=share, separated by spaces
-    PRIMARY KEY (target_group, at)
+    PRIMARY KEY (at, target_group)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE mark (
     name TEXT PRIMARY KEY,

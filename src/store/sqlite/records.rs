@@ -9,8 +9,10 @@ use std::ops::Range;
 
 /// Until which target forecasts have been scored.
 const SCORED: &str = "scored";
-/// Forecasts scored in one go.
-const SCORED_AT_ONCE: i64 = 5000;
+/// In that minute, until which series.
+const SCORED_SERIES: &str = "scored-series";
+/// Forecasts scored in one go; more than one series has of one minute.
+const SCORED_AT_ONCE: i64 = 1000;
 
 impl File {
     /// Keeps a forecast. Inside [`File::whole`], as all that writes here.
@@ -34,31 +36,40 @@ impl File {
     /// # Errors
     /// See [`Error`].
     pub fn score(&self, until: i64, sealed: i64) -> Result<bool, Error> {
-        let from = self.mark(SCORED)?.unwrap_or(i64::MIN);
-        let due = self.issued(None, from..until, SCORED_AT_ONCE)?;
-        let more = due.len() as i64 == SCORED_AT_ONCE;
-        // A minute that was cut in two is looked at again next time, whole or not.
-        let done = if more { due.last().map_or(until, |issued| issued.0.target) } else { until };
+        // Where the last round ended: a minute and, in it, a series, which is looked at again, as it may have been cut.
+        let from = [self.mark(SCORED)?.unwrap_or(i64::MIN), self.mark(SCORED_SERIES)?.unwrap_or(0)];
+        let mut query = self.connection.prepare_cached(
+            "SELECT target, series, name, lead, quantiles, outcome IS NULL FROM forecast JOIN series ON id = series
+             WHERE (target, series) >= (?, ?) AND target < ? ORDER BY target, series, lead LIMIT ?",
+        )?;
+        let mut rows = query.query([from[0], from[1], until, SCORED_AT_ONCE])?;
+        let (mut due, mut n, mut end) = (Vec::new(), 0, [until, 0]);
+        while let Some(row) = rows.next()? {
+            n += 1;
+            end = [row.get(0)?, row.get(1)?];
+            if let (Ok(series), true) = (row.get::<_, String>(2)?.parse(), row.get(5)?) {
+                let quantiles = quantiles(&row.get::<_, Vec<u8>>(4)?);
+                due.push((end[1], Issued { series, target: end[0], lead_secs: row.get(3)?, quantiles }));
+            }
+        }
+        drop(rows);
         let mut set = self
             .connection
             .prepare_cached("UPDATE forecast SET outcome = ?, loss = ? WHERE target = ? AND series = ? AND lead = ?")?;
-        for (issued, _) in due.iter().filter(|(_, scored)| scored.is_none()) {
+        for (id, issued) in due {
             let minute = issued.target..issued.target + Level::Minute.secs();
             let Some((_, came)) = self.buckets(&issued.series, Level::Minute, minute)?.pop() else { continue };
-            let Some(scored) = Scored::of(issued, came.mean()) else { continue };
-            set.execute(params![
-                scored.outcome,
-                scored.loss,
-                issued.target,
-                self.number(&issued.series)?,
-                issued.lead_secs
-            ])?;
-            for (name, value) in scored.samples(issued) {
+            let Some(scored) = Scored::of(&issued, came.mean()) else { continue };
+            set.execute(params![scored.outcome, scored.loss, issued.target, id, issued.lead_secs])?;
+            for (name, value) in scored.samples(&issued) {
                 self.add(&name, &[(issued.target, Bucket::of(value, 0, false))], sealed)?;
             }
         }
-        self.set_mark(SCORED, if more && done <= from { until } else { done })?;
-        Ok(more && done > from)
+        let more = n == SCORED_AT_ONCE;
+        let end = if more { end } else { [until, 0] };
+        self.set_mark(SCORED, end[0])?;
+        self.set_mark(SCORED_SERIES, end[1])?;
+        Ok(more)
     }
 
     /// Forecasts about minutes that begin in `targets`, by target, series and lead, each with its score where there is
@@ -80,9 +91,7 @@ impl File {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let Ok(series) = row.get::<_, String>(1)?.parse() else { continue };
-            let octets: Vec<u8> = row.get(3)?;
-            let floats: Vec<f32> = octets.as_chunks().0.iter().map(|four| f32::from_be_bytes(*four)).collect();
-            let quantiles = floats.as_chunks().0.iter().map(|[q, value]| (*q, *value)).collect();
+            let quantiles = quantiles(&row.get::<_, Vec<u8>>(3)?);
             let issued = Issued { series, target: row.get(0)?, lead_secs: row.get(2)?, quantiles };
             let scored = match (row.get(4)?, row.get(5)?) {
                 (Some(outcome), Some(loss)) => Some(Scored { outcome, loss }),
@@ -134,14 +143,26 @@ impl File {
         Ok(())
     }
 
-    /// Plans of `during` (unix seconds), by group and time; of one group or of all; at most `limit`.
+    /// From when to when there are forecasts and plans: the first moment of either, and the last.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn records_extent(&self) -> Result<Option<(i64, i64)>, Error> {
+        let sql = "SELECT min(a), max(b) FROM (SELECT min(target) AS a, max(target) AS b FROM forecast
+                   UNION ALL SELECT min(at), max(at) FROM plan)";
+        let extent: (Option<i64>, Option<i64>) =
+            self.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(extent.0.zip(extent.1))
+    }
+
+    /// Plans of `during` (unix seconds), by time and group; of one group or of all; at most `limit`.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn plans(&self, group: Option<&str>, during: Range<i64>, limit: i64) -> Result<Vec<PlanShares>, Error> {
         let mut query = self.connection.prepare_cached(
             "SELECT target_group, at, generation, mode, shares FROM plan
-             WHERE at >= ? AND at < ? AND (?3 IS NULL OR target_group = ?3) ORDER BY target_group, at LIMIT ?4",
+             WHERE at >= ? AND at < ? AND (?3 IS NULL OR target_group = ?3) ORDER BY at, target_group LIMIT ?4",
         )?;
         let found = query.query_map(params![during.start, during.end, group, limit], |row| {
             Ok(PlanShares {
@@ -155,15 +176,23 @@ impl File {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    pub(super) fn mark(&self, name: &str) -> Result<Option<i64>, Error> {
+    /// A moment that was noted under a name.
+    pub(in crate::store) fn mark(&self, name: &str) -> Result<Option<i64>, Error> {
         let mut query = self.connection.prepare_cached("SELECT at FROM mark WHERE name = ?")?;
         Ok(query.query_row([name], |row| row.get(0)).optional()?)
     }
 
-    pub(super) fn set_mark(&self, name: &str, at: i64) -> Result<(), Error> {
+    /// Notes a moment under a name.
+    pub(in crate::store) fn set_mark(&self, name: &str, at: i64) -> Result<(), Error> {
         self.connection.prepare_cached("INSERT OR REPLACE INTO mark VALUES (?, ?)")?.execute(params![name, at])?;
         Ok(())
     }
+}
+
+/// Levels and values, as [`File::put_forecast`] has written them.
+fn quantiles(octets: &[u8]) -> Vec<(f32, f32)> {
+    let floats: Vec<f32> = octets.as_chunks().0.iter().map(|four| f32::from_be_bytes(*four)).collect();
+    floats.as_chunks().0.iter().map(|[q, value]| (*q, *value)).collect()
 }
 
 #[cfg(test)]
@@ -213,6 +242,28 @@ mod tests {
         assert_eq!(file.whole(|file| file.score(900, 0)), Ok(false));
         assert_eq!(file.issued(None, 660..661, 10).unwrap()[0].1, None);
         assert_eq!(file.issued(Some(&"pop/x/y".parse().unwrap()), 0..9999, 10), Ok(Vec::new()));
+    }
+
+    /// More of one minute than are scored in one go.
+    #[test]
+    fn rounds_go_on_where_the_last_one_ended() {
+        let (_dir, file) = file();
+        let n = 2 * SCORED_AT_ONCE + 7;
+        let name = |i: i64| format!("group/g{i}./demand-rps").parse::<SeriesName>().unwrap();
+        file.whole(|file| {
+            (0..n).try_for_each(|i| {
+                let quantiles = vec![(0.5, 1.0)];
+                file.put_forecast(&Issued { series: name(i), target: 600, lead_secs: 300, quantiles })?;
+                file.add(&name(i), &[(600, Bucket::of(2.0, 0, false))], 0)
+            })
+        })
+        .unwrap();
+        let rounds = (1..9).find(|_| !file.whole(|file| file.score(660, 0)).unwrap());
+        assert_eq!(rounds, Some(3));
+        let scored = file.issued(None, 600..601, i64::MAX).unwrap();
+        assert!(scored.len() as i64 == n && scored.iter().all(|(_, scored)| scored.is_some()));
+        let loss = name(0).beside("demand-rps-pinball-300s").unwrap();
+        assert_eq!(file.buckets(&loss, Level::Minute, 0..9999).unwrap()[0].1.count, 1, "once each");
     }
 
     #[test]
