@@ -6,12 +6,12 @@
 //! | `GET /readyz` | 200 while it answers queries, else 503 |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /state` | the state as JSON, as `floodway pops --json` prints it, and the process itself under `server` |
-//! | `POST /reload` | loads zones and policies anew and reports, from loopback listeners only |
+//! | `POST /reload` | loads zones and policies anew and reports, from loopback listeners only; `?dry-run`: only reports |
 //!
 //! There is no authentication: the listener binds to loopback unless `[admin] allow-remote` says
 //! that something else guards it.
 
-use crate::admin::loads::Reloaded;
+use crate::admin::loads::{Reloaded, Wish};
 use crate::admin::{Running, Source, State, metrics};
 use crate::telemetry::listen::{Connection, Door, listener, until_stopped};
 use axum::extract;
@@ -40,7 +40,7 @@ pub struct Admin {
     /// Whether queries are answered.
     pub ready: watch::Receiver<bool>,
     /// Loads zones and policies anew; takes its time.
-    pub reload: Arc<dyn Fn() -> Reloaded + Send + Sync>,
+    pub reload: Arc<dyn Fn(Wish) -> Reloaded + Send + Sync>,
 }
 
 /// A bound listener, ready to serve.
@@ -160,7 +160,16 @@ async fn state(extract::State(here): Here) -> Response {
     Json(Shown { state: source.state(), server: source.running() }).into_response()
 }
 
-async fn reload(extract::State(here): Here, headers: HeaderMap) -> Response {
+async fn reload(
+    extract::State(here): Here,
+    extract::RawQuery(query): extract::RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let wish = match query.as_deref() {
+        None | Some("") => Wish::Take,
+        Some("dry-run") => Wish::Look,
+        Some(_) => return (StatusCode::BAD_REQUEST, "only ?dry-run is known\n").into_response(),
+    };
     if !here.loopback {
         let text = "this listener is not on loopback; send SIGHUP to reload\n";
         return (StatusCode::FORBIDDEN, text).into_response();
@@ -173,7 +182,7 @@ async fn reload(extract::State(here): Here, headers: HeaderMap) -> Response {
         return (StatusCode::CONFLICT, "a reload is under way\n").into_response();
     }
     let reload = here.admin.reload.clone();
-    let done = tokio::task::spawn_blocking(move || reload()).await;
+    let done = tokio::task::spawn_blocking(move || reload(wish)).await;
     here.reloading.store(false, Ordering::Release);
     match done {
         Ok(done) if done.taken => Json(done).into_response(),
@@ -241,7 +250,8 @@ mod tests {
                 clock: Clock::start(),
             },
             ready: ready.subscribe(),
-            reload: Arc::new(move || {
+            reload: Arc::new(move |wish| {
+                let changes = format!("{wish:?}");
                 let mut report = Report::default();
                 report.push(Diagnostic {
                     severity: if taken { Severity::Warning } else { Severity::Error },
@@ -253,7 +263,7 @@ mod tests {
                     message: "unknown key \"capcity\"".into(),
                     help: None,
                 });
-                Reloaded::new(taken, 2, 0.01, report)
+                Reloaded::new(taken, 2, 0.01, changes, report)
             }),
         };
         let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), false, None).await.unwrap();
@@ -312,6 +322,10 @@ mod tests {
             let report: serde_json::Value = serde_json::from_str(&body).unwrap();
             assert_eq!((status, &report["taken"], &report["warnings"]), (200, &true.into(), &1.into()));
             assert_eq!(report["diagnostics"][0]["column"], 37);
+            assert_eq!(report["changes"], "Take");
+            let (_, _, body) = live.ask("POST /reload?dry-run HTTP/1.1").await;
+            assert!(body.contains("\"changes\":\"Look\""), "{body}");
+            assert_eq!(live.ask("POST /reload?dryrun HTTP/1.1").await.0, 400);
             let refused = start(false).await;
             assert_eq!(refused.ask("POST /reload HTTP/1.1").await.0, 422);
             assert_eq!(live.ask("GET /reload HTTP/1.1").await.0, 405);

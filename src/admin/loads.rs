@@ -14,19 +14,33 @@ pub struct Reloaded {
     pub generation: u64,
     /// Seconds that it took to load and build.
     pub seconds: f64,
+    /// What changed, in words.
+    pub changes: String,
     /// Number of errors.
     pub errors: usize,
     /// Number of warnings.
     pub warnings: usize,
     /// Every problem, with its place.
     pub diagnostics: Vec<Diagnostic>,
+    /// The same as `floodway check` prints it.
+    pub report: String,
 }
 
 impl Reloaded {
     /// A load that ended with `report` after `seconds`, and after which `generation` answers.
-    pub fn new(taken: bool, generation: u64, seconds: f64, report: Report) -> Reloaded {
+    pub fn new(taken: bool, generation: u64, seconds: f64, changes: String, report: Report) -> Reloaded {
         let (errors, warnings) = report.counts();
-        Reloaded { taken, generation, seconds, errors, warnings, diagnostics: report.diagnostics }
+        let text = report.to_string();
+        Reloaded {
+            taken,
+            generation,
+            seconds,
+            changes,
+            errors,
+            warnings,
+            diagnostics: report.diagnostics,
+            report: text,
+        }
     }
 }
 
@@ -41,6 +55,15 @@ pub enum Became {
     TakenInPart,
     /// The server goes on with what it had.
     Refused,
+}
+
+/// What is asked of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To be taken.
+    Take,
+    /// To be looked at: what would become of it.
+    Look,
 }
 
 //----------- Loads ----------------------------------------------------------

@@ -68,18 +68,31 @@ impl Known {
     /// The same, and `errors` says what an error does.
     pub fn load_or(&mut self, config: &Config, errors: Errors) -> (Option<Loaded>, Report, Changes) {
         let (mut report, mut changes) = (Report::default(), Changes::default());
-        let loaded = self.load_into(config, errors, &mut report, &mut changes);
+        let next = self.next(config, errors, &mut report, &mut changes);
         report.sort();
+        let loaded = next.map(|(loaded, next)| {
+            *self = next;
+            loaded
+        });
         (loaded, report, changes)
     }
 
-    fn load_into(
-        &mut self,
+    /// Says what [`Known::load`] would, and forgets it.
+    pub fn look(&self, config: &Config) -> (bool, Report, Changes) {
+        let (mut report, mut changes) = (Report::default(), Changes::default());
+        let would_be_taken = self.next(config, Errors::Refuse, &mut report, &mut changes).is_some();
+        report.sort();
+        (would_be_taken, report, changes)
+    }
+
+    /// What is loaded, and what is known of it then.
+    fn next(
+        &self,
         config: &Config,
         errors: Errors,
         report: &mut Report,
         changes: &mut Changes,
-    ) -> Option<Loaded> {
+    ) -> Option<(Loaded, Known)> {
         let (zone_files, policy_files) = match list(&config.zones.dir) {
             Ok(files) => files,
             Err(e) => {
@@ -133,8 +146,9 @@ impl Known {
             cells: cells.cells.clone(),
             answers: answers.clone(),
         };
-        *self = Known { zones: known, left_out, policies: Some(policies), cells: Some(cells), answers: Some(answers) };
-        Some(loaded)
+        let next =
+            Known { zones: known, left_out, policies: Some(policies), cells: Some(cells), answers: Some(answers) };
+        Some((loaded, next))
     }
 
     /// The zones that are good each by itself; and the files of the others, with the apexes that they are thought to

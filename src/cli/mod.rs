@@ -19,6 +19,7 @@ pub mod load;
 pub mod peers;
 pub mod pops;
 pub mod report;
+pub mod running;
 mod salvage;
 pub mod serve;
 pub mod settled;
@@ -55,6 +56,10 @@ enum Command {
     Explain(explain::Args),
     /// Shows POPs, groups and shadows of a running server.
     Pops(pops::Args),
+    /// Says how a running server is, and what is wrong with it.
+    Status(running::Status),
+    /// Has a running server load its files anew, or say what that would do.
+    Reload(running::Reload),
     /// Reports telemetry to a running server, as a POP would.
     Report(Box<report::Args>),
     /// Shows, exports, imports and compacts what was measured, forecast and decided.
@@ -80,6 +85,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),
         Command::Pops(args) => pops::run(args, config),
+        Command::Status(args) => running::status(&args, config),
+        Command::Reload(args) => running::reload(&args, config),
         Command::Report(args) => report::run(*args, config),
         Command::History(args) => history::run(args, config),
         Command::Geoip(args) => geoip::run(args, config),

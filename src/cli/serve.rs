@@ -15,7 +15,7 @@ mod systemd;
 mod takeover;
 mod watch;
 
-use crate::admin::loads::Became;
+use crate::admin::loads::{Became, Wish};
 use crate::admin::{self, Loads, Place, Source};
 use crate::cli::check::{self, counted};
 use crate::cli::config::Config;
@@ -337,7 +337,10 @@ impl Server {
         });
         let reload = {
             let reloader = reloader.clone();
-            Arc::new(move || reloader.reload("asked over HTTP"))
+            Arc::new(move |wish| match wish {
+                Wish::Take => reloader.reload("asked over HTTP"),
+                Wish::Look => reloader.look(),
+            })
         };
         let served = admin::http::Admin { source, ready: ready_flag, reload };
         let edges = vec![

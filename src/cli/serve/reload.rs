@@ -11,7 +11,7 @@ use crate::cli::serve::systemd;
 use crate::clock::Clock;
 use crate::control;
 use crate::exchange::{Exchange, House, Retired, Snapshot};
-use crate::masterfile::{Report, Severity};
+use crate::masterfile::{Diagnostic, Report, Severity};
 use crate::steering::Table;
 use crate::transport;
 use crate::transport::tap::writer::Renamed;
@@ -62,6 +62,21 @@ impl Reloader {
         self.reload_with(why, Scope::Zones)
     }
 
+    /// What [`Reloader::reload`] would do; nothing is changed, nor counted.
+    pub fn look(&self) -> Reloaded {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let begun = self.clock.now();
+        let mut report = Report::default();
+        let house = self.house(&mut report);
+        let certificates = self.secrets.look();
+        certificates.err().into_iter().flatten().for_each(|e| report.push(self.refused_certificate(e)));
+        let (would_be_taken, of_load, changes) = known.look(&self.config);
+        report.diagnostics.extend(of_load.diagnostics);
+        let taken = would_be_taken && house.is_some() && !report.has_errors();
+        let generation = self.exchange.load().generation;
+        Reloaded::new(taken, generation, self.clock.now().since(begun), said(&changes), report)
+    }
+
     fn reload_with(&self, why: &str, scope: Scope) -> Reloaded {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = self.clock.now();
@@ -104,24 +119,27 @@ impl Reloader {
         let generation = self.exchange.load().generation;
         match taken {
             true => {
-                let serials = changes.serials();
-                let of = if serials.is_empty() { "" } else { ": " };
-                tracing::info!(generation, warnings, "reloaded ({why}): {changes}{of}{serials}");
+                let changes = said(&changes);
+                tracing::info!(generation, warnings, "reloaded ({why}): {changes}");
             }
             false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
         }
         systemd::ready(&self.status());
-        Reloaded::new(taken, generation, now.since(begun), report)
+        Reloaded::new(taken, generation, now.since(begun), said(&changes), report)
     }
 
     /// Certificates and keys as the files have them now.
     fn fresh(&self, report: &mut Report) -> Option<Fresh> {
         let fresh = self.secrets.look();
         self.loads.note_certificates(fresh.is_ok());
-        let file = self.config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
         let faults = fresh.as_ref().err().into_iter().flatten();
-        faults.for_each(|e| report.push(house::problem(file, Severity::Error, format!("certificate refused: {e}"))));
+        faults.for_each(|e| report.push(self.refused_certificate(e.clone())));
         fresh.ok()
+    }
+
+    fn refused_certificate(&self, why: String) -> Diagnostic {
+        let file = self.config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
+        house::problem(file, Severity::Error, format!("certificate refused: {why}"))
     }
 
     /// The rules of the house as the file has them now.
@@ -172,6 +190,13 @@ impl Reloader {
         };
         Some(self.exchange.publish_next(next))
     }
+}
+
+/// What changed, with serials.
+fn said(changes: &Changes) -> String {
+    let serials = changes.serials();
+    let of = if serials.is_empty() { "" } else { ": " };
+    format!("{changes}{of}{serials}")
 }
 
 /// Writes every problem of a load to the log.
