@@ -241,6 +241,7 @@ mod tests {
         let admin = Admin {
             source: Source {
                 history: Default::default(),
+                control: Default::default(),
                 exchange: fixtures::exchange(fixtures::plan()),
                 inbox: Arc::new(Inbox::new(10)),
                 books: Arc::new(Books::new(1)),

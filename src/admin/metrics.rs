@@ -41,6 +41,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     history::add(&mut page, &source.history.counted());
     pops(&mut page, &state);
     groups(&mut page, &state);
+    forecast::add(&mut page, &state.forecasts);
     members(&mut page, &state);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(page));
@@ -49,6 +50,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
+mod forecast;
 mod history;
 
 fn flag(is: bool) -> f64 {
@@ -402,6 +404,7 @@ mod tests {
             place: Default::default(),
             loads: Arc::new(Loads::default()),
             history: Default::default(),
+            control: Default::default(),
             clock: Clock::start(),
         };
         source.inbox.refuse(Refusal::Stale);

@@ -5,6 +5,8 @@
 
 use crate::admin::{Loads, Place, Running};
 use crate::clock::Clock;
+use crate::control;
+use crate::control::foresight::Foresight;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::policy::{Group, Member, Role};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
@@ -34,6 +36,9 @@ pub struct State {
     pub groups: Vec<GroupState>,
     /// The books of telemetry since the process began.
     pub samples: Samples,
+    /// How good forecasts are, and where they come from, as of the last minute.
+    #[serde(default)]
+    pub forecasts: Foresight,
 }
 
 /// One POP.
@@ -152,6 +157,8 @@ pub struct Source {
     pub loads: Arc<Loads>,
     /// The books of the history.
     pub history: Arc<store::Books>,
+    /// The books of the control loop.
+    pub control: Arc<control::live::Status>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -159,7 +166,8 @@ pub struct Source {
 impl Source {
     /// The state at this moment.
     pub fn state(&self) -> State {
-        State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix)
+        let state = State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix);
+        State { forecasts: (*self.control.foresight()).clone(), ..state }
     }
 
     /// The process at this moment.
@@ -210,6 +218,7 @@ impl State {
             pops: pops.collect(),
             groups: groups.collect(),
             samples: Samples::of(counts),
+            forecasts: Foresight::default(),
         }
     }
 }

@@ -198,6 +198,8 @@ pub fn from_proto(state: proto::StateResponse) -> State {
             accepted: samples.accepted,
             refused: samples.refused.into_iter().collect(),
         },
+        // Not in the protocol: `/state` has it.
+        forecasts: Default::default(),
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::cli::house;
 use crate::cli::peers;
 use crate::cli::settled;
+use crate::control;
 use crate::geo;
 use crate::store;
 use crate::telemetry;
@@ -48,6 +49,8 @@ pub struct Config {
     pub state: StateDir,
     /// `[store]`.
     pub store: store::Config,
+    /// `[forecast]`.
+    pub forecast: control::foresight::Config,
     /// `[grpc]`.
     pub grpc: telemetry::listen::Config,
     /// `[admin]`.
@@ -364,6 +367,7 @@ impl Config {
             return Err("[server] group without user: name the user, too".into());
         }
         self.store.check()?;
+        self.forecast.check()?;
         self.dnstap.check()?;
         self.xdp.check()?;
         self.rate_limit.check()?;

@@ -305,6 +305,7 @@ impl Server {
             clock,
             state_dir: Some(config.state.dir.clone()),
             history: history.clone(),
+            forecast: config.forecast.clone(),
             seed,
         };
         let control = Live::start(wiring, saved).map_err(|e| format!("the control loop cannot start: {e}"))?;
@@ -321,6 +322,7 @@ impl Server {
             place: Arc::new(Place { listeners: ready.listeners(), takeovers }),
             loads: loads.clone(),
             history: kept,
+            control: status.clone(),
             clock,
         };
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };

@@ -7,6 +7,8 @@
 use crate::clock::{Clock, Now};
 use crate::control::all_down::Extent;
 use crate::control::declared::declared_plan;
+use crate::control::fitter::Fitter;
+use crate::control::foresight::{self, Alerts, Foresight};
 use crate::control::notes::Note;
 use crate::control::persist::Saved;
 use crate::control::remember::{Remember, demand_of};
@@ -34,12 +36,14 @@ const BEAT: Duration = Duration::from_secs(1);
 const LEAST: Duration = Duration::from_millis(200);
 /// Seconds between saves while nothing happens.
 const SAVE_SECS: f64 = 10.0;
+/// Seconds between looks at how good forecasts are.
+const LOOK_OVER_SECS: f64 = 60.0;
 /// Notes kept for people.
 const NOTES_KEPT: usize = 200;
 /// Name of the saved plan in the state directory.
 const FILE: &str = "plan.json";
-/// How far back demand is recalled at the start, seconds: two cycles of the longest season.
-const RECALLED_SECS: i64 = 14 * 86_400;
+/// How far back demand is recalled at the start, seconds: what a forecaster keeps where there is room.
+const RECALLED_SECS: i64 = 28 * 86_400;
 /// How long that may take, seconds; groups that are left then begin anew. The plan of the last run serves meanwhile.
 const RECALL_SECS: f64 = 5.0;
 
@@ -70,6 +74,8 @@ pub struct Wiring {
     pub state_dir: Option<PathBuf>,
     /// Where what was measured and decided is kept; `None` keeps nothing.
     pub history: Option<Arc<History>>,
+    /// What forecasters may cost, and when to complain about them.
+    pub forecast: foresight::Config,
     /// Decides the jitter of breakers.
     pub seed: u64,
 }
@@ -88,12 +94,18 @@ pub struct Status {
     /// Microseconds that the last beat took, table and publication included.
     pub last_micros: AtomicU64,
     notes: Mutex<Vec<(f64, Note)>>,
+    foresight: Mutex<Arc<Foresight>>,
 }
 
 impl Status {
     /// What happened lately, oldest first, each with its unix seconds.
     pub fn notes(&self) -> Vec<(f64, Note)> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How good the forecasts are, as of the last minute.
+    pub fn foresight(&self) -> Arc<Foresight> {
+        self.foresight.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, now: Now, notes: &[Note]) {
@@ -197,6 +209,11 @@ struct Loop {
     compiled: Option<(Arc<Plan>, Arc<Table>)>,
     saved_at: Option<Now>,
     remember: Remember,
+    /// Fits forecasters; `None` where no thread could be started, and in tests.
+    fitter: Option<Fitter>,
+    /// When forecasts were looked over last, and what was complained about.
+    looked_over: Option<Now>,
+    alerts: Alerts,
     /// Snapshots before the current one that are still held somewhere.
     retired: Retired,
 }
@@ -206,11 +223,30 @@ impl Loop {
         let state = saved.map_or_else(|| State::new(wiring.seed), |saved| State::resume(wiring.seed, saved));
         let (counted, compiled, saved_at) = (None, None, None);
         let (remember, retired) = (Remember::default(), Retired::default());
-        Loop { wiring, status, tick, state, counted, compiled, saved_at, remember, retired }
+        let (fitter, looked_over, alerts) = (None, None, Alerts::default());
+        let mut looping = Loop {
+            wiring,
+            status,
+            tick,
+            state,
+            counted,
+            compiled,
+            saved_at,
+            remember,
+            fitter,
+            looked_over,
+            alerts,
+            retired,
+        };
+        looping.limit();
+        looping
     }
 
     fn run(&mut self, stop: &AtomicBool) {
         self.recall();
+        self.fitter = Fitter::start(self.wiring.forecast.cpu_seconds_per_minute)
+            .inspect_err(|e| tracing::error!("no thread for fitting forecasts: {e}; old ones go on"))
+            .ok();
         let mut first = true;
         while !stop.load(Ordering::Relaxed) {
             if !first {
@@ -241,6 +277,7 @@ impl Loop {
                 let saved = Saved::of(&base.plan, &base.policies, &base.cells);
                 self.state = State::resume(self.wiring.seed, saved);
                 (self.counted, self.compiled) = (None, None);
+                self.limit();
                 self.recall();
             }
         }
@@ -255,6 +292,10 @@ impl Loop {
         self.wiring.board.set(ticked.directives);
         self.publish(base, ticked.plan);
         self.remember(now);
+        if let Some(fitter) = &mut self.fitter {
+            fitter.step(&mut self.state, now);
+        }
+        self.look_over(now);
         let due = self.saved_at.is_none_or(|at| now.since(at) >= SAVE_SECS);
         if due || !ticked.notes.is_empty() {
             self.saved_at = Some(now);
@@ -285,6 +326,34 @@ impl Loop {
         let before = self.wiring.exchange.publish_plan(base, plan.clone(), table.clone());
         self.compiled = before.is_some().then_some((plan, table));
         before.into_iter().for_each(|before| self.retired.put(before));
+    }
+
+    /// Tells the state what forecasters may take up.
+    fn limit(&mut self) {
+        self.state.limit(self.wiring.forecast.memory_megabytes as usize * 1_000_000);
+    }
+
+    /// Once a minute: how good the forecasts are, for metrics, and complaints where they are not.
+    fn look_over(&mut self, now: Now) {
+        if self.looked_over.is_some_and(|at| now.since(at) < LOOK_OVER_SECS) {
+            return;
+        }
+        self.looked_over = Some(now);
+        let seen = Arc::new(Foresight::of(&self.state, self.fitter.as_ref()));
+        let limit = self.wiring.forecast.alert_accuracy;
+        let (worse, better) = self.alerts.step(&seen, limit);
+        for (group, lead, accuracy) in worse {
+            let (minutes, percent) = (f64::from(lead) / 60.0, 100.0 * accuracy);
+            tracing::warn!(
+                "{group}: forecasts {minutes:.0} min ahead were right to {percent:.0} % over the last day, under {:.0} %; \
+                 they still only raise what is planned for, never lower it",
+                100.0 * limit
+            );
+        }
+        for group in better {
+            tracing::info!("{group}: forecasts are right again to more than {:.0} %", 100.0 * limit);
+        }
+        *self.status.foresight.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
     /// Hands what is worth keeping to the history, which takes it without waiting.
@@ -384,6 +453,7 @@ mod tests {
             clock: Clock::start(),
             state_dir: dir.map(Path::to_path_buf),
             history: None,
+            forecast: foresight::Config::default(),
             seed: 1,
         }
     }

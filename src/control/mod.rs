@@ -10,11 +10,14 @@ pub mod candidates;
 pub mod capacity;
 pub mod declared;
 pub mod demand;
+pub mod fitter;
+pub mod foresight;
 mod guard;
 mod intake;
 pub mod limits;
 pub mod live;
 mod notes;
+
 mod outlook;
 pub mod persist;
 mod placing;

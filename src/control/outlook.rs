@@ -1,21 +1,22 @@
 //! What a group asks for now, and what it will ask for.
 //!
 //! The total is what its POPs report. Every minute it goes into the group's forecaster, whose quantiles
-//! may raise the planned demand, never lower it.
+//! may raise the planned demand, never lower it. A tick hears of at most some hundred minutes that ended, and
+//! of fits that were made elsewhere ([`fitter`](crate::control::fitter)); it makes none itself but the trivial.
 
 use crate::clock::Now;
 use crate::control::silence::NORMAL_SECS;
 use crate::control::state::{GroupState, Layout, State};
-use crate::forecast::former::Forecaster;
+use crate::forecast::engine::{Explained, Fan, Fits, Fitting, Forecaster};
 use crate::forecast::quantiles::Quantiles;
+use crate::forecast::settings::Settings;
 use crate::id::{GroupIdx, PopIdx};
 use crate::policy::ForecastUse;
 use crate::steering::Demand;
+use std::sync::Arc;
 
 /// The grid of forecasts, seconds.
-const STEP_SECS: f64 = 60.0;
-/// Cycles of a day and of a week on that grid.
-const SEASONS: [usize; 2] = [1440, 10_080];
+const STEP_SECS: u32 = 60;
 /// Leads that people read, steps.
 const SHOWN: [usize; 3] = [5, 15, 30];
 /// Seconds until a surge is noticed and until connections follow, on top of half a TTL.
@@ -23,10 +24,15 @@ const REACT_SECS: f64 = 62.0;
 /// Levels planned for, at the group's own lead and at twice that. Higher ones cost milliseconds all day
 /// and bought nothing in simulation.
 const PLANNED: [f64; 2] = [0.6, 0.8];
-/// Forecasts steer only when so many were scored at their lead.
-const LEAST_SCORED: usize = 30;
+/// Forecasts steer only when so many were scored at their lead: half an hour's worth.
+const LEAST_SCORED: u64 = 8;
 /// Most steps that are filled in as gaps after a pause.
 const MOST_GAPS: u64 = 1440;
+/// Outlooks that one tick brings up to date, at least; with many groups it is the twentieth part of them, so that
+/// all of them have heard of a minute some twenty ticks later.
+const LEAST_PER_TICK: usize = 32;
+/// See [`LEAST_PER_TICK`].
+const PER_TICK: usize = 20;
 /// Growth of a surge taken when no forecast can be trusted yet, per second, and how likely it is.
 const PRIOR_GROWTH: f64 = 1e-3;
 /// See [`PRIOR_GROWTH`].
@@ -43,36 +49,39 @@ pub struct Outlook {
     step: u64,
     sum: f64,
     n: u32,
+    /// What was said last, and whether a minute has ended since.
+    fan: Fan,
+    stale: bool,
 }
 
 impl Outlook {
-    /// Nothing seen. Steps begin with the minutes of the wall clock at the start, as those of the stored history do.
-    pub fn new(now: Now) -> Outlook {
-        Outlook {
-            forecaster: Forecaster::new(STEP_SECS, SEASONS.to_vec()),
-            origin: now.after(-now.unix.rem_euclid(STEP_SECS)),
-            step: 0,
-            sum: 0.0,
-            n: 0,
-        }
+    /// Nothing seen; the first step begins `now`. `ttl`: seconds, the shortest that the group's answers have.
+    pub fn new(now: Now, ttl: u32, settings: Arc<Settings>) -> Outlook {
+        let own = (lead_secs(ttl) / f64::from(STEP_SECS)).ceil() as usize;
+        let leads: Vec<usize> = SHOWN.into_iter().chain([own]).collect();
+        let forecaster = Forecaster::new(now.unix as i64, STEP_SECS, &leads, settings);
+        Outlook { forecaster, origin: now, step: 0, sum: 0.0, n: 0, fan: Fan::default(), stale: false }
     }
 
-    /// Takes in what was seen before the start, minute by minute up to it; gaps where nothing was.
+    /// Takes in what was seen before the start, minute by minute up to it; gaps where nothing was. To be called
+    /// before anything was observed.
     pub fn recall(&mut self, minutes: &[Option<f64>]) {
-        self.forecaster.recall(minutes);
+        let start = self.origin.unix as i64 - minutes.len() as i64 * i64::from(STEP_SECS);
+        self.forecaster = self.forecaster.afresh(start);
+        minutes.iter().for_each(|m| self.forecaster.observe(m.unwrap_or(f64::NAN)));
+        self.stale = true;
     }
 
     /// Takes in the demand of this moment, `None` while nobody reports; says whether a step was completed.
     pub fn observe(&mut self, demand: Option<f64>, now: Now) -> bool {
-        let step = (now.since(self.origin) / STEP_SECS) as u64;
+        let step = (now.since(self.origin) / f64::from(STEP_SECS)) as u64;
         let completed = step > self.step;
         if completed {
-            let mean = (self.n > 0).then(|| self.sum / f64::from(self.n));
-            self.forecaster.observe(mean);
+            self.forecaster.observe(if self.n > 0 { self.sum / f64::from(self.n) } else { f64::NAN });
             for _ in 0..(step - self.step - 1).min(MOST_GAPS) {
-                self.forecaster.observe(None);
+                self.forecaster.observe(f64::NAN);
             }
-            (self.step, self.sum, self.n) = (step, 0.0, 0);
+            (self.step, self.sum, self.n, self.stale) = (step, 0.0, 0, true);
         }
         if let Some(demand) = demand {
             self.sum += demand;
@@ -81,19 +90,66 @@ impl Outlook {
         completed
     }
 
-    /// The distribution `secs` from now; `None` until enough forecasts at that lead were scored.
-    pub fn at(&self, secs: f64) -> Option<Quantiles> {
-        let lead = (secs / STEP_SECS).ceil().max(1.0) as usize;
-        (self.forecaster.n_scored(lead) >= LEAST_SCORED).then(|| self.forecaster.forecast(&[lead])[0])
+    /// Looks ahead from the last minute that ended.
+    fn look(&mut self) {
+        if self.forecaster.wants_fit() && self.forecaster.fits_at_once() {
+            self.forecaster.fit();
+        }
+        self.fan = self.forecaster.fan();
+        self.stale = false;
     }
 
-    /// Median and 0.9 quantile at 5, 15 and 30 minutes; `None` before the first observation.
-    pub fn shown(&self) -> Option<[[f64; 2]; 3]> {
-        (self.forecaster.n_scored(1) > 0).then(|| {
-            let quantiles = self.forecaster.forecast(&SHOWN);
-            std::array::from_fn(|i| [quantiles[i].at(0.5), quantiles[i].at(0.9)])
-        })
+    /// The fit that is wanted and is too long for a tick; with how badly: new ones first, then the oldest.
+    pub fn fitting(&self) -> Option<(Urgency, impl FnOnce() -> Fitting)> {
+        let wanted = self.forecaster.wants_fit() && !self.forecaster.fits_at_once();
+        let urgency = match self.forecaster.fitted_at() {
+            None => Urgency::New,
+            Some(at) => Urgency::Aged(self.forecaster.history().len() - at),
+        };
+        wanted.then_some((urgency, || self.forecaster.fitting(true)))
     }
+
+    /// Takes over a fit.
+    pub fn adopt(&mut self, fits: Fits) {
+        self.forecaster.adopt(fits);
+        self.stale = true;
+    }
+
+    /// Goes on with other members from the next fit on.
+    pub fn equip(&mut self, settings: &Arc<Settings>) {
+        self.forecaster.equip(settings.clone());
+    }
+
+    /// The forecaster, for what is learnt from many of them.
+    pub fn forecaster(&self) -> &Forecaster {
+        &self.forecaster
+    }
+
+    /// Where the forecasts come from, per lead.
+    pub fn explain(&self) -> Vec<Explained> {
+        (0..self.forecaster.leads().len()).filter_map(|i| self.forecaster.explain(i)).collect()
+    }
+
+    /// The distribution `secs` from now; `None` until enough forecasts at that lead were scored.
+    pub fn at(&self, secs: f64) -> Option<Quantiles> {
+        let lead = (secs / f64::from(STEP_SECS)).ceil().max(1.0) as usize;
+        (self.forecaster.n_scored(lead) >= LEAST_SCORED).then(|| self.fan.at(lead))
+    }
+
+    /// Median and 0.9 quantile at 5, 15 and 30 minutes; `None` before a forecast was scored.
+    pub fn shown(&self) -> Option<[[f64; 2]; 3]> {
+        let quantiles = || SHOWN.map(|lead| self.fan.at(lead));
+        (self.forecaster.n_scored(1) > 0).then(|| quantiles().map(|q| [q.at(0.5), q.at(0.9)]))
+    }
+}
+
+/// How badly a fit is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// There is one, so many steps old.
+    Aged(usize),
+    /// There is none.
+    New,
 }
 
 //----------- Expected -------------------------------------------------------
@@ -140,11 +196,14 @@ pub fn share_of(
     at.map(|(_, (_, plan))| plan.share).sum()
 }
 
-/// Feeds the forecasters; nothing is observed while more than half of the POPs are silent.
+/// Feeds the forecasters; nothing is observed while more than half of the POPs are silent. Of those whose minute
+/// has ended as many look ahead as one tick has time for.
 pub fn observe(state: &mut State, totals: &[Option<f64>], blind: bool, now: Now) {
     for (group, total) in state.groups.iter_mut().zip(totals) {
         group.outlook.observe(total.filter(|_| !blind), now);
     }
+    let most = LEAST_PER_TICK.max(state.groups.len().div_ceil(PER_TICK));
+    state.groups.iter_mut().filter(|group| group.outlook.stale).take(most).for_each(|group| group.outlook.look());
 }
 
 /// Planned demand of every group: the greatest of now and of the quantiles looked at, over the cells.
@@ -194,19 +253,45 @@ pub fn high(group: &GroupState, forecast: ForecastUse, now: f64, secs: f64) -> f
 mod tests {
     use super::*;
     use crate::control::fixture::at;
+    use crate::forecast::thrift::Thrift;
 
     #[test]
     fn minutes_go_into_the_forecaster_and_pauses_become_gaps() {
-        let mut outlook = Outlook::new(at(0.0));
+        let mut outlook = Outlook::new(at(0.0), 20, Thrift::default().settings(1));
         let mut completed = 0;
-        for s in 0..3600 {
+        for s in 0..4200 {
             completed += usize::from(outlook.observe(Some(100.0), at(f64::from(s))));
+            outlook.look();
         }
-        assert_eq!(completed, 59);
-        assert!(outlook.at(60.0).is_some() && outlook.at(1800.0).is_none(), "29 scored at half an hour");
-        assert!(outlook.observe(None, at(7200.0)));
-        assert_eq!(outlook.step, 120);
+        assert_eq!(completed, 69);
+        assert!(outlook.at(60.0).is_some() && outlook.at(1800.0).is_some(), "nine scored at half an hour");
+        assert!(outlook.at(1800.0).unwrap().at(0.99) < 101.0);
+        assert!(outlook.observe(None, at(8400.0)));
+        outlook.look();
+        assert_eq!((outlook.step, outlook.forecaster().history().len()), (140, 140));
         let shown = outlook.shown().unwrap();
         assert!((shown[2][0] - 100.0).abs() < 1e-6, "{shown:?}");
+    }
+
+    /// A restart goes on from what is stored: the first fit is wanted elsewhere, tries itself on the past, and what
+    /// follows is trusted at once.
+    #[test]
+    fn what_is_recalled_is_learnt_from_beside_the_tick() {
+        let mut outlook = Outlook::new(at(1e6), 20, Thrift::default().settings(1));
+        let minutes: Vec<Option<f64>> =
+            (0..900).map(|i| (i % 97 != 3).then_some(100.0 + f64::from(i * i % 31))).collect();
+        outlook.recall(&minutes);
+        outlook.look();
+        assert!(outlook.at(300.0).is_none());
+        let (urgency, fitting) = outlook.fitting().unwrap();
+        assert_eq!(urgency, Urgency::New);
+        let fits = fitting().run();
+        outlook.observe(Some(110.0), at(1e6));
+        assert!(outlook.observe(Some(110.0), at(1e6 + 61.0)));
+        outlook.adopt(fits);
+        outlook.look();
+        let q = outlook.at(300.0).unwrap();
+        assert!(q.at(0.1) > 90.0 && q.at(0.9) < 140.0, "{q:?}");
+        assert!(outlook.fitting().is_none() && outlook.explain()[0].accuracy.is_some());
     }
 }

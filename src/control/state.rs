@@ -10,12 +10,15 @@ use crate::control::breaker::Breaker;
 use crate::control::capacity::Learned;
 use crate::control::declared::declared_plan;
 use crate::control::demand::{CellShares, Gain};
+use crate::control::fitter;
 use crate::control::limits::Removed;
 use crate::control::outlook::Outlook;
 use crate::control::persist::{Saved, carry};
 use crate::control::shadow::Shadow;
 use crate::control::ttl::Ttl;
 use crate::control::window::Window;
+use crate::forecast::settings::Settings;
+use crate::forecast::thrift::{Thrift, Tier};
 use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{Policies, Role};
@@ -60,6 +63,12 @@ pub struct State {
     resume: Option<Saved>,
     /// Demand of groups before the start, minute by minute up to it.
     past: HashMap<Name, Vec<Option<f64>>>,
+    /// What forecasters may take up, and what they share.
+    pub(in crate::control) thrift: Thrift,
+    /// What each of them has.
+    pub(in crate::control) tier: Tier,
+    /// When what is shared was learnt.
+    pub(in crate::control) shared_at: Option<Now>,
 }
 
 /// Policies and cells, with what follows from them alone.
@@ -139,6 +148,11 @@ impl State {
         State { resume: Some(saved), ..State::new(seed) }
     }
 
+    /// Limits what forecasters take up, in bytes for all of them together.
+    pub fn limit(&mut self, memory: usize) {
+        self.thrift.memory = memory;
+    }
+
     /// Gives it the demand of groups before the start, requests per second, minute by minute up to it.
     pub fn recall(&mut self, past: HashMap<Name, Vec<Option<f64>>>) {
         self.past = past;
@@ -198,7 +212,11 @@ impl State {
         let n_cells = layout.cells.cells.len();
         self.allocated = vec![None; layout.policies.groups.len()];
         self.pops = layout.policies.pops.iter().map(|pop| PopState::new(pop.capacity, now)).collect();
-        self.groups = layout.policies.groups.iter().map(|group| GroupState::new(group, n_cells, now)).collect();
+        let n_groups = layout.policies.groups.len();
+        self.tier = self.thrift.tier(n_groups);
+        let settings = self.thrift.settings(n_groups);
+        let fresh = |group| GroupState::new(group, n_cells, &settings, now);
+        self.groups = layout.policies.groups.iter().map(fresh).collect();
         let mut past = std::mem::take(&mut self.past);
         for (spec, state) in layout.policies.groups.iter().zip(&mut self.groups) {
             if let Some(minutes) = past.remove(&spec.name) {
@@ -225,6 +243,7 @@ impl State {
 
     fn move_states(&mut self, old: &Layout, new: &Layout, now: Now) {
         let (old_pops, old_groups) = (std::mem::take(&mut self.pops), std::mem::take(&mut self.groups));
+        let tier = self.tier;
         self.fresh_states(new, now);
         self.warm = Warm::default();
         for (spec, state) in new.policies.pops.iter().zip(&mut self.pops) {
@@ -259,6 +278,9 @@ impl State {
                     state.reporters.insert((*pop, member), reporter.clone());
                 }
             }
+        }
+        if self.tier != tier {
+            fitter::equip(self);
         }
     }
 }
@@ -297,7 +319,7 @@ impl PopState {
 }
 
 impl GroupState {
-    fn new(spec: &crate::policy::Group, n_cells: usize, now: Now) -> GroupState {
+    fn new(spec: &crate::policy::Group, n_cells: usize, settings: &Arc<Settings>, now: Now) -> GroupState {
         let member = |m: &crate::policy::Member| MemberState {
             breaker: Breaker::closed(now),
             shadow: matches!(m.role, Role::Shadow { .. }).then(|| Shadow::cold(now)),
@@ -307,7 +329,7 @@ impl GroupState {
         GroupState {
             reporters: BTreeMap::new(),
             cells: CellShares::new(n_cells),
-            outlook: Outlook::new(now),
+            outlook: Outlook::new(now, spec.ttl_min, settings.clone()),
             ttl: Ttl::new(spec.ttl_max, now),
             members: spec.members.iter().map(member).collect(),
             down: Extent::Nowhere,

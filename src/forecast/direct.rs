@@ -296,6 +296,10 @@ impl Member for Shared {
         "shared"
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     /// Microseconds: the models are there, only the series' own scale is taken.
     fn fit(&self, history: &History, _: &Known, leads: &[usize]) -> Option<FittedDirect> {
         let one = |lead: &usize| {

@@ -31,6 +31,10 @@ impl Member for Empirical {
         "naive"
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     /// With one value its own size, with few a normal as wide as the steps seen make a random walk, twice
     /// over, is mixed in: it is honest to know little. `None` only for an empty history.
     /// With one value its own size, with few a normal as wide as the steps seen make a random walk, twice

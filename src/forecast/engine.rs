@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// Days after which members are fitted again however long the history is.
 const STALE_DAYS: u32 = 28;
+/// Most steps that a rehearsal lives through: a day of minutes.
+const REHEARSED: usize = 1_440;
 /// A history shorter than this is fitted in microseconds: the direct models want more.
 const SHORT: usize = 150;
 
@@ -47,6 +49,7 @@ pub struct Fitting {
     known: Arc<Known>,
     history: History,
     leads: Vec<usize>,
+    rehearse: bool,
 }
 
 /// What a [`Fitting`] made.
@@ -54,14 +57,36 @@ pub struct Fitting {
 pub struct Fits {
     members: Vec<Option<Box<dyn Fitted>>>,
     at: usize,
+    /// What a rehearsal taught about weights and levels.
+    records: Option<Vec<Record>>,
 }
 
 impl Fitting {
     /// Fits every member to the history. The one expensive call: some 35 ms per lead of the direct models at
-    /// the default settings and 4000 rows, in release.
+    /// the default settings and 4000 rows, in release; twice that with a rehearsal.
     pub fn run(&self) -> Fits {
+        let records = self.rehearse.then(|| self.rehearsed()).flatten();
         let fit = |method: &Arc<dyn Method>| method.fit(&self.history, &self.known, &self.leads);
-        Fits { members: self.settings.members.iter().map(fit).collect(), at: self.history.len() }
+        Fits { members: self.settings.members.iter().map(fit).collect(), at: self.history.len(), records }
+    }
+
+    /// Lives through the last stretch of the history as if it were coming: weights and calibration then begin
+    /// with what that taught.
+    fn rehearsed(&self) -> Option<Vec<Record>> {
+        let (h, n) = (&self.history, self.history.len());
+        let stretch = ((n - h.begin()) / 10).min(REHEARSED);
+        let mut past = Forecaster::new(h.secs(h.first()), h.step_secs, &self.leads, self.settings.clone());
+        past.know(self.known.clone());
+        let value = |t: usize| if h.known(t) { h.y(t) + h.base } else { f64::NAN };
+        (h.first()..n - stretch).for_each(|t| past.observe(value(t)));
+        if stretch == 0 || past.fits_at_once() {
+            return None;
+        }
+        past.fit();
+        (n - stretch..n).for_each(|t| past.observe(value(t)));
+        past.learn();
+        past.records.iter_mut().for_each(Record::drop_pending);
+        Some(past.records)
     }
 }
 
@@ -80,6 +105,28 @@ impl Forecaster {
         let records = leads.iter().map(|lead| Record::new(*lead, &settings)).collect();
         let known = Arc::new(Known::default());
         Forecaster { settings, known, history, leads, members, records, fitted_at: None, next: 0 }
+    }
+
+    /// One like this that has seen nothing, whose first value is of `start_secs`.
+    pub fn afresh(&self, start_secs: i64) -> Forecaster {
+        let mut fresh = Forecaster::new(start_secs, self.history.step_secs, &self.leads, self.settings.clone());
+        fresh.know(self.known.clone());
+        fresh
+    }
+
+    /// Goes on with other settings: members from the next fit on, which is due if it takes but microseconds, the
+    /// rest at once.
+    pub fn equip(&mut self, settings: Arc<Settings>) {
+        if settings.members.len() != self.settings.members.len() {
+            self.learn();
+            self.members = vec![None; settings.members.len()];
+            self.records = self.leads.iter().map(|lead| Record::new(*lead, &settings)).collect();
+        }
+        self.history.keep(settings.keep);
+        self.settings = settings;
+        if self.fits_at_once() {
+            self.fitted_at = None;
+        }
     }
 
     /// Says what is known of the future; members hear of new regressors at their next fit.
@@ -111,15 +158,22 @@ impl Forecaster {
         n >= fitted_at + grown.clamp(1, h.steps(STALE_DAYS * DAY, 1))
     }
 
-    /// Whether a fit would take microseconds, so that it may be made on the spot.
-    pub fn fits_at_once(&self) -> bool {
-        self.history.age() < SHORT
+    /// Steps known at the last fit; `None` before the first.
+    pub fn fitted_at(&self) -> Option<usize> {
+        self.fitted_at
     }
 
-    /// The fit that is wanted, to be run anywhere and [taken over](Self::adopt) later.
-    pub fn fitting(&self) -> Fitting {
-        let (settings, known) = (self.settings.clone(), self.known.clone());
-        Fitting { settings, known, history: self.history.clone(), leads: self.leads.clone() }
+    /// Whether a fit would take microseconds, so that it may be made on the spot.
+    pub fn fits_at_once(&self) -> bool {
+        self.history.age() < SHORT || self.settings.members.iter().all(|m| m.is_quick())
+    }
+
+    /// The fit that is wanted, to be run anywhere and [taken over](Self::adopt) later. `rehearse`: the first one of
+    /// a series with a past tries itself on the end of that first.
+    pub fn fitting(&self, rehearse: bool) -> Fitting {
+        let (settings, known, leads) = (self.settings.clone(), self.known.clone(), self.leads.clone());
+        let rehearse = rehearse && self.fitted_at.is_none();
+        Fitting { settings, known, history: self.history.clone(), leads, rehearse }
     }
 
     /// Takes over fitted members; the history may have grown since they were fitted. Fits of another set of
@@ -134,6 +188,9 @@ impl Forecaster {
         if main_before != main_now {
             self.records.iter_mut().for_each(Record::begin_calibration);
         }
+        if let Some(records) = fits.records.filter(|_| self.fitted_at.is_none()) {
+            self.records = records;
+        }
         self.members = fits.members;
         self.fitted_at = Some(fits.at);
         if let Some(t) = self.history.len().checked_sub(1) {
@@ -144,7 +201,7 @@ impl Forecaster {
     /// Fits every member to the history as it is, here and now.
     pub fn fit(&mut self) {
         self.learn();
-        let fits = self.fitting().run();
+        let fits = self.fitting(false).run();
         self.adopt(fits);
     }
 
@@ -188,21 +245,17 @@ impl Forecaster {
         if self.settings.surge_aware { surge::lift(surge::score(&self.history, t)) } else { 0.0 }
     }
 
-    /// The distribution at each of `leads`, in steps from the last value, at least 1.
-    ///
-    /// Leads between fitted ones are read between them, shorter ones between the last value and the
-    /// first, by the root of the lead (as a random walk spreads); longer ones are the last. Before the
-    /// first fit of a series every value is its last, or 0.
+    /// The distribution at each of `leads`, in steps from the last value; see [`Fan::at`].
     pub fn forecast(&mut self, leads: &[usize]) -> Vec<Quantiles> {
-        self.learn();
         let fan = self.fan();
-        leads.iter().map(|lead| between(&fan, *lead)).collect()
+        leads.iter().map(|lead| fan.at(*lead)).collect()
     }
 
-    /// The distributions at 0 (the last value) and at every fitted lead, as [`learn`](Self::learn) left it.
-    fn fan(&self) -> Vec<(usize, Quantiles)> {
+    /// The distributions at every fitted lead, from the last value. Learns before, if that was not done.
+    pub fn fan(&mut self) -> Fan {
+        self.learn();
         let h = &self.history;
-        let Some(t) = h.len().checked_sub(1) else { return vec![(0, Quantiles::certain(0.0))] };
+        let Some(t) = h.len().checked_sub(1) else { return Fan::default() };
         let lift = self.lift(t);
         let mut fan = vec![(0, Quantiles::certain(h.y(t)))];
         for record in &self.records {
@@ -210,7 +263,7 @@ impl Forecaster {
             fan.extend(record.say(h, &self.settings, t, &curves, lift).map(|q| (record.lead, q)));
         }
         let least = self.settings.least.unwrap_or(f64::NEG_INFINITY);
-        fan.into_iter().map(|(lead, q)| (lead, q.map(|v| (v + h.base).max(least)))).collect()
+        Fan(fan.into_iter().map(|(lead, q)| (lead, q.map(|v| (v + h.base).max(least)))).collect())
     }
 
     /// How good the forecasts at the `i`-th lead have been; `None` before one was scored.
@@ -263,15 +316,30 @@ impl Forecaster {
     }
 }
 
-/// The distribution at `lead` from those at ascending leads, the first of which is 0.
-fn between(fan: &[(usize, Quantiles)], lead: usize) -> Quantiles {
-    let above = fan.partition_point(|(l, _)| *l < lead.max(1));
-    if above == fan.len() {
-        return fan[above - 1].1;
+//----------- Fan ------------------------------------------------------------
+
+/// Distributions at ascending leads, the first of which is 0: the last value. Empty before one was seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fan(Vec<(usize, Quantiles)>);
+
+impl Fan {
+    /// The distribution `lead` steps ahead, at least 1.
+    ///
+    /// Leads between fitted ones are read between them, shorter ones between the last value and the first, by
+    /// the root of the lead (as a random walk spreads); longer ones are the last. Before the first fit of a
+    /// series every value is its last, or 0.
+    pub fn at(&self, lead: usize) -> Quantiles {
+        let above = self.0.partition_point(|(l, _)| *l < lead.max(1));
+        match (above.checked_sub(1).map(|i| self.0[i]), self.0.get(above)) {
+            (None, None) => Quantiles::certain(0.0),
+            (Some((_, last)), None) => last,
+            (None, Some((_, first))) => *first,
+            (Some((a, low)), Some((b, high))) => {
+                let root = |l: usize| (l as f64).sqrt();
+                low.blend(high, (root(lead.max(1)) - root(a)) / (root(*b) - root(a)))
+            }
+        }
     }
-    let ((a, low), (b, high)) = (&fan[above - 1], &fan[above]);
-    let root = |l: usize| (l as f64).sqrt();
-    low.blend(high, (root(lead.max(1)) - root(*a)) / (root(*b) - root(*a)))
 }
 
 //----------- Explained ------------------------------------------------------

@@ -14,6 +14,11 @@ pub trait Member {
     /// What people read: short, lower case, the same for every series.
     fn name(&self) -> &'static str;
 
+    /// Whether a fit takes microseconds, so that it may be made in passing.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
     /// Learns from `history`, from [`begin`](History::begin) to its end, to forecast each of `leads`
     /// (ascending, at least 1). `None` where there is too little to learn from; the caller then does without.
     ///
@@ -57,6 +62,9 @@ pub trait Method: Debug + Send + Sync {
     /// See [`Member::name`].
     fn name(&self) -> &'static str;
 
+    /// See [`Member::is_quick`].
+    fn is_quick(&self) -> bool;
+
     /// See [`Member::fit`].
     fn fit(&self, history: &History, known: &Known, leads: &[usize]) -> Option<Box<dyn Fitted>>;
 }
@@ -64,6 +72,10 @@ pub trait Method: Debug + Send + Sync {
 impl<M: Member + Debug + Send + Sync> Method for M {
     fn name(&self) -> &'static str {
         Member::name(self)
+    }
+
+    fn is_quick(&self) -> bool {
+        Member::is_quick(self)
     }
 
     fn fit(&self, history: &History, known: &Known, leads: &[usize]) -> Option<Box<dyn Fitted>> {

@@ -59,6 +59,11 @@ impl Record {
         self.calibration = self.start.clone();
     }
 
+    /// Forgets what waits for its outcome: steps are counted anew, or nobody will come for it.
+    pub fn drop_pending(&mut self) {
+        self.pending.clear();
+    }
+
     /// What each member says at step `t`.
     pub fn curves(&self, members: &[Option<Box<dyn Fitted>>], h: &History, known: &Known, t: usize) -> Box<[Curve]> {
         let say = |member: &Option<Box<dyn Fitted>>| {

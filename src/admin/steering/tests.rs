@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 fn source() -> Source {
     Source {
         history: Default::default(),
+        control: Default::default(),
         exchange: fixtures::exchange(fixtures::plan()),
         inbox: Arc::new(Inbox::new(10)),
         books: Arc::new(Books::new(1)),

@@ -94,7 +94,10 @@ fn once(args: &Args) -> Result<(), String> {
     }
     let mut forecaster = common.forecaster(series.start_secs, series.step_secs, &leads_to(series.step_secs, steps))?;
     say("reading the series");
-    catch_up(&mut forecaster, &series.values[..known]);
+    series.values[..known].iter().for_each(|v| forecaster.observe(*v));
+    say("fitting");
+    let fits = forecaster.fitting(true).run();
+    forecaster.adopt(fits);
     let leads: Vec<usize> = (1..=steps).collect();
     let fan = Fan { origin: known, leads: leads.clone(), quantiles: forecaster.forecast(&leads) };
     say("");
@@ -107,19 +110,6 @@ fn once(args: &Args) -> Result<(), String> {
         _ => fan.words(&series),
     };
     cli::print(&text)
-}
-
-/// Takes in a whole history as if it had come step by step, fitting now and then: weights and calibration
-/// have then learnt from its end. One early fit and one at the end are enough of those that live use makes.
-fn catch_up(forecaster: &mut Forecaster, values: &[f64]) {
-    let early = values.len() * 9 / 10;
-    for (i, value) in values.iter().enumerate() {
-        if i == early && i > 0 {
-            forecaster.fit();
-        }
-        forecaster.observe(*value);
-    }
-    forecaster.fit();
 }
 
 impl Common {
