@@ -9,6 +9,7 @@
 //! Nothing here reads a clock, a file or a random source; the same values give the same forecasts.
 
 pub mod accuracy;
+pub mod anomaly;
 pub mod bins;
 pub mod calibrate;
 pub mod combine;

@@ -3,7 +3,7 @@
 use crate::cli;
 use crate::cli::forecast::fan::{Fan, length};
 use crate::cli::forecast::table::Series;
-use crate::cli::forecast::{Args as ForecastArgs, Common, leads_to, plot, read, say, write};
+use crate::cli::forecast::{Args as ForecastArgs, Common, anomalies, leads_to, plot, read, say, write};
 use crate::cli::table;
 use crate::forecast::accuracy::{Accuracy, Report};
 use crate::forecast::engine::Forecaster;
@@ -31,6 +31,9 @@ pub struct Args {
     /// Take out every member and stage in turn, and say what that costs.
     #[arg(long, conflicts_with_all = ["json", "plot", "without"])]
     ablation: bool,
+    /// Tell what would have been reported as anomalies over the last half, with when and how surely.
+    #[arg(long, conflicts_with_all = ["json", "plot", "ablation"])]
+    anomalies: bool,
 }
 
 /// Origins and leads, as the benchmark writes them.
@@ -80,6 +83,11 @@ fn scored(args: &Args) -> Result<(), String> {
         Some(path) => Places::read(path, &series)?,
         None => spread(&series, common.steps(series.step_secs)?, args.count as usize)?,
     };
+    if args.anomalies {
+        let leads = leads_to(series.step_secs, common.steps(series.step_secs)?);
+        let forecaster = common.forecaster(series.start_secs, series.step_secs, &leads)?;
+        return cli::print(&anomalies::words(forecaster, &series));
+    }
     if args.ablation {
         return cli::print(&ablation(common, &series, &places)?);
     }

@@ -3,6 +3,7 @@
 //! Three ways in: a file (forecast from its end), `--backtest` (from given places in it), `--stream` (rows on
 //! standard input, forecasts when asked). `floodway backtest` is the second with figures for people.
 
+pub mod anomalies;
 pub mod backtest;
 pub mod explain;
 pub mod fan;
@@ -66,6 +67,10 @@ pub struct Common {
     /// Announced events: `name,from,until` rows, with a size as a fourth column if it is not 1.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Add a member that is off by default (drift, yesterday, last week, theta, ets, additive, arima, mstl, gru); may be
+    /// given again.
+    #[arg(long, value_name = "MEMBER")]
+    with: Vec<String>,
     /// Leave out a member or a stage; may be given again.
     #[arg(long, value_name = "PART")]
     without: Vec<String>,
@@ -125,6 +130,7 @@ impl Common {
 
     fn settings(&self) -> Result<Settings, String> {
         let whole = Settings { least: (!self.signed).then_some(0.0), ..Settings::default() };
+        let whole = self.with.iter().try_fold(whole, |settings, member| settings.with(member))?;
         self.without.iter().filter(|w| *w != "events").try_fold(whole, |settings, part| settings.without(part))
     }
 
