@@ -6,7 +6,7 @@
 //!   cli                                    arguments, files on disk, wiring, exit status
 //!   admin                                  HTTP: status, metrics
 //!   transport   transfer   control         sockets | zones to and from others | the tick
-//!   answer         telemetry  store        query → response | samples in, history kept
+//!   answer  dnssec  telemetry  store       query → response | signatures | samples in, history kept
 //!         ╲        ╱
 //!          exchange                        Snapshot down to queries, Tally back up
 //!          steering                        plan → table; pick a member
@@ -35,6 +35,7 @@ pub mod steering;
 pub mod exchange;
 
 pub mod answer;
+pub mod dnssec;
 pub mod store;
 pub mod telemetry;
 

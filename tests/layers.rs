@@ -11,7 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["cli"],
     &["admin"],
     &["transport", "transfer", "control"],
-    &["answer", "telemetry", "store"],
+    &["answer", "dnssec", "telemetry", "store"],
     &["exchange"],
     &["steering"],
     &["zone", "policy"],

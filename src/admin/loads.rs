@@ -93,6 +93,10 @@ pub struct Counted {
     pub certificates_refused: u64,
     /// Whether the last look at them ended so: what handshakes show is not what is on disk.
     pub is_certificate_refused: bool,
+    /// Signatures of zones that were made.
+    pub signatures: u64,
+    /// Times that signatures or keys were due and could not be made.
+    pub renewals_failed: u64,
 }
 
 impl Loads {
@@ -117,6 +121,16 @@ impl Loads {
             false => counted.certificates_refused += 1,
         }
         std::mem::replace(&mut counted.is_certificate_refused, !is_good)
+    }
+
+    /// Counts signatures that were made.
+    pub fn note_signatures(&self, n: usize) {
+        self.lock().signatures += n as u64;
+    }
+
+    /// Counts signatures or keys that were due and could not be made.
+    pub fn note_renewal_failed(&self) {
+        self.lock().renewals_failed += 1;
     }
 
     /// The counts at this moment.

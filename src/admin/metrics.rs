@@ -14,9 +14,12 @@ use crate::steering::{BreakerState, Mode, ShadowState};
 use crate::telemetry::Refusal;
 use crate::transport::rate::{Action, Class};
 use crate::transport::xdp::frame::Flaw;
+use crate::zone::signed::Facts;
+use crate::zone::{Signed, Zone};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use std::fmt;
+use std::sync::Arc;
 
 /// The content type of what [`print()`] gives.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -117,6 +120,20 @@ fn process(page: &mut Page, source: &Source, state: &State) {
         serials.map(|zone| (vec![("zone", zone.name)], f64::from(zone.serial))),
     );
     page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
+    page.counter("signatures_made", "Signatures of zones that were made", [(Labels::new(), loads.signatures)]);
+    let failed = [(Labels::new(), loads.renewals_failed)];
+    page.counter("signing_failures", "Times that signatures or keys were due and could not be made", failed);
+    let zones = &source.exchange.load().zones;
+    let signed: Vec<_> = zones.iter().enumerate().filter_map(|(i, zone)| Some((zone, zones.signed(i)?))).collect();
+    let by_zone = |of: fn(&Facts) -> f64| {
+        let row = move |(zone, signed): &(&Arc<Zone>, &Arc<Signed>)| {
+            (vec![("zone", zone.apex().to_string())], of(&signed.facts))
+        };
+        signed.iter().map(row).collect::<Vec<_>>()
+    };
+    page.gauge("zone_signatures", "Signatures of a zone", by_zone(|facts| facts.n_signatures as f64));
+    let help = "Unix time at which the first signature of a zone ends";
+    page.gauge("zone_signature_expiry_timestamp_seconds", help, by_zone(|facts| facts.earliest_end.into()));
     page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
     page.counter(
         "certificate_loads",

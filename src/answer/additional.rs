@@ -8,7 +8,7 @@
 //! not counted, because resolvers ask again before they visit. Where that question would take a turn (`pick=spread`),
 //! or be answered with an alias, nothing is said.
 
-use crate::answer::resolve::{Here, Way, give, put, type_of};
+use crate::answer::resolve::{Here, Way, give, kind_of, type_of};
 use crate::exchange::Family;
 use crate::policy::Pick;
 use crate::wire::reply::{POINTER_MAX, Reply, Section};
@@ -88,21 +88,33 @@ impl<'q> Way<'q> {
             rtype::SVCB | rtype::HTTPS => {
                 self.put_services(reply, Section::Answer, here, node, rrset, (here.owner, most_secs))
             }
-            _ => put(reply, Section::Answer, rrset, here.owner, here.apex_at),
+            _ => self.put_signed(reply, Section::Answer, here, node, rrset, here.owner),
         };
         let Some(start) = start else { return };
         if most_secs < rrset.ttl {
             reply.lower_ttls(start, most_secs);
         }
-        self.additional(reply, here, node, start);
+        let end = start + self.records_len(reply, start, rrset.n);
+        // Authority comes before additional.
+        self.put_waiting(reply);
+        self.additional(reply, here, node, (start, end));
     }
 
-    /// Adds what is known of the hosts that the records from `start` on lead to. The records are the last in the reply,
-    /// and of the type asked for.
+    /// Octets of `n` records from `start` on.
+    fn records_len(&self, reply: &Reply, start: usize, n: u16) -> usize {
+        let mut at = start;
+        for _ in 0..n {
+            let len = reply.written(at + RECORD_HEADER - 2, at + RECORD_HEADER);
+            at += RECORD_HEADER + len.iter().fold(0, |len, b| len << 8 | usize::from(*b));
+        }
+        at - start
+    }
+
+    /// Adds what is known of the hosts that the records between two offsets lead to, which are of the type asked for.
     ///
     /// `node`: their owner's.
-    fn additional(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, start: usize) {
-        let (mut at, end, mut seen, mut n_seen) = (start, reply.end(), [0; MAX_HOSTS], 0);
+    fn additional(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, (start, end): (usize, usize)) {
+        let (mut at, mut seen, mut n_seen) = (start, [0; MAX_HOSTS], 0);
         while at < end && n_seen < MAX_HOSTS {
             let rdata_at = at + RECORD_HEADER;
             let rdata = reply.written(rdata_at, end);
@@ -157,7 +169,7 @@ impl<'q> Way<'q> {
                     if matches!(rtype, rtype::SVCB | rtype::HTTPS) {
                         self.put_services(reply, Section::Additional, here, node, rrset, (owner, u32::MAX));
                     } else {
-                        put(reply, Section::Additional, rrset, owner, here.apex_at);
+                        self.put_signed(reply, Section::Additional, here, node, rrset, owner);
                     }
                 }
             }
@@ -175,6 +187,8 @@ impl<'q> Way<'q> {
             match verdict.given {
                 Some(member) if member.cname.is_empty() => {
                     if give(reply, Section::Additional, owner, member, family, &verdict) {
+                        let given = (kind_of(family), &verdict);
+                        self.put_given(reply, Section::Additional, here, node, owner, given);
                         self.scope = self.scope.max(verdict.scope);
                     }
                     return;
@@ -184,7 +198,7 @@ impl<'q> Way<'q> {
             }
         }
         let Some(rrset) = node.rrset(type_of(family)) else { return };
-        if let Some(start) = put(reply, Section::Additional, rrset, owner, here.apex_at) {
+        if let Some(start) = self.put_signed(reply, Section::Additional, here, node, rrset, owner) {
             self.scope = self.scope.max(scope);
             if most_secs < rrset.ttl {
                 reply.lower_ttls(start, most_secs);

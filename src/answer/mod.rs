@@ -16,6 +16,7 @@ mod options;
 mod plain;
 mod resolve;
 mod service;
+mod signed;
 pub mod steer;
 pub mod transfer;
 

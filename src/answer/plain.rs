@@ -1,6 +1,7 @@
 //! The short way for plain queries: one question of class IN over UDP, with no OPT record, or one with nothing but a
 //! client subnet and a cookie; answered by records that are there (a wildcard's too), by a member's addresses, by a
-//! denial, by a referral, or by aliases that lead to one of these.
+//! denial, by a referral, or by aliases that lead to one of these. Where signatures are wanted, by records and a member's
+//! addresses alone: proofs go the long way.
 //!
 //! That is nearly all that resolvers send, and what the short way saves is the keeping of what could have been: half
 //! the instructions (benches/README.md). Whatever is not plain gets `None` before anything has been counted or
@@ -16,10 +17,11 @@ use crate::exchange::{CookieSeen, Family, Snapshot};
 use crate::id::GroupIdx;
 use crate::wire::edns::{Cookie, Ecs, OPTION_COOKIE, OPTION_ECS};
 use crate::wire::opt::{COOKIE_LEN, OPT_LEN, OPTION_LEN};
-use crate::wire::reply::{Section, Spot, copy_records, pointer};
+use crate::wire::reply::{Section, Spot, copy_records, lower_ttls, pointer};
 use crate::wire::request::{HEADER, OPCODE, QR, RD};
 use crate::wire::rtype;
 use crate::zone::lookup::Found;
+use crate::zone::signed::{Item, Kind, Signed};
 use crate::zone::store::{Node, RECORD_HEADER};
 use crate::zone::{RRset, Zone};
 
@@ -76,7 +78,8 @@ pub(super) fn answer(
     let limit = room.min(out.len()).checked_sub(opt.as_ref().map_or(0, |opt| opt.reply_len(given)))?;
     let (subject, question) = (Subject::of(ecs, client.addr), scratch.name.hash_from(0));
     let said = Said { at: end, counts: [0; 3], rcode: Rcode::NoError, is_ours: true, scope: 0, steered: None, key: 0 };
-    let mut draft = Draft { snapshot, client, subject, qtype, scratch, out, limit, said };
+    let dnssec_ok = opt.as_ref().is_some_and(|opt| opt.dnssec_ok);
+    let mut draft = Draft { snapshot, client, subject, qtype, dnssec_ok, scratch, out, limit, said };
     match draft.step(Spot::QUESTION, true)? {
         Step::Done => {}
         Step::Follow(spot) => draft = draft.follow(spot, question)?,
@@ -112,7 +115,18 @@ pub(super) fn answer(
 /// the parent.
 #[inline]
 fn is_plain(qtype: u16) -> bool {
-    matches!(qtype, rtype::A | rtype::AAAA) || qtype < 128 && qtype != 0 && qtype != rtype::OPT && qtype != rtype::DS
+    // What a signed zone has beside its records is the long way's.
+    const NOT_DATA: u128 = 1
+        | 1 << rtype::OPT
+        | 1 << rtype::DS
+        | 1 << rtype::RRSIG
+        | 1 << rtype::NSEC
+        | 1 << rtype::DNSKEY
+        | 1 << rtype::NSEC3
+        | 1 << rtype::NSEC3PARAM
+        | 1 << rtype::CDS
+        | 1 << rtype::CDNSKEY;
+    matches!(qtype, rtype::A | rtype::AAAA) || qtype < 128 && NOT_DATA >> qtype & 1 == 0
 }
 
 #[inline]
@@ -135,6 +149,8 @@ struct Draft<'q> {
     client: Client,
     subject: Subject,
     qtype: u16,
+    /// Whether signatures are wanted, where there are any.
+    dnssec_ok: bool,
     scratch: &'q mut Scratch,
     out: &'q mut [u8],
     /// Records must end here: OPT comes after.
@@ -178,8 +194,8 @@ impl<'q> Draft<'q> {
     #[inline(always)]
     fn step(&mut self, spot: Spot, is_question: bool) -> Option<Step<'q>> {
         let (snapshot, name, qtype) = (self.snapshot, &self.scratch.name, self.qtype);
-        let (zone, apex) = match snapshot.zones.find(name) {
-            Some((zone, apex)) if snapshot.house.access.admits(self.client.addr, zone) => (zone, apex),
+        let (zone, apex, signed) = match snapshot.zones.find_signed(name) {
+            Some((zone, apex, signed)) if snapshot.house.access.admits(self.client.addr, zone) => (zone, apex, signed),
             // Refused, or another server's to tell.
             _ => return if is_question { None } else { Some(Step::Done) },
         };
@@ -193,7 +209,13 @@ impl<'q> Draft<'q> {
                 Found::Name { .. } | Found::NxDomain => zone.apex_hash(),
             };
         }
+        let is_signed = signed.is_some();
+        let signed = signed.filter(|_| self.dnssec_ok);
         let node = match found {
+            // What is not there has to be proven.
+            Found::Name { from_wildcard: true, .. } | Found::NxDomain | Found::Cut { .. } if signed.is_some() => {
+                return None;
+            }
             Found::Name { node, .. } => node,
             Found::NxDomain => {
                 self.said.rcode = Rcode::NxDomain;
@@ -211,7 +233,7 @@ impl<'q> Draft<'q> {
                 return None;
             }
             if let Some(family) = family(qtype) {
-                return self.steer(group, family, owner);
+                return self.steer(group, family, owner, signed.map(|signed| (signed, node)));
             }
         }
         if let Some(rrset) = node.rrset(qtype) {
@@ -219,11 +241,20 @@ impl<'q> Draft<'q> {
                 return None;
             }
             self.put(Section::Answer, rrset, owner, apex_at)?;
+            if let Some(signed) = signed {
+                self.sign(signed.entry(node)?.item(qtype)?, owner)?;
+            }
             return Some(Step::Done);
+        }
+        if is_signed && (signed.is_some() && node.rrset(rtype::CNAME).is_none() || node.group().is_some()) {
+            return None;
         }
         match node.rrset(rtype::CNAME) {
             Some(rrset) if !rtype::BESIDE_CNAME.contains(&qtype) => {
                 let start = self.put(Section::Answer, rrset, owner, apex_at)?;
+                if let Some(signed) = signed {
+                    self.sign(signed.entry(node)?.item(rtype::CNAME)?, owner)?;
+                }
                 let spot = read_target(&mut self.scratch.name, rrset, zone, start, apex_at);
                 Some(spot.map_or(Step::Done, Step::Follow))
             }
@@ -265,7 +296,13 @@ impl<'q> Draft<'q> {
 
     /// The addresses of the member that a pick gives.
     #[inline(always)]
-    fn steer(&mut self, group: GroupIdx, family: Family, owner: usize) -> Option<Step<'q>> {
+    fn steer(
+        &mut self,
+        group: GroupIdx,
+        family: Family,
+        owner: usize,
+        signed: Option<(&'q Signed, Node<'q>)>,
+    ) -> Option<Step<'q>> {
         let (snapshot, start) = (self.snapshot, self.said.at);
         if is_stale(snapshot, group) {
             return None;
@@ -275,14 +312,21 @@ impl<'q> Draft<'q> {
         // Nobody to give: any key would say so, and the long way asks again.
         let member = decision.picked?.member;
         let answer = snapshot.answers.get(group.idx())?.get(member.idx())?;
-        let (records, len) = match family {
-            Family::A => (&answer.a, RECORD_HEADER + 4),
-            Family::Aaaa => (&answer.aaaa, RECORD_HEADER + 16),
+        let (records, len, kind) = match family {
+            Family::A => (&answer.a, RECORD_HEADER + 4, Kind::A),
+            Family::Aaaa => (&answer.aaaa, RECORD_HEADER + 16, Kind::Aaaa),
         };
         let n = records.len() / len;
         let (first, take) = rotation(decision.key, n, snapshot.policies.groups.get(group.idx())?.answers);
         let end = start + take * len;
-        if end > self.limit {
+        let signatures = match signed {
+            Some((signed, node)) => {
+                let place = signed.entry(node)?.alternatives()?.of_member(member.idx(), kind, first)?;
+                Some(signed.item_at(place))
+            }
+            None => None,
+        };
+        if end + signatures.map_or(0, |item| item.signatures.len()) > self.limit {
             return None;
         }
         self.scratch.spread = spread;
@@ -298,6 +342,12 @@ impl<'q> Draft<'q> {
         }
         let said = &mut self.said;
         (said.at, said.counts[0]) = (end, said.counts[0] + take as u16);
+        if let Some(item) = signatures {
+            self.sign(item, owner)?;
+            let ttl = snapshot.table.ttl(group);
+            lower_ttls(&mut self.out[end..self.said.at], ttl);
+        }
+        let said = &mut self.said;
         (said.scope, said.steered) = (decision.scope(self.subject), Some(group));
         Some(Step::Done)
     }
@@ -307,6 +357,19 @@ impl<'q> Draft<'q> {
     fn deny(&mut self, zone: &Zone, apex_at: usize) -> Option<Step<'q>> {
         self.put(Section::Authority, zone.negative_soa()?, apex_at, apex_at)?;
         Some(Step::Done)
+    }
+
+    /// Puts in the signatures of what was put in for the owner that stands in the message at `owner`.
+    #[inline]
+    fn sign(&mut self, item: Item<'_>, owner: usize) -> Option<()> {
+        let (start, end) = (self.said.at, self.said.at + item.signatures.len());
+        if end > self.limit {
+            return None;
+        }
+        copy_records(&mut self.out[start..end], item.signatures, owner, std::iter::empty(), 0);
+        self.said.at = end;
+        self.said.counts[0] += item.n_signatures;
+        Some(())
     }
 
     /// Puts in an RRset, whose owner stands in the message at `owner`, and returns where; `None` if it does not fit.

@@ -1,16 +1,18 @@
 //! From the question to the records (RFC 1034 section 4.3.2).
 
 use crate::answer::additional::leads;
+use crate::answer::signed::{Absent, Proofs};
 use crate::answer::steer::{Decision, Subject, is_picked, rotation};
 use crate::answer::{Client, Scratch};
 use crate::exchange::access::List;
 use crate::exchange::{Family, House, MemberAnswer, Snapshot};
-use crate::id::GroupIdx;
+use crate::id::{GroupIdx, MemberIdx};
 use crate::policy::AllDown;
 use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot, pointer};
 use crate::wire::request::{HEADER, Request};
 use crate::wire::{Ede, NameBuf, Rcode, rtype};
 use crate::zone::lookup::Found;
+use crate::zone::signed::{Kind, Signed};
 use crate::zone::store::{Node, RECORD_HEADER};
 use crate::zone::{RRset, Zone};
 
@@ -47,20 +49,26 @@ pub(super) struct Way<'q> {
     pub ede: Option<Ede>,
     /// See [`crate::answer::Outcome::refused_by`].
     pub refused_by: Option<List>,
+    /// What is proven to be absent.
+    pub(super) proofs: Proofs<'q>,
 }
 
 /// A name on the way: where it stands in the zones and in the message.
 #[derive(Clone, Copy)]
 pub(super) struct Here<'s> {
     pub zone: &'s Zone,
+    /// What makes the zone a signed one.
+    pub signed: Option<&'s Signed>,
     /// The suffix of the name that is the apex.
-    apex: usize,
+    pub apex: usize,
     /// Where the name stands in the message.
     spot: Spot,
     /// Offset of the name and of its apex in the message.
     pub owner: usize,
     pub apex_at: usize,
     is_question: bool,
+    /// Whether a wildcard stands for the name.
+    pub is_wildcard: bool,
 }
 
 /// What follows a step.
@@ -83,6 +91,8 @@ enum Steered {
 pub(super) struct Verdict<'s> {
     /// The member's records; `None` if nobody may be given.
     pub given: Option<&'s MemberAnswer>,
+    /// Which member that is.
+    pub member: Option<MemberIdx>,
     /// The TTL of all that follows from it.
     pub ttl: u32,
     /// The scope within which it holds.
@@ -99,6 +109,13 @@ impl Verdict<'_> {
     /// that has nobody it is as with `Static`.
     pub fn zone_stands_in(&self) -> bool {
         matches!(self.all_down, AllDown::Static | AllDown::All | AllDown::Last)
+    }
+
+    /// Which of a member's addresses is the first given, and how many are.
+    #[inline]
+    pub fn rotation(&self, member: &MemberAnswer, family: Family) -> (usize, usize) {
+        let (records, len) = of_family(member, family);
+        rotation(self.key, records.len() / len, self.answers)
     }
 }
 
@@ -126,6 +143,7 @@ impl<'q> Way<'q> {
             key: 0,
             ede: None,
             refused_by: None,
+            proofs: Proofs::default(),
         }
     }
 
@@ -133,11 +151,18 @@ impl<'q> Way<'q> {
     /// section 3).
     #[inline]
     pub fn resolve(&mut self, reply: &mut Reply) -> Rcode {
+        let rcode = self.walk(reply);
+        self.put_waiting(reply);
+        rcode
+    }
+
+    #[inline]
+    fn walk(&mut self, reply: &mut Reply) -> Rcode {
         let mut spot = Spot::QUESTION;
         let mut seen = [0; MAX_LINKS];
         for link in 0..MAX_LINKS {
             // A zone that the client may not ask is, to it, a zone of another server.
-            let Some((zone, apex)) = self.zone().filter(|(zone, _)| self.admits(zone)) else {
+            let Some((zone, apex, signed)) = self.zone().filter(|(zone, ..)| self.admits(zone)) else {
                 return if link == 0 { self.refuse() } else { Rcode::NoError };
             };
             if zone.is_left_out() {
@@ -153,7 +178,8 @@ impl<'q> Way<'q> {
             if owner.max(apex_at) > POINTER_MAX {
                 break;
             }
-            let here = Here { zone, apex, spot, owner, apex_at, is_question: link == 0 };
+            let is_question = link == 0;
+            let here = Here { zone, signed, apex, spot, owner, apex_at, is_question, is_wildcard: false };
             match self.step(reply, here) {
                 Step::Done(rcode) => return rcode,
                 Step::Follow(next) => spot = next,
@@ -174,7 +200,7 @@ impl<'q> Way<'q> {
     fn refuse(&mut self) -> Rcode {
         let access = &self.house.access;
         self.refused_by = match self.zone() {
-            Some((zone, _)) => Some(access.list_of(zone)),
+            Some((zone, ..)) => Some(access.list_of(zone)),
             None => (!access.admits_in_general(self.client.addr)).then_some(List::General),
         };
         let may_ask = access.admits_in_general(self.client.addr);
@@ -193,14 +219,14 @@ impl<'q> Way<'q> {
     /// The zone for the name at hand. DS lives at the parent, so its question goes to the zone above where that is
     /// ours too (RFC 4035 section 3.1.4.1).
     #[inline]
-    fn zone(&self) -> Option<(&'q Zone, usize)> {
+    fn zone(&self) -> Option<(&'q Zone, usize, Option<&'q Signed>)> {
         let (zones, name) = (&self.snapshot.zones, &self.scratch.name);
-        let found = zones.find(name);
+        let found = zones.find_signed(name);
         match found {
-            Some((_, 0)) if self.request.qtype == rtype::DS => {
+            Some((_, 0, _)) if self.request.qtype == rtype::DS => {
                 // A parent that lacks the delegation would deny the very name that the child proves (RFC 8020
                 // section 2), or hand out what its wildcard has.
-                let knows_cut = |(zone, apex): &(&Zone, usize)| {
+                let knows_cut = |(zone, apex, _): &(&Zone, usize, Option<&Signed>)| {
                     if zone.is_left_out() {
                         return true;
                     }
@@ -225,18 +251,21 @@ impl<'q> Way<'q> {
             };
         }
         match found {
-            Found::Name { node, .. } => {
+            Found::Name { node, from_wildcard } => {
                 self.authoritative = true;
-                self.at_name(reply, here, node)
+                if from_wildcard {
+                    self.note_wildcard(here, node);
+                }
+                self.at_name(reply, Here { is_wildcard: from_wildcard, ..here }, node)
             }
             Found::NxDomain => {
                 self.authoritative = true;
-                negative(reply, here, u32::MAX);
+                self.deny(reply, here, Absent::Name, u32::MAX);
                 Step::Done(Rcode::NxDomain)
             }
             Found::Cut { node, label } => {
                 let cut = here.spot.offset(self.scratch.name.start(label));
-                refer(reply, here, node, cut);
+                self.refer(reply, here, node, (label, cut));
                 Step::Done(Rcode::NoError)
             }
             Found::Dname { node, label } => {
@@ -256,7 +285,7 @@ impl<'q> Way<'q> {
         if let Some(group) = node.group()
             && is_picked(self.snapshot, group, qtype)
         {
-            match self.steer(reply, here, group) {
+            match self.steer(reply, here, node, group) {
                 Steered::Step(step) => return step,
                 Steered::Zone(of_decision) => (most_secs, scope) = (self.snapshot.table.ttl(group), of_decision),
             }
@@ -268,7 +297,7 @@ impl<'q> Way<'q> {
             self.scope = self.scope.max(scope);
             if leads(qtype) {
                 self.put_leading(reply, here, node, rrset, most_secs);
-            } else if let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at)
+            } else if let Some(start) = self.put_signed(reply, Section::Answer, here, node, rrset, here.owner)
                 && most_secs < rrset.ttl
             {
                 reply.lower_ttls(start, most_secs);
@@ -278,18 +307,21 @@ impl<'q> Way<'q> {
         if qtype == rtype::ANY {
             return self.any(reply, here, node);
         }
+        if here.signed.is_some() && self.put_added(reply, here, node, qtype) {
+            return Step::Done(Rcode::NoError);
+        }
         if let Some(rrset) = node.rrset(rtype::CNAME)
             && !rtype::BESIDE_CNAME.contains(&qtype)
         {
-            return self.alias(reply, here, rrset);
+            return self.alias(reply, here, node, rrset);
         }
-        negative(reply, here, most_secs);
+        self.deny(reply, here, Absent::Type(node, qtype), most_secs);
         Step::Done(Rcode::NoError)
     }
 
     /// Answers for a group.
     #[inline]
-    fn steer(&mut self, reply: &mut Reply, here: Here<'q>, group: GroupIdx) -> Steered {
+    fn steer(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, group: GroupIdx) -> Steered {
         let family = match self.request.qtype {
             rtype::A => Some(Family::A),
             rtype::AAAA => Some(Family::Aaaa),
@@ -302,11 +334,13 @@ impl<'q> Way<'q> {
                 // Other types are the zone's, whoever may be given.
                 _ if family.is_none() || verdict.zone_stands_in() => Steered::Zone(verdict.scope),
                 AllDown::NoData => {
-                    negative(reply, here, verdict.ttl);
+                    let absent = Absent::Type(node, self.request.qtype);
+                    self.deny(reply, here, absent, verdict.ttl);
                     Steered::Step(Step::Done(Rcode::NoError))
                 }
                 _ => {
                     reply.clear(self.request.question_end);
+                    self.proofs.clear();
                     (self.authoritative, self.scope, self.ede) = (false, 0, Some(Ede::AllDown));
                     Steered::Step(Step::Done(Rcode::ServFail))
                 }
@@ -314,14 +348,17 @@ impl<'q> Way<'q> {
         };
         if !member.cname.is_empty() {
             self.scope = self.scope.max(verdict.scope);
-            return Steered::Step(self.external(reply, here, member, verdict.ttl));
+            return Steered::Step(self.external(reply, here, node, &verdict));
         }
         let Some(family) = family else { return Steered::Zone(verdict.scope) };
         if of_family(member, family).0.is_empty() {
-            negative(reply, here, verdict.ttl);
+            self.deny(reply, here, Absent::Type(node, self.request.qtype), verdict.ttl);
         } else {
             self.scope = self.scope.max(verdict.scope);
-            give(reply, Section::Answer, here.owner, member, family, &verdict);
+            if give(reply, Section::Answer, here.owner, member, family, &verdict) {
+                let given = (kind_of(family), &verdict);
+                self.put_given(reply, Section::Answer, here, node, here.owner, given);
+            }
         }
         Steered::Step(Step::Done(Rcode::NoError))
     }
@@ -345,6 +382,7 @@ impl<'q> Way<'q> {
         }
         Some(Verdict {
             given: member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx())),
+            member,
             ttl: snapshot.table.ttl(group),
             scope: decision.scope(subject),
             key: decision.key,
@@ -364,13 +402,15 @@ impl<'q> Way<'q> {
                 rtype::SVCB | rtype::HTTPS => {
                     self.put_services(reply, Section::Answer, here, node, rrset, (here.owner, u32::MAX));
                 }
-                _ => _ = put(reply, Section::Answer, rrset, here.owner, here.apex_at),
+                _ => _ = self.put_signed(reply, Section::Answer, here, node, rrset, here.owner),
             }
+        } else if here.signed.is_some() && self.put_added(reply, here, node, rtype::HINFO) {
+            self.ede = Some(Ede::Synthesized);
         } else if node.group().is_some() {
             reply.put_record(Section::Answer, here.owner, rtype::HINFO, HINFO_TTL, [b"\x07RFC8482", b"\x00"]);
             self.ede = Some(Ede::Synthesized);
         } else {
-            negative(reply, here, u32::MAX);
+            self.deny(reply, here, Absent::Type(node, rtype::ANY), u32::MAX);
         }
         Step::Done(Rcode::NoError)
     }
@@ -382,11 +422,12 @@ impl<'q> Way<'q> {
 
     /// An external member: its CNAME, and on from there if the target is ours, unless the CNAME is what was asked for
     /// (RFC 1034 section 3.6.2).
-    fn external(&mut self, reply: &mut Reply, here: Here<'q>, answer: &MemberAnswer, ttl: u32) -> Step {
-        let record = &answer.cname;
+    fn external(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, verdict: &Verdict<'q>) -> Step {
+        let record = verdict.given.map_or(&[][..], |answer| &answer.cname);
         let put = reply.put(Section::Answer, 1, record, here.owner, std::iter::empty(), here.apex_at);
         let Some(start) = put else { return Step::Done(Rcode::NoError) };
-        reply.set_ttls(start, 1, record.len(), ttl);
+        reply.set_ttls(start, 1, record.len(), verdict.ttl);
+        self.put_given(reply, Section::Answer, here, node, here.owner, (Kind::Cname, verdict));
         if self.request.qtype == rtype::CNAME {
             return Step::Done(Rcode::NoError);
         }
@@ -397,8 +438,8 @@ impl<'q> Way<'q> {
     }
 
     /// An alias: its record, and on with its target.
-    fn alias(&mut self, reply: &mut Reply, here: Here<'q>, rrset: RRset<'q>) -> Step {
-        let Some(start) = put(reply, Section::Answer, rrset, here.owner, here.apex_at) else {
+    fn alias(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, rrset: RRset<'q>) -> Step {
+        let Some(start) = self.put_signed(reply, Section::Answer, here, node, rrset, here.owner) else {
             return Step::Done(Rcode::NoError);
         };
         match read_target(&mut self.scratch.name, rrset, here.zone, start, here.apex_at) {
@@ -416,7 +457,8 @@ impl<'q> Way<'q> {
         let dname_at = match self.dname(owner) {
             Some(at) => at,
             None => {
-                let Some(at) = put(reply, Section::Answer, rrset, here.spot.offset(cut), here.apex_at) else {
+                let owner_at = here.spot.offset(cut);
+                let Some(at) = self.put_signed(reply, Section::Answer, here, node, rrset, owner_at) else {
                     return Step::Done(Rcode::NoError);
                 };
                 self.scratch.dnames[self.n_dnames] = (owner, at);
@@ -446,6 +488,25 @@ impl<'q> Way<'q> {
             _ => Step::Done(Rcode::NoError),
         }
     }
+
+    /// A referral: the cut's NS, whether it is signed, and the addresses of its servers that this zone knows. `cut`: which
+    /// suffix of the name at hand that is, and where it stands in the message.
+    fn refer(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, cut: (usize, usize)) {
+        let Some(ns) = node.rrset(rtype::NS) else { return };
+        let Some(start) = put(reply, Section::Authority, ns, cut.1, here.apex_at) else { return };
+        self.put_ds(reply, here, node, cut);
+        for glue in ns.glue() {
+            let owner = start + glue.name_at;
+            for rrset in [rtype::A, rtype::AAAA].into_iter().filter_map(|t| glue.node.rrset(t)) {
+                let done =
+                    owner <= POINTER_MAX && put(reply, Section::Additional, rrset, owner, here.apex_at).is_some();
+                if !done && glue.in_domain {
+                    // RFC 9471 section 3.1: without it a resolver gets no further.
+                    reply.truncate();
+                }
+            }
+        }
+    }
 }
 
 //----------- Leaves ---------------------------------------------------------
@@ -467,6 +528,15 @@ pub(super) fn type_of(family: Family) -> u16 {
     }
 }
 
+/// A family as a kind of answer.
+#[inline]
+pub(super) fn kind_of(family: Family) -> Kind {
+    match family {
+        Family::A => Kind::A,
+        Family::Aaaa => Kind::Aaaa,
+    }
+}
+
 /// A member's records of a family, and the length of each.
 #[inline]
 fn of_family(member: &MemberAnswer, family: Family) -> (&[u8], usize) {
@@ -482,7 +552,7 @@ fn of_family(member: &MemberAnswer, family: Family) -> (&[u8], usize) {
 pub(super) fn addresses<'s>(member: &'s MemberAnswer, family: Family, verdict: &Verdict) -> ([&'s [u8]; 2], usize) {
     let (records, len) = of_family(member, family);
     let n = records.len() / len;
-    let (first, take) = rotation(verdict.key, n, verdict.answers);
+    let (first, take) = verdict.rotation(member, family);
     let head = take.min(n - first);
     ([&records[first * len..(first + head) * len], &records[..(take - head) * len]], len)
 }
@@ -513,37 +583,6 @@ pub(super) fn give(
 #[inline]
 pub(super) fn put(reply: &mut Reply, section: Section, rrset: RRset, owner: usize, apex_at: usize) -> Option<usize> {
     reply.put(section, rrset.n, rrset.records(), owner, rrset.apex_pointers(), apex_at)
-}
-
-/// No such name or no such data: the SOA says for how long (RFC 2308 sections 2, 3 and 5).
-///
-/// `most_secs` bounds that where a pick, not the zone, has nothing to give: the next pick may have, and a resolver
-/// that goes by RFC 7871 section 7.4 takes the denial as one for all its clients, whatever the scope says.
-#[inline]
-fn negative(reply: &mut Reply, here: Here, most_secs: u32) {
-    let Some(soa) = here.zone.negative_soa() else { return };
-    if let Some(start) = put(reply, Section::Authority, soa, here.apex_at, here.apex_at)
-        && most_secs < soa.ttl
-    {
-        reply.set_ttls(start, 1, 0, most_secs);
-    }
-}
-
-/// A referral: the cut's NS, and the addresses of its servers that this zone knows. `cut`: where the name of the
-/// cut stands in the message.
-fn refer(reply: &mut Reply, here: Here, node: Node, cut: usize) {
-    let Some(ns) = node.rrset(rtype::NS) else { return };
-    let Some(start) = put(reply, Section::Authority, ns, cut, here.apex_at) else { return };
-    for glue in ns.glue() {
-        let owner = start + glue.name_at;
-        for rrset in [rtype::A, rtype::AAAA].into_iter().filter_map(|t| glue.node.rrset(t)) {
-            let done = owner <= POINTER_MAX && put(reply, Section::Additional, rrset, owner, here.apex_at).is_some();
-            if !done && glue.in_domain {
-                // RFC 9471 section 3.1: without it a resolver gets no further.
-                reply.truncate();
-            }
-        }
-    }
 }
 
 /// The RDATA of the first record.

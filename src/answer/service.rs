@@ -9,7 +9,7 @@
 //! Hints are put in when the answer is composed: most records have none, and a form of each record for every member, and
 //! every address of it to begin with, would cost more than the few copies.
 
-use crate::answer::resolve::{Here, Verdict, Way, addresses, put};
+use crate::answer::resolve::{Here, Verdict, Way, addresses};
 use crate::exchange::Family;
 use crate::policy::Pick;
 use crate::wire::reply::{Reply, Section, pointer};
@@ -50,6 +50,8 @@ impl<'q> Way<'q> {
         (owner, most_secs): (usize, u32),
     ) -> Option<usize> {
         let (mut ttl, mut scope, mut steered) = (rrset.ttl.min(most_secs), 0, None);
+        // Whose hints they are, if all are one's.
+        let mut member = None;
         let mut hints = [const { Hints::Kept }; MAX_RECORDS];
         let mut changes = false;
         if !self.snapshot.policies.steers.is_empty() {
@@ -67,7 +69,10 @@ impl<'q> Way<'q> {
                     (ttl, scope) = (ttl.min(verdict.ttl), scope.max(verdict.scope));
                     steered = Some(group);
                     match verdict.given {
-                        Some(member) if member.cname.is_empty() => *of_record = Hints::Given(verdict),
+                        Some(answer) if answer.cname.is_empty() => {
+                            member = verdict.member;
+                            *of_record = Hints::Given(verdict);
+                        }
                         None if verdict.zone_stands_in() => *of_record = Hints::Kept,
                         _ => {}
                     }
@@ -75,9 +80,11 @@ impl<'q> Way<'q> {
                 changes |= !matches!(of_record, Hints::Kept);
             }
         }
+        let made_ahead = changes.then(|| self.made_ahead(here, node, rrset.rtype, member)).flatten();
         let start = match changes {
+            true if made_ahead.is_some() => self.put_item(reply, section, made_ahead?, owner, ttl)?,
             true => put_changed(reply, section, rrset, &hints, ttl, owner)?,
-            false => put(reply, section, rrset, owner, here.apex_at)?,
+            false => self.put_signed(reply, section, here, node, rrset, owner)?,
         };
         if !changes && ttl < rrset.ttl {
             reply.lower_ttls(start, ttl);

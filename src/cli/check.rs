@@ -2,6 +2,7 @@
 
 use crate::cli;
 use crate::cli::config::Config;
+use crate::cli::dnssec::sign;
 use crate::cli::house;
 use crate::cli::load::{self, Loaded};
 use crate::cli::serve::ground;
@@ -80,7 +81,7 @@ pub fn summary(loaded: &Loaded) -> String {
         count(loaded.policies.groups.len(), "group"),
         count(loaded.policies.steers.len(), "steered name"),
         count(loaded.cells.cells.len(), "cell"),
-    )
+    ) + &sign::summary(&loaded.zones).map_or_else(String::new, |signed| format!("; {signed}"))
 }
 
 /// The report as one object: `ok`, counts, and every diagnostic. Also what a reload answers.

@@ -4,6 +4,7 @@
 //! only places the process. Relative paths are relative to the file they stand in, or to the working
 //! directory when there is no file.
 
+use crate::cli::dnssec::config::Dnssec;
 use crate::cli::house;
 use crate::cli::peers;
 use crate::cli::settled;
@@ -89,6 +90,8 @@ pub struct Config {
     pub transfer: peers::Transfer,
     /// `[zone."…"]`.
     pub zone: BTreeMap<String, peers::Zone>,
+    /// `[dnssec]`.
+    pub dnssec: Dnssec,
     /// Where this was read from, to be read again; `None`: the defaults.
     #[serde(skip)]
     pub file: Option<PathBuf>,
@@ -371,6 +374,7 @@ impl Config {
         self.dnstap.check()?;
         self.xdp.check()?;
         self.rate_limit.check()?;
+        self.dnssec.check()?;
         if !(1..=MAX_THREADS).contains(&self.listen.stream_threads) {
             return Err(format!("[listen] stream-threads = {}: 1 to {MAX_THREADS}", self.listen.stream_threads));
         }
@@ -420,7 +424,7 @@ impl Config {
 
     /// Makes relative paths relative to `base`.
     fn place(&mut self, base: &Path) {
-        let mut all = vec![&mut self.zones.dir];
+        let mut all = vec![&mut self.zones.dir, &mut self.dnssec.keys];
         // systemd's folder, where the state has no other (`StateDirectory=` in a unit).
         match (std::env::var_os("STATE_DIRECTORY"), self.state == StateDir::default()) {
             (Some(dir), true) => self.state.dir = dir.into(),
@@ -451,8 +455,8 @@ impl Config {
         let Some(file) = &self.file else { return Ok((self.clone(), Vec::new())) };
         let there = Config::read(Some(file))?;
         let changed = settled::changed(self, &there);
-        let Config { identity, cookies, ecs, access, debug, tsig, transfer, zone, .. } = there;
-        Ok((Config { identity, cookies, ecs, access, debug, tsig, transfer, zone, ..self.clone() }, changed))
+        let Config { identity, cookies, ecs, access, debug, tsig, transfer, zone, dnssec, .. } = there;
+        Ok((Config { identity, cookies, ecs, access, debug, tsig, transfer, zone, dnssec, ..self.clone() }, changed))
     }
 
     /// Number of UDP threads: as configured, or one per core.

@@ -1,5 +1,9 @@
-//! `floodway keygen`: a self-signed certificate, to try encrypted transports without an authority; a TSIG key.
+//! `floodway keygen`: a self-signed certificate, to try encrypted transports without an authority; a TSIG key; and a key that
+//! signs a zone ([`make`]).
 
+use crate::cli::config::Config;
+use crate::cli::dnssec::keys::create;
+use crate::cli::dnssec::make;
 use crate::cli::{end, print};
 use crate::wire::Name;
 use crate::wire::tsig::Algorithm;
@@ -7,9 +11,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use ring::rand::{SecureRandom, SystemRandom};
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -53,15 +54,18 @@ enum What {
         #[arg(long)]
         file: Option<PathBuf>,
     },
+    /// Makes a key that signs a zone, as files in BIND's form: the zone is signed from the next reload on.
+    Dnssec(make::Args),
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> ExitCode {
-    let made = match args.what {
+pub fn run(args: Args, file: Option<&Path>) -> ExitCode {
+    let said = match args.what {
         What::Tls { names, cert, key } => tls(names, &cert, &key),
         What::Tsig { name, algorithm, file } => tsig(&name, &algorithm, file.as_deref()),
+        What::Dnssec(args) => Config::read(file).and_then(|config| make::make(&args, &config.dnssec.keys)),
     };
-    end(made.and_then(|text| print(&text)))
+    end(said.and_then(|text| print(&text)))
 }
 
 /// Makes the pair; returns what to say.
@@ -109,16 +113,6 @@ fn make(names: Vec<String>) -> Result<(String, String), String> {
     let key = KeyPair::generate().map_err(|e| format!("no key: {e}"))?;
     let certificate = wanted.self_signed(&key).map_err(|e| format!("no certificate: {e}"))?;
     Ok((certificate.pem(), key.serialize_pem()))
-}
-
-/// Writes a file that was not there before.
-fn create(path: &Path, mode: u32, text: &str) -> Result<(), String> {
-    let mut options = OpenOptions::new();
-    let created = options.write(true).create_new(true).mode(mode).open(path);
-    created.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| match e.kind() {
-        ErrorKind::AlreadyExists => format!("{}: is there already, and is not overwritten", path.display()),
-        _ => format!("{}: {e}", path.display()),
-    })
 }
 
 #[cfg(test)]

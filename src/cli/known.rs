@@ -8,6 +8,7 @@
 
 use crate::cli::check::count;
 use crate::cli::config::Config;
+use crate::cli::dnssec::sign::KnownSigned;
 use crate::cli::load::{about, compile_cells, read, views};
 use crate::exchange::MemberAnswer;
 use crate::geo::{CellMap, Match};
@@ -37,7 +38,7 @@ pub const MOST_NAMED: usize = 8;
 const FEW: usize = 10;
 
 /// Keys of the hashes, new for every process, so that nobody can prepare two texts that look alike.
-static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
+pub(super) static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
     let random = RandomState::new();
     (random.hash_one(0), random.hash_one(1))
 });
@@ -53,6 +54,7 @@ pub struct Known {
     pub(super) policies: Option<KnownPolicies>,
     pub(super) cells: Option<KnownCells>,
     pub(super) answers: Option<Arc<Vec<Vec<MemberAnswer>>>>,
+    pub(super) signed: KnownSigned,
 }
 
 /// The file of a zone.
@@ -102,6 +104,8 @@ pub struct Changes {
     /// The first [`MOST_NAMED`] of the zones that changed or are gone, with their serials.
     named: Vec<(Name, Option<u32>, Option<u32>)>,
     n_unnamed: usize,
+    /// Zones that were signed anew, or are signed no more.
+    pub n_signed: usize,
 }
 
 impl Changes {
@@ -133,7 +137,7 @@ impl Changes {
 
     /// Whether anything at all changed.
     pub fn any(&self) -> bool {
-        self.n_changed > 0 || self.n_gone > 0 || self.policies || self.cells
+        self.n_changed > 0 || self.n_gone > 0 || self.policies || self.cells || self.n_signed > 0
     }
 }
 
@@ -149,6 +153,9 @@ impl fmt::Display for Changes {
         if self.n_gone > 0 {
             write!(f, ", {} gone", self.n_gone)?;
         }
+        if self.n_signed > 0 {
+            write!(f, ", {} signed anew", count(self.n_signed, "zone"))?;
+        }
         for (changed, what) in [(self.policies, "policies"), (self.cells, "the map of cells")] {
             if changed {
                 write!(f, ", {what} made anew")?;
@@ -159,6 +166,11 @@ impl fmt::Display for Changes {
 }
 
 impl Known {
+    /// Signatures that the load has made.
+    pub fn n_signatures_made(&self) -> usize {
+        self.signed.values().map(|of_zone| of_zone.n_made_since(&KnownSigned::new())).sum()
+    }
+
     /// The zone of a file: the one known if it is unchanged. Its problems go to `report`.
     pub(super) fn zone(
         &self,

@@ -5,6 +5,7 @@
 //! file is in the report. Only a start may leave out what hangs together with errors ([`crate::cli::salvage`]).
 
 use crate::cli::config::Config;
+use crate::cli::dnssec::sign;
 use crate::cli::known::{Changes, Known};
 use crate::cli::salvage::{FromFile, salvage};
 use crate::control::declared_plan;
@@ -130,6 +131,7 @@ impl Known {
         // Held once, or marking would copy them.
         let (files, zones): (Vec<_>, Vec<_>) = zones.into_iter().map(|(path, zone, file)| ((path, file), zone)).unzip();
         let mut set = ZoneSet::lacking(zones, &left_out);
+        let left_out_names = left_out;
         set.steer(policies.policies.steers.iter().map(|s| (&s.name, s.group)));
         let known = files.into_iter().zip(set.iter());
         let known: HashMap<_, _> = known.map(|((path, file), zone)| (path, (zone.clone(), file))).collect();
@@ -140,14 +142,32 @@ impl Known {
             Some(known) if **known == answers => known.clone(),
             _ => Arc::new(answers),
         };
+        let request = sign::Request { zones: &set, policies: &policies.policies, answers: &answers, config };
+        let before = report.counts().0;
+        let done = sign::sign_all(&request, &self.signed, sign::now(), report);
+        if report.counts().0 > before {
+            if errors == Errors::Refuse {
+                return None;
+            }
+            // Unsigned they would be worse than absent: whoever validates takes them for forgeries.
+            let failed = done.failed?;
+            for apex in &failed {
+                let what = format!("{apex} is left out and answered with SERVFAIL: it is to be signed, and cannot be");
+                report.push(about(&config.dnssec.keys, what));
+            }
+            let rest = set.iter().filter(|zone| !failed.contains(zone.apex())).cloned().collect();
+            set = ZoneSet::lacking(rest, &[left_out_names, failed].concat());
+        }
+        changes.n_signed = done.n_changed;
+        let set = sign::with_signed(set, &done.known);
         let loaded = Loaded {
             zones: Arc::new(set),
             policies: policies.policies.clone(),
             cells: cells.cells.clone(),
             answers: answers.clone(),
         };
-        let next =
-            Known { zones: known, left_out, policies: Some(policies), cells: Some(cells), answers: Some(answers) };
+        let (policies, cells, answers) = (Some(policies), Some(cells), Some(answers));
+        let next = Known { zones: known, left_out, policies, cells, answers, signed: done.known };
         Some((loaded, next))
     }
 

@@ -8,6 +8,7 @@ pub mod check;
 pub mod client;
 pub mod config;
 pub mod demo;
+pub mod dnssec;
 pub mod explain;
 pub mod forecast;
 pub mod geoip;
@@ -66,12 +67,14 @@ enum Command {
     History(history::Args),
     /// Says where an address is, or builds a database from a table.
     Geoip(geoip::Args),
-    /// Makes keys: a certificate for tests, a TSIG secret.
+    /// Makes keys: a certificate for tests, a TSIG secret, a key that signs a zone.
     Keygen(keygen::Args),
     /// Forecasts any series of numbers: quantiles of what comes, from a CSV.
     Forecast(Box<forecast::Args>),
     /// Scores forecasts from places in the past of a series.
     Backtest(Box<forecast::backtest::Args>),
+    /// Says what the parent zone has to hold for the keys of a zone.
+    Ds(dnssec::ds::Args),
     /// Plays a day with a surge in two and a half minutes: synthetic POPs, and a live view.
     Demo(demo::Args),
 }
@@ -90,9 +93,10 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(*args, config),
         Command::History(args) => history::run(args, config),
         Command::Geoip(args) => geoip::run(args, config),
-        Command::Keygen(args) => keygen::run(args),
         Command::Forecast(args) => forecast::run(*args),
         Command::Backtest(args) => forecast::backtest::run(*args),
+        Command::Keygen(args) => keygen::run(args, config),
+        Command::Ds(args) => dnssec::ds::run(args, config),
         Command::Demo(args) => demo::run(args),
     }
 }

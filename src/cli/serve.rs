@@ -8,6 +8,7 @@ mod log;
 mod privileges;
 pub mod ready;
 pub mod reload;
+mod renew;
 mod secrets;
 mod signals;
 mod sockets;
@@ -211,6 +212,7 @@ impl Server {
         let loads = Arc::new(Loads::default());
         let became = if report.has_errors() { Became::TakenInPart } else { Became::Taken };
         loads.note(became, clock.now().mono, clock.now().unix);
+        loads.note_signatures(known.n_signatures_made());
         let n_zones = loaded.zones.n_zones();
         tracing::info!("loaded {}: {serials}", check::summary(&loaded));
         if became == Became::TakenInPart {
@@ -312,6 +314,7 @@ impl Server {
         let (pulse, status) = (dns.pulse(books.clone()), control.status());
 
         let (stop, stopping) = sync::watch::channel(false);
+        let stopping_renewal = stopping.clone();
         let (answers, ready_flag) = sync::watch::channel(true);
         let (stop_admin, admin_stopping) = sync::watch::channel(false);
         let source = Source {
@@ -352,6 +355,7 @@ impl Server {
             runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
         let mut watching = vec![runtime.spawn(transfer::live::run(to_do))];
+        watching.push(runtime.spawn(renew::keep(reloader.clone(), stopping_renewal)));
         if reloader.config.zones.watch {
             watching.extend(watch::watch_folder(runtime, &reloader));
         }

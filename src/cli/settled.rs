@@ -33,6 +33,7 @@ pub fn changed(running: &Config, file: &Config) -> Vec<&'static str> {
         tsig: _,
         transfer: _,
         zone: _,
+        dnssec: _,
         file: _,
     } = file;
     let sections = [

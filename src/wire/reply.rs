@@ -156,6 +156,17 @@ impl<'o> Reply<'o> {
         Some(start)
     }
 
+    /// Copies one stored record whose owner is not in the message yet: `relative`, and a pointer to the apex at `apex`.
+    /// Returns where the owner stands.
+    pub fn put_owned(&mut self, section: Section, record: &[u8], relative: &[u8], apex: usize) -> Option<usize> {
+        let start = self.room(section, 1, relative.len() + record.len())?;
+        let (owner, rest) = self.out[start..start + relative.len() + record.len()].split_at_mut(relative.len());
+        owner.copy_from_slice(relative);
+        rest.copy_from_slice(record);
+        rest[..2].copy_from_slice(&pointer(apex));
+        Some(start)
+    }
+
     /// Writes one record with RDATA in two parts and returns where. `owner`: as in [`Reply::put`].
     pub fn put_record(
         &mut self,
@@ -198,13 +209,7 @@ impl<'o> Reply<'o> {
 
     /// Lowers the TTL of every record from the one at `start` on to `most`.
     pub fn lower_ttls(&mut self, start: usize, most: u32) {
-        let mut records = &mut self.out[start..self.at];
-        while let Some((head, rest)) = std::mem::take(&mut records).split_first_chunk_mut::<12>() {
-            let [.., t0, t1, t2, t3, l0, l1] = head;
-            let ttl = u32::from_be_bytes([*t0, *t1, *t2, *t3]).min(most);
-            [*t0, *t1, *t2, *t3] = ttl.to_be_bytes();
-            records = &mut rest[usize::from(u16::from_be_bytes([*l0, *l1]))..];
-        }
+        lower_ttls(&mut self.out[start..self.at], most);
     }
 
     /// Takes back every record: the reply is to be an error after all.
@@ -266,6 +271,24 @@ pub fn copy_records(here: &mut [u8], records: &[u8], owner: usize, pointers: imp
             here[at..at + 2].copy_from_slice(&pointer(owner));
             at += 12 + usize::from(u16::from_be_bytes([here[at + 10], here[at + 11]]));
         }
+    }
+}
+
+/// Lowers the TTL of every record to `most`; owners are pointers, or names that end in one.
+#[inline]
+pub fn lower_ttls(mut records: &mut [u8], most: u32) {
+    loop {
+        // A pointer ends the owner; a proof's has labels before.
+        let mut owner = 0;
+        while records.get(owner).is_some_and(|len| *len < 0xc0) {
+            owner += 1 + usize::from(records[owner]);
+        }
+        let Some(record) = std::mem::take(&mut records).get_mut(owner..) else { return };
+        let Some((head, rest)) = record.split_first_chunk_mut::<12>() else { return };
+        let [.., t0, t1, t2, t3, l0, l1] = head;
+        let ttl = u32::from_be_bytes([*t0, *t1, *t2, *t3]).min(most);
+        [*t0, *t1, *t2, *t3] = ttl.to_be_bytes();
+        records = &mut rest[usize::from(u16::from_be_bytes([*l0, *l1]))..];
     }
 }
 

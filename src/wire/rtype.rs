@@ -26,6 +26,20 @@ pub const DNAME: u16 = 39;
 pub const OPT: u16 = 41;
 /// Delegation signer, which lives at the parent (RFC 4034 section 5).
 pub const DS: u16 = 43;
+/// Signature (RFC 4034 section 3).
+pub const RRSIG: u16 = 46;
+/// The next name, and the types of this one (RFC 4034 section 4).
+pub const NSEC: u16 = 47;
+/// Key of a zone (RFC 4034 section 2).
+pub const DNSKEY: u16 = 48;
+/// The next hash, and the types of this one's name (RFC 5155 section 3).
+pub const NSEC3: u16 = 50;
+/// How names are hashed (RFC 5155 section 4).
+pub const NSEC3PARAM: u16 = 51;
+/// What the parent's DS should be (RFC 7344 section 3.1).
+pub const CDS: u16 = 59;
+/// The key that the parent's DS should be of (RFC 7344 section 3.2).
+pub const CDNSKEY: u16 = 60;
 /// Service binding (RFC 9460).
 pub const SVCB: u16 = 64;
 /// Service binding for HTTPS (RFC 9460).

@@ -6,7 +6,9 @@ pub mod load;
 pub mod lookup;
 pub mod rdata;
 pub mod set;
+pub mod signed;
 pub mod store;
 
 pub use set::ZoneSet;
+pub use signed::Signed;
 pub use store::{Builder, RRset, Zone};

@@ -3,6 +3,7 @@
 use crate::id::{GroupIdx, ZoneIdx};
 use crate::wire::{Name, NameBuf};
 use crate::zone::history::History;
+use crate::zone::signed::Signed;
 use crate::zone::store::Zone;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use std::sync::Arc;
 //----------- ZoneSet --------------------------------------------------------
 
 /// The zones of one load. Those that a load leaves as they were are shared with the load before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ZoneSet {
     /// Those that are loaded, and after them those that could not be, as empty ones.
     zones: Vec<Arc<Zone>>,
     n_loaded: usize,
+    /// What makes each a signed one, if it is; empty if none is.
+    signed: Vec<Option<Arc<Signed>>>,
     /// Open addressing by apex hash: its high half, and the position in `zones` plus one, 0 if free. At most half
     /// full.
     table: Vec<(u32, u32)>,
@@ -47,8 +50,14 @@ impl ZoneSet {
         let n_loaded = zones.len();
         zones.extend(left_out.iter().map(|apex| Arc::new(Zone::left_out(apex))));
         let size = (zones.len() * 2 + 1).next_power_of_two();
-        let (label_counts, histories) = (Vec::new(), HashMap::new());
-        let mut set = ZoneSet { table: vec![(0, 0); size], label_counts, zones: Vec::new(), n_loaded, histories };
+        let mut set = ZoneSet {
+            table: vec![(0, 0); size],
+            label_counts: Vec::new(),
+            zones: Vec::new(),
+            n_loaded,
+            signed: Vec::new(),
+            histories: HashMap::new(),
+        };
         let mask = set.table.len() - 1;
         for (i, zone) in zones.iter().enumerate() {
             set.label_counts.push(zone.apex().n_labels() as u8);
@@ -74,23 +83,42 @@ impl ZoneSet {
         self.histories.get(apex)
     }
 
+    /// The same zones, with what makes each of them a signed one, in their order.
+    pub fn with_signed(self, signed: Vec<Option<Arc<Signed>>>) -> ZoneSet {
+        let some = signed.len() == self.n_loaded && signed.iter().any(Option::is_some);
+        ZoneSet { signed: if some { signed } else { Vec::new() }, ..self }
+    }
+
+    /// What makes a zone a signed one, by its position; `None`: it is not signed.
+    #[inline(always)]
+    pub fn signed(&self, idx: usize) -> Option<&Arc<Signed>> {
+        self.signed.get(idx).and_then(Option::as_ref)
+    }
+
     /// The zone that a question falls into, and the suffix of the name that is its apex.
     #[inline]
     pub fn find(&self, name: &NameBuf) -> Option<(&Zone, usize)> {
-        self.find_from(name, 0)
+        self.find_from(name, 0).map(|(zone, apex)| (&*self.zones[zone], apex))
     }
 
-    /// As [`ZoneSet::find`], among the zones whose apex is a proper ancestor of suffix `apex`.
-    pub fn find_above(&self, name: &NameBuf, apex: usize) -> Option<(&Zone, usize)> {
-        self.find_from(name, apex + 1)
+    /// As [`ZoneSet::find`]; with it, what makes the zone a signed one.
+    #[inline(always)]
+    pub fn find_signed(&self, name: &NameBuf) -> Option<(&Zone, usize, Option<&Signed>)> {
+        self.find_from(name, 0).map(|(zone, apex)| (&*self.zones[zone], apex, self.signed(zone).map(|s| &**s)))
+    }
+
+    /// As [`ZoneSet::find_signed`], among the zones whose apex is a proper ancestor of suffix `apex`.
+    pub fn find_above(&self, name: &NameBuf, apex: usize) -> Option<(&Zone, usize, Option<&Signed>)> {
+        let found = self.find_from(name, apex + 1);
+        found.map(|(zone, apex)| (&*self.zones[zone], apex, self.signed(zone).map(|s| &**s)))
     }
 
     #[inline(always)]
-    fn find_from(&self, name: &NameBuf, first: usize) -> Option<(&Zone, usize)> {
+    fn find_from(&self, name: &NameBuf, first: usize) -> Option<(usize, usize)> {
         for &count in &self.label_counts {
             let Some(i) = name.n_labels().checked_sub(usize::from(count)).filter(|i| *i >= first) else { continue };
             if let Some(zone) = self.probe(name.hash_from(i), name.suffix(i)) {
-                return Some((&self.zones[zone], i));
+                return Some((zone, i));
             }
         }
         None

@@ -13,4 +13,5 @@ mod plain;
 mod rules;
 mod scope;
 mod shares;
+mod signed;
 mod steered;

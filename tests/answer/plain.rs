@@ -1,7 +1,8 @@
 //! The short way for plain queries and the long way for all say the same: reply, outcome and counts.
 
-use crate::fixture::{Query, STEERED, Steered, example, full_house, query, steered};
+use crate::fixture::{Query, STEERED, Steered, example, full_house, query, signed, steered};
 use floodway::answer::{Client, Scratch, Transport, answer, answer_at_length};
+use floodway::dnssec::sign::Denial;
 use floodway::exchange::Snapshot;
 use floodway::policy::{AllDown, Pick};
 use proptest::prelude::*;
@@ -162,5 +163,7 @@ proptest! {
         }
         check([world(), world()], &wires, addr, age);
         check([example(), example()], &wires, addr, age);
+        let denial = if age == 0 { Denial::Nsec } else { Denial::Nsec3 { opt_out: age == 1801 } };
+        check([world(), world()].map(|world| signed(world, denial)), &wires, addr, age);
     }
 }

@@ -70,7 +70,7 @@ impl Reloader {
         let house = self.house(&mut report);
         let certificates = self.secrets.look();
         certificates.err().into_iter().flatten().for_each(|e| report.push(self.refused_certificate(e)));
-        let (would_be_taken, of_load, changes) = known.look(&self.config);
+        let (would_be_taken, of_load, changes) = known.look(house.as_ref().map_or(&self.config, |(config, _)| config));
         report.diagnostics.extend(of_load.diagnostics);
         let taken = would_be_taken && house.is_some() && !report.has_errors();
         let generation = self.exchange.load().generation;
@@ -82,11 +82,12 @@ impl Reloader {
         let begun = self.clock.now();
         systemd::reloading();
         // What is loaded is known from then on, so nothing is unless it can be served.
+        let signed_before = known.signed.clone();
         let mut report = Report::default();
         let house = self.house(&mut report);
         let fresh = (scope == Scope::All).then(|| self.fresh(&mut report)).flatten();
-        let (loaded, of_load, changes) = match house {
-            Some(_) if !report.has_errors() => known.load(&self.config),
+        let (loaded, of_load, changes) = match &house {
+            Some((config, _)) if !report.has_errors() => known.load(config),
             _ => (None, Report::default(), Changes::default()),
         };
         report.diagnostics.extend(of_load.diagnostics);
@@ -95,21 +96,14 @@ impl Reloader {
         }
         let loaded = loaded.zip(house.map(|(_, house)| house));
         let taken = loaded.is_some();
-        // Whoever drops the last reference to the old snapshot frees a million names; a thread that answers
-        // holds it for one batch, so that it is this one after a moment.
-        let mut retired = Retired::default();
         if let Some((loaded, house)) = loaded {
-            self.publish(loaded, house, &changes).into_iter().for_each(|before| retired.put(before));
+            self.publish(loaded, house, &changes).into_iter().for_each(|before| self.free(before));
             fresh.into_iter().for_each(|fresh| self.secrets.take(fresh, why));
-        }
-        for _ in 0..MOST_BATCHES {
-            std::thread::sleep(A_BATCH);
-            if retired.free() == 0 {
-                break;
+            if changes.n_signed > 0 {
+                let made = known.signed.values().map(|of_zone| of_zone.n_made_since(&signed_before)).sum();
+                self.loads.note_signatures(made);
             }
         }
-        drop(retired);
-        transport::sys::trim_heap();
         let now = self.clock.now();
         self.loads.note(if taken { Became::Taken } else { Became::Refused }, now.since(begun), now.unix);
         say(&report);
@@ -140,6 +134,21 @@ impl Reloader {
     fn refused_certificate(&self, why: String) -> Diagnostic {
         let file = self.config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
         house::problem(file, Severity::Error, format!("certificate refused: {why}"))
+    }
+
+    /// Frees what was served before, once no thread that answers holds it: each does for one batch.
+    pub(super) fn free(&self, before: Arc<Snapshot>) {
+        // Whoever drops the last reference to the old snapshot frees a million names; it shall be this one.
+        let mut retired = Retired::default();
+        retired.put(before);
+        for _ in 0..MOST_BATCHES {
+            std::thread::sleep(A_BATCH);
+            if retired.free() == 0 {
+                break;
+            }
+        }
+        drop(retired);
+        transport::sys::trim_heap();
     }
 
     /// The rules of the house as the file has them now.

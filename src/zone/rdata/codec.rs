@@ -75,6 +75,21 @@ pub fn base64(octets: &[u8]) -> String {
     text
 }
 
+/// Writes octets as lower-case base 32 with extended hex alphabet into `out`, which has room for their digits: five bits
+/// each, and no more octets than make whole digits.
+pub fn put_base32(octets: &[u8; 20], out: &mut [u8]) {
+    let (mut held, mut n_held, mut octets) = (0u32, 0, octets.iter());
+    for digit in out {
+        if n_held < 5 {
+            held = held << 8 | u32::from(*octets.next().unwrap_or(&0));
+            n_held += 8;
+        }
+        n_held -= 5;
+        *digit = b"0123456789abcdefghijklmnopqrstuv"[(held >> n_held & 31) as usize];
+        held &= (1 << n_held) - 1;
+    }
+}
+
 /// Octets as base 32 with extended hex alphabet, without padding (RFC 5155 section 3.3).
 pub fn base32(octets: &[u8]) -> String {
     digits(octets, 5, b"0123456789ABCDEFGHIJKLMNOPQRSTUV")

@@ -14,10 +14,11 @@ mod print;
 mod scan;
 mod svcb;
 
+pub(crate) use codec::{base32, parse_moment, print_moment, put_base32};
 pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
 pub use print::print;
 pub use scan::{lacks_dot, scan, unknown_type};
-pub use svcb::hinted_target;
+pub use svcb::{hinted_target, with_hints};
 
 #[cfg(test)]
 mod tests;

@@ -311,3 +311,35 @@ fn print_value(kind: Kind, value: &[u8], text: &mut String) -> Option<()> {
     }
     Some(())
 }
+/// RDATA of SVCB or HTTPS with these addresses in place of the hints that it has: `v4` and `v6` one address behind the other. A
+/// family without addresses has no hint, and is not among the mandatory keys (RFC 9460 section 8).
+pub fn with_hints(rdata: &[u8], v4: &[u8], v6: &[u8]) -> Vec<u8> {
+    let mut at = 2;
+    while rdata.get(at).is_some_and(|len| *len != 0) {
+        at += 1 + usize::from(rdata[at]);
+    }
+    let (head, mut params) = rdata.split_at((at + 1).min(rdata.len()));
+    let mut out = head.to_vec();
+    let mut put = |key: u16, value: &[u8]| {
+        // `no-default-alpn` and the like have no value.
+        if !value.is_empty() || !matches!(key, 0 | 4 | 6) {
+            out.extend(key.to_be_bytes());
+            out.extend((value.len() as u16).to_be_bytes());
+            out.extend(value);
+        }
+    };
+    while let Some((&[k0, k1, l0, l1], rest)) = params.split_first_chunk() {
+        let Some((value, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1]))) else { break };
+        params = rest;
+        match u16::from_be_bytes([k0, k1]) {
+            0 => {
+                let stays = |key: &&[u8]| !(**key == [0, 4] && v4.is_empty() || **key == [0, 6] && v6.is_empty());
+                put(0, &value.chunks_exact(2).filter(stays).collect::<Vec<_>>().concat());
+            }
+            4 => put(4, v4),
+            6 => put(6, v6),
+            key => put(key, value),
+        }
+    }
+    out
+}

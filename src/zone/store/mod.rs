@@ -35,6 +35,7 @@ mod survey;
 
 pub use build::{Added, Builder};
 pub(crate) use patch::Patch;
+pub(crate) use survey::ancestors;
 
 use crate::ahead;
 use crate::id::GroupIdx;
@@ -68,7 +69,7 @@ const NODE_HEADER: usize = 4;
 pub(crate) const RECORD_HEADER: usize = 12;
 
 #[inline]
-fn word(bytes: &[u8], at: usize) -> usize {
+pub(crate) fn word(bytes: &[u8], at: usize) -> usize {
     usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
 }
 
@@ -199,7 +200,7 @@ impl Zone {
     }
 
     /// The node of a relative name with this hash; occluded ones too.
-    fn node_by(&self, hash: u64, relative: &[u8]) -> Option<Node<'_>> {
+    pub(crate) fn node_by(&self, hash: u64, relative: &[u8]) -> Option<Node<'_>> {
         self.index.find(hash, |at| self.node_at(at).relative_name() == relative).map(|at| self.node_at(at))
     }
 
@@ -209,8 +210,14 @@ impl Zone {
     }
 
     /// The node of a relative name.
-    fn node_at_name(&self, relative: &[u8]) -> Option<Node<'_>> {
+    pub(crate) fn node_at_name(&self, relative: &[u8]) -> Option<Node<'_>> {
         self.node_by(hash_relative(relative, self.apex_hash), relative)
+    }
+
+    /// The node at a place that [`Node::place`] told.
+    #[inline(always)]
+    pub(crate) fn node_in(&self, place: u32) -> Node<'_> {
+        self.node_at((place as usize) << 2)
     }
 
     #[inline(always)]
@@ -292,6 +299,12 @@ impl<'z> Node<'z> {
     #[inline(always)]
     pub(crate) fn flags(self) -> u8 {
         self.zone.arena[self.at]
+    }
+
+    /// Where it lies: never 0, and known to this very zone alone.
+    #[inline(always)]
+    pub(crate) fn place(self) -> u32 {
+        (self.at >> 2) as u32
     }
 
     /// The name's labels before the apex, lower case, without the root label.

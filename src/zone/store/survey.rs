@@ -58,7 +58,7 @@ impl Questions {
 }
 
 /// The names above a relative name, nearest first, the apex (empty) last; none for the apex.
-pub(super) fn ancestors(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn ancestors(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(name);
     std::iter::from_fn(move || {
         let name = rest.filter(|name| !name.is_empty())?;

@@ -1,0 +1,449 @@
+//! What a signed answer has beside its records: signatures, and proofs of what is not there.
+//!
+//! All of it was made when the zone was signed ([`crate::zone::signed`]); here it is found and copied. Only queries with DO
+//! get it (RFC 4035 section 3.1); keys and proofs asked for by type are data like any other.
+//!
+//! Proofs stand in the authority section, so those that belong to an expanded wildcard wait until the answer is complete.
+
+use crate::answer::resolve::{Here, Verdict, Way, put};
+use crate::exchange::{Family, MemberAnswer};
+use crate::id::MemberIdx;
+use crate::wire::reply::{POINTER_MAX, Reply, Section};
+use crate::wire::{NameBuf, rtype};
+use crate::zone::rdata::put_base32;
+use crate::zone::signed::{Chain, HASH_LEN, Item, Kind, Signed};
+use crate::zone::store::{Node, ancestors};
+use crate::zone::{RRset, Zone};
+
+/// Most proofs of one reply: a wildcard's for each of 16 aliases, and three for what is not there at the end. Our choice: a
+/// reply with so many has long been truncated.
+pub(super) const MAX_PROOFS: usize = 20;
+
+/// Proofs of one reply.
+#[derive(Default)]
+pub(super) struct Proofs<'q> {
+    waiting: [Option<Proof<'q>>; MAX_PROOFS],
+    n_waiting: usize,
+    /// Whose proofs are in the reply, by where the zone has the name or hash: each has one, or it would be taken for one RRset of
+    /// two records.
+    said: [usize; MAX_PROOFS],
+    n_said: usize,
+}
+
+/// One NSEC or NSEC3.
+#[derive(Clone, Copy)]
+struct Proof<'q> {
+    item: Item<'q>,
+    owner: Owner<'q>,
+    /// Where the zone has the owner's name or hash.
+    whose: usize,
+    apex_at: usize,
+}
+
+/// Whose it is.
+#[derive(Clone, Copy)]
+enum Owner<'q> {
+    /// The name that stands in the message there.
+    At(usize),
+    /// A name of the zone, relative to its apex.
+    Name(&'q [u8]),
+    /// A hash.
+    Hash(&'q [u8; HASH_LEN]),
+}
+
+/// What is not there.
+#[derive(Clone, Copy)]
+pub(super) enum Absent<'q> {
+    /// The name.
+    Name,
+    /// A type at this node, the name's own or its wildcard's.
+    Type(Node<'q>, u16),
+}
+
+impl<'q> Way<'q> {
+    /// The zone's signatures, if the client wants them.
+    #[inline]
+    fn wanted(&self, here: Here<'q>) -> Option<&'q Signed> {
+        here.signed.filter(|_| self.request.edns.as_ref().is_some_and(|edns| edns.dnssec_ok))
+    }
+
+    /// Puts in an RRset of a node, and its signatures if they are wanted; returns where.
+    #[inline]
+    pub(super) fn put_signed(
+        &self,
+        reply: &mut Reply,
+        section: Section,
+        here: Here<'q>,
+        node: Node<'q>,
+        rrset: RRset<'q>,
+        owner: usize,
+    ) -> Option<usize> {
+        let start = put(reply, section, rrset, owner, here.apex_at)?;
+        self.put_signatures(reply, section, here, node, rrset.rtype, owner);
+        Some(start)
+    }
+
+    /// Puts in the signatures of a node's RRset, if they are wanted.
+    #[inline]
+    pub(super) fn put_signatures(
+        &self,
+        reply: &mut Reply,
+        section: Section,
+        here: Here<'q>,
+        node: Node<'q>,
+        rtype: u16,
+        owner: usize,
+    ) {
+        if let Some(item) = self.wanted(here).and_then(|signed| signed.entry(node)?.item(rtype)) {
+            reply.put(section, item.n_signatures, item.signatures, owner, std::iter::empty(), 0);
+        }
+    }
+
+    /// Puts in what a signed zone has of a type beside its records: keys, proofs, the answer to ANY, or, where signatures
+    /// themselves are asked for, those of one RRset (RFC 8482 section 4.1). Whether there is any.
+    pub(super) fn put_added(&self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, rtype: u16) -> bool {
+        let Some(entry) = here.signed.and_then(|signed| signed.entry(node)) else { return false };
+        let section = Section::Answer;
+        if rtype == rtype::RRSIG {
+            let Some(item) = entry.items().find(|item| item.n_signatures > 0) else { return false };
+            reply.put(section, item.n_signatures, item.signatures, here.owner, std::iter::empty(), 0);
+            return true;
+        }
+        let Some(item) = entry.item(rtype).filter(|item| item.n > 0) else { return false };
+        if reply.put(section, item.n, item.records, here.owner, std::iter::empty(), 0).is_some() {
+            self.put_signatures(reply, section, here, node, rtype, here.owner);
+        }
+        true
+    }
+
+    /// Puts in the signatures of what a member gave.
+    pub(super) fn put_given(
+        &self,
+        reply: &mut Reply,
+        section: Section,
+        here: Here<'q>,
+        node: Node<'q>,
+        owner: usize,
+        (kind, verdict): (Kind, &Verdict<'q>),
+    ) {
+        let Some(signed) = self.wanted(here) else { return };
+        let Some(alternatives) = signed.entry(node).and_then(|entry| entry.alternatives()) else { return };
+        let first = verdict.first(kind);
+        let Some(place) = verdict.member.and_then(|member| alternatives.of_member(member.idx(), kind, first)) else {
+            return;
+        };
+        let item = signed.item_at(place);
+        if let Some(start) = reply.put(section, item.n_signatures, item.signatures, owner, std::iter::empty(), 0) {
+            reply.lower_ttls(start, verdict.ttl);
+        }
+    }
+
+    /// What was made and signed ahead of an RRset whose hints are a member's, if signatures are wanted.
+    pub(super) fn made_ahead(
+        &self,
+        here: Here<'q>,
+        node: Node<'q>,
+        rtype: u16,
+        member: Option<MemberIdx>,
+    ) -> Option<Item<'q>> {
+        let signed = self.wanted(here)?;
+        let place = signed.entry(node)?.alternatives()?.service(rtype, member.map(MemberIdx::idx))?;
+        Some(signed.item_at(place))
+    }
+
+    /// Puts in an item's records and signatures with a TTL of at most `ttl`; returns where.
+    pub(super) fn put_item(
+        &self,
+        reply: &mut Reply,
+        section: Section,
+        item: Item<'q>,
+        owner: usize,
+        ttl: u32,
+    ) -> Option<usize> {
+        let start = reply.put(section, item.n, item.records, owner, std::iter::empty(), 0)?;
+        reply.put(section, item.n_signatures, item.signatures, owner, std::iter::empty(), 0);
+        reply.lower_ttls(start, ttl);
+        Some(start)
+    }
+
+    /// Says that something is not there: the SOA tells for how long (RFC 2308 sections 2, 3 and 5), and NSEC or NSEC3 prove it.
+    ///
+    /// `most_secs` bounds that where a pick, not the zone, has nothing to give: the next pick may have, and a resolver
+    /// that goes by RFC 7871 section 7.4 takes the denial as one for all its clients, whatever the scope says.
+    #[inline]
+    pub(super) fn deny(&mut self, reply: &mut Reply, here: Here<'q>, absent: Absent<'q>, most_secs: u32) {
+        let Some(soa) = here.zone.negative_soa() else { return };
+        let Some(start) = put(reply, Section::Authority, soa, here.apex_at, here.apex_at) else { return };
+        if let Some(signed) = self.wanted(here) {
+            self.prove(reply, here, signed, absent);
+            // The SOA was signed with its own TTL.
+            reply.lower_ttls(start, most_secs.min(soa.ttl));
+        } else if most_secs < soa.ttl {
+            reply.set_ttls(start, 1, 0, most_secs);
+        }
+    }
+
+    #[cold]
+    fn prove(&mut self, reply: &mut Reply, here: Here<'q>, signed: &'q Signed, absent: Absent<'q>) {
+        if let Some(apex) = here.zone.node_at_name(&[]) {
+            self.put_signatures(reply, Section::Authority, here, apex, rtype::SOA, here.apex_at);
+        }
+        match absent {
+            Absent::Name => self.no_name(here, signed),
+            Absent::Type(node, rtype) => self.no_type(here, signed, node, rtype),
+        }
+        self.put_waiting(reply);
+    }
+
+    /// No such name, nor a wildcard that would stand for it (RFC 4035 section 3.1.3.2, RFC 5155 section 7.2.2).
+    fn no_name(&mut self, here: Here<'q>, signed: &'q Signed) {
+        let Some(encloser) = closest(here.zone, &self.scratch.name, here, signed) else { return };
+        let mut wildcard = [0; 258];
+        let above = self.scratch.name.suffix(encloser);
+        let wildcard = &mut wildcard[..2 + above.len()];
+        wildcard[..2].copy_from_slice(b"\x01*");
+        wildcard[2..].copy_from_slice(above);
+        match signed.chain() {
+            Chain::Names { .. } => {
+                let apex = here.zone.apex().as_wire().len();
+                let name = self.scratch.name.as_wire();
+                let of_name = covering(here, signed, &name[..name.len() - apex]);
+                let of_wildcard = covering(here, signed, &wildcard[..wildcard.len() - apex]);
+                [of_name, of_wildcard].into_iter().flatten().for_each(|proof| self.proofs.wait(proof));
+            }
+            Chain::Hashes { .. } => {
+                self.no_closer(here, signed, encloser, true);
+                self.proofs.wait_for(covering_hash(here, signed, wildcard));
+            }
+        }
+    }
+
+    /// The name is there, or a wildcard stands for it, but nothing of this type (RFC 4035 section 3.1.3.1, RFC 5155 sections
+    /// 7.2.3 to 7.2.5).
+    fn no_type(&mut self, here: Here<'q>, signed: &'q Signed, node: Node<'q>, rtype: u16) {
+        let entry = signed.entry(node);
+        let hashed = entry.and_then(|entry| signed.chain().hashed(entry.hashed()?));
+        let kind = match rtype {
+            rtype::A => Some(Kind::A),
+            rtype::AAAA => Some(Kind::Aaaa),
+            _ => None,
+        };
+        let without = entry.and_then(|entry| entry.alternatives()?.without(kind?)).map(|place| signed.item_at(place));
+        let item = match (without, hashed) {
+            (Some(item), _) => Some(item),
+            (None, Some((_, place))) => Some(signed.item_at(place)),
+            (None, None) => entry.and_then(|entry| entry.item(rtype::NSEC)),
+        };
+        let owner = match hashed {
+            Some((hash, _)) => Owner::Hash(hash),
+            None if here.is_wildcard => Owner::Name(node.relative_name()),
+            None => Owner::At(here.owner),
+        };
+        let whose = hashed.map_or_else(|| at(node.relative_name()), |(hash, _)| at(hash));
+        match item {
+            Some(item) => {
+                self.proofs.wait_instead(Proof { item, owner, whose, apex_at: here.apex_at });
+                // RFC 5155 section 7.2.5 wants the encloser, too.
+                if here.is_wildcard && hashed.is_some() {
+                    let encloser = self.encloser_of(here, node);
+                    self.proofs.wait_for(matching(here, signed, &self.scratch.name, encloser));
+                }
+            }
+            None if matches!(signed.chain(), Chain::Hashes { .. }) => {
+                // Opt-out: it is the closest name that is hashed, and those below that may be unsigned.
+                if let Some(encloser) = closest(here.zone, &self.scratch.name, here, signed) {
+                    self.no_closer(here, signed, encloser, true);
+                }
+            }
+            None => {
+                // An empty non-terminal: the name before it leads past it.
+                let name = self.scratch.name.as_wire();
+                let relative = &name[..name.len() - here.zone.apex().as_wire().len()];
+                self.proofs.wait_for(covering(here, signed, relative));
+            }
+        }
+    }
+
+    /// That no name is closer than a wildcard which is to stand for the name at hand; waits for the answer's end.
+    pub(super) fn note_wildcard(&mut self, here: Here<'q>, node: Node<'q>) {
+        let Some(signed) = self.wanted(here) else { return };
+        match signed.chain() {
+            // RFC 4035 section 3.1.3.3.
+            Chain::Names { .. } => {
+                let name = self.scratch.name.as_wire();
+                let relative = &name[..name.len() - here.zone.apex().as_wire().len()];
+                self.proofs.wait_for(covering(here, signed, relative));
+            }
+            // RFC 5155 section 7.2.6.
+            Chain::Hashes { .. } => self.no_closer(here, signed, self.encloser_of(here, node), false),
+        }
+    }
+
+    /// The suffix of the name at hand that a wildcard's node is below.
+    fn encloser_of(&self, here: Here<'q>, wildcard: Node<'q>) -> usize {
+        (here.apex + 1).saturating_sub(ancestors(wildcard.relative_name()).count())
+    }
+
+    /// That the name one label longer than the encloser is not there; and that the encloser is, if that is to be proven.
+    fn no_closer(&mut self, here: Here<'q>, signed: &'q Signed, encloser: usize, is_proven: bool) {
+        let name = &self.scratch.name;
+        let proven = if is_proven { matching(here, signed, name, encloser) } else { None };
+        let closer = covering_hash(here, signed, name.suffix(encloser.saturating_sub(1)));
+        self.proofs.wait_for(proven);
+        self.proofs.wait_for(closer);
+    }
+
+    /// A referral's DS, or the proof that there is none (RFC 4035 section 3.1.4, RFC 5155 section 7.2.7). `label`: the suffix of
+    /// the name at hand that is the cut, which stands in the message at `cut`.
+    pub(super) fn put_ds(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, (label, cut): (usize, usize)) {
+        let Some(signed) = self.wanted(here) else { return };
+        self.put_waiting(reply);
+        if let Some(ds) = node.rrset(rtype::DS) {
+            self.put_signed(reply, Section::Authority, here, node, ds, cut);
+            return;
+        }
+        let entry = signed.entry(node);
+        let (hashed, nsec) = (entry.and_then(|entry| entry.hashed()), entry.and_then(|entry| entry.item(rtype::NSEC)));
+        match (hashed.and_then(|number| signed.chain().hashed(number)), nsec) {
+            (Some((hash, place)), _) => {
+                let (item, owner) = (signed.item_at(place), Owner::Hash(hash));
+                self.proofs.wait(Proof { item, owner, whose: at(hash), apex_at: here.apex_at });
+            }
+            (None, Some(item)) => {
+                let whose = at(node.relative_name());
+                self.proofs.wait(Proof { item, owner: Owner::At(cut), whose, apex_at: here.apex_at });
+            }
+            (None, None) => {
+                let is_hashed = |label: &usize| is_hashed(here.zone, &self.scratch.name, *label, here, signed);
+                if let Some(encloser) = (label + 1..=here.apex).find(is_hashed) {
+                    self.no_closer(here, signed, encloser, true);
+                }
+            }
+        }
+        self.put_waiting(reply);
+    }
+
+    /// Puts in the proofs that have waited.
+    #[inline]
+    pub(super) fn put_waiting(&mut self, reply: &mut Reply) {
+        if self.proofs.n_waiting > 0 {
+            self.proofs.put(reply);
+        }
+    }
+}
+
+impl<'q> Proofs<'q> {
+    fn wait_for(&mut self, proof: Option<Proof<'q>>) {
+        proof.into_iter().for_each(|proof| self.wait(proof));
+    }
+
+    /// As [`Proofs::wait`], in place of another of the same owner: what this one says of types is what is answered.
+    fn wait_instead(&mut self, proof: Proof<'q>) {
+        match self.waiting[..self.n_waiting].iter_mut().flatten().find(|other| other.whose == proof.whose) {
+            Some(other) => *other = proof,
+            None => self.wait(proof),
+        }
+    }
+
+    fn wait(&mut self, proof: Proof<'q>) {
+        if !self.said[..self.n_said].contains(&proof.whose) && self.n_said < MAX_PROOFS {
+            self.said[self.n_said] = proof.whose;
+            self.waiting[self.n_waiting] = Some(proof);
+            (self.n_said, self.n_waiting) = (self.n_said + 1, self.n_waiting + 1);
+        }
+    }
+
+    #[cold]
+    fn put(&mut self, reply: &mut Reply) {
+        for proof in &mut self.waiting[..self.n_waiting] {
+            let Some(Proof { item, owner, apex_at, .. }) = proof.take() else { continue };
+            let start = match owner {
+                Owner::At(at) => {
+                    reply.put(Section::Authority, item.n, item.records, at, std::iter::empty(), 0);
+                    at
+                }
+                Owner::Name(relative) => match reply.put_owned(Section::Authority, item.records, relative, apex_at) {
+                    Some(start) => start,
+                    None => continue,
+                },
+                Owner::Hash(hash) => {
+                    let mut label = [32; 33];
+                    put_base32(hash, &mut label[1..]);
+                    match reply.put_owned(Section::Authority, item.records, &label, apex_at) {
+                        Some(start) => start,
+                        None => continue,
+                    }
+                }
+            };
+            if start <= POINTER_MAX {
+                reply.put(Section::Authority, item.n_signatures, item.signatures, start, std::iter::empty(), 0);
+            } else {
+                reply.truncate();
+            }
+        }
+        self.n_waiting = 0;
+    }
+
+    /// Forgets all of them: the reply begins anew.
+    pub(super) fn clear(&mut self) {
+        (self.n_waiting, self.n_said) = (0, 0);
+    }
+}
+
+impl Verdict<'_> {
+    /// Which of the member's records is the first given.
+    fn first(&self, kind: Kind) -> usize {
+        let Some(member) = self.given else { return 0 };
+        match kind {
+            Kind::A => self.first_of(member, Family::A),
+            Kind::Aaaa => self.first_of(member, Family::Aaaa),
+            Kind::Cname => 0,
+        }
+    }
+
+    fn first_of(&self, member: &MemberAnswer, family: Family) -> usize {
+        self.rotation(member, family).0
+    }
+}
+
+//----------- Leaves ---------------------------------------------------------
+
+/// Where octets lie.
+fn at(octets: &[u8]) -> usize {
+    octets.as_ptr() as usize
+}
+
+/// The NSEC that covers a name of the zone.
+fn covering<'q>(here: Here<'q>, signed: &'q Signed, relative: &[u8]) -> Option<Proof<'q>> {
+    let (node, item) = signed.covering(here.zone, relative)?;
+    let name = node.relative_name();
+    Some(Proof { item, owner: Owner::Name(name), whose: at(name), apex_at: here.apex_at })
+}
+
+/// The NSEC3 that covers a name.
+fn covering_hash<'q>(here: Here<'q>, signed: &'q Signed, name: &[u8]) -> Option<Proof<'q>> {
+    let chain = signed.chain();
+    let (hash, place) = chain.hashed(chain.before_hash(&chain.hash(&[name])?)?)?;
+    Some(Proof { item: signed.item_at(place), owner: Owner::Hash(hash), whose: at(hash), apex_at: here.apex_at })
+}
+
+/// The NSEC3 of suffix `label` of a name.
+fn matching<'q>(here: Here<'q>, signed: &'q Signed, name: &NameBuf, label: usize) -> Option<Proof<'q>> {
+    let entry = signed.entry(here.zone.node(name, label, here.apex)?)?;
+    let (hash, place) = signed.chain().hashed(entry.hashed()?)?;
+    Some(Proof { item: signed.item_at(place), owner: Owner::Hash(hash), whose: at(hash), apex_at: here.apex_at })
+}
+
+/// Whether suffix `label` of a name is there, and provably so.
+fn is_hashed(zone: &Zone, name: &NameBuf, label: usize, here: Here<'_>, signed: &Signed) -> bool {
+    let Some(node) = zone.node(name, label, here.apex) else { return false };
+    match signed.chain() {
+        Chain::Names { .. } => true,
+        Chain::Hashes { .. } => signed.entry(node).is_some_and(|entry| entry.hashed().is_some()),
+    }
+}
+
+/// The longest proper suffix of a name that is there, and provably so (RFC 5155 section 1.3).
+fn closest(zone: &Zone, name: &NameBuf, here: Here<'_>, signed: &Signed) -> Option<usize> {
+    (1..=here.apex).find(|label| is_hashed(zone, name, *label, here, signed))
+}

@@ -1,0 +1,444 @@
+//! A zone, its keys and what policies may answer in it → everything that is signed, before the first query.
+//!
+//! Names are taken in blocks by as many threads as there are cores. For every name: the signatures of its RRsets, its NSEC
+//! or NSEC3, and, where it is steered, every answer that a policy can give there. None of it depends on shares.
+
+use crate::dnssec::canonical::put_bitmap;
+use crate::dnssec::ring::Ring;
+use crate::dnssec::signer::{Count, Kept, Signatures, Signer, Validity, canonical_rdatas, put_record};
+use crate::dnssec::steered::{self, Hinted, Steered};
+use crate::exchange::MemberAnswer;
+use crate::policy::Policies;
+use crate::wire::rtype;
+use crate::zone::Zone;
+use crate::zone::rdata::base32;
+use crate::zone::signed::{Chain, Facts, HASH_LEN, Parts, Service, Signed, canonical, sort_key};
+use crate::zone::store::{Node, ancestors};
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Names that a thread takes at once.
+const BLOCK: usize = 512;
+/// TTL of the HINFO that stands for everything at a steered name without records of its own (RFC 8482 section 4.2).
+const HINFO_TTL: u32 = 3600;
+/// Its RDATA.
+const HINFO: &[u8] = b"\x07RFC8482\x00";
+/// NSEC3: SHA-1, no further rounds, no salt (RFC 9276 section 3.1).
+const NSEC3_HEAD: [u8; 5] = [1, 0, 0, 0, 0];
+
+/// How a zone is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How absence is proven.
+    pub denial: Denial,
+    /// How long signatures hold.
+    pub validity: Validity,
+    /// TTL of DNSKEY, CDS and CDNSKEY.
+    pub dnskey_ttl: u32,
+    /// Most answers that policies may give at the zone's names, all together.
+    pub max_alternatives: usize,
+}
+
+/// How absence is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// By names (RFC 4034 section 4).
+    Nsec,
+    /// By hashes (RFC 5155, with the parameters of RFC 9276).
+    Nsec3 {
+        /// Whether unsigned delegations are left out (RFC 5155 section 6).
+        opt_out: bool,
+    },
+}
+
+/// What there is to be signed.
+#[derive(Clone, Copy)]
+pub struct Task<'t> {
+    /// The zone, steered names marked.
+    pub zone: &'t Zone,
+    /// The policies that marked them.
+    pub policies: &'t Policies,
+    /// Their members' answers.
+    pub answers: &'t [Vec<MemberAnswer>],
+    /// The keys at this moment.
+    pub ring: &'t Ring<'t>,
+    /// How.
+    pub rules: &'t Rules,
+    /// Seconds since 1970.
+    pub now: u32,
+    /// Keys of the digests by which signatures are kept: the same from load to load.
+    pub hash_keys: (u64, u64),
+}
+
+/// Signs a zone. `before`: the zone and its signatures of the load before, to keep what holds.
+///
+/// # Errors
+/// A text for people: policies have more answers than the rules allow, there is no SOA or no randomness, or two names have
+/// one hash.
+pub fn sign(task: Task<'_>, before: Option<(&Zone, &Signed)>) -> Result<Signed, String> {
+    let zone = task.zone;
+    let n_alternatives = steered::count(zone, task.policies, task.answers);
+    if n_alternatives > task.rules.max_alternatives {
+        return Err(format!(
+            "policies have {n_alternatives} answers at the names of {}, which would all be signed: more than \
+             `[dnssec] max-alternatives`, {}",
+            zone.apex(),
+            task.rules.max_alternatives
+        ));
+    }
+    let absent_ttl = zone.negative_soa().ok_or_else(|| format!("{} has no SOA", zone.apex()))?.ttl;
+    let kept = before.map(|(zone, signed)| Kept::of(zone, signed));
+    let signer = Signer::new(zone.apex(), task.ring, kept, task.now, task.rules.validity, task.hash_keys);
+    let (names, hashes) = match task.rules.denial {
+        Denial::Nsec => (owners(zone, false), Vec::new()),
+        Denial::Nsec3 { opt_out } => {
+            let names = hashed_owners(zone, opt_out);
+            let hashes = hash_all(zone, &names)?;
+            (names, hashes)
+        }
+    };
+    let work = Work { task, signer, names, hashes, absent_ttl };
+    let (parts, count, items) = work.run()?;
+    let renew_at = [count.earliest_end.map(|end| work.signer.renew_at(end)), task.ring.next_change];
+    let facts = Facts {
+        n_signatures: count.n,
+        n_made: count.n_made,
+        earliest_end: count.earliest_end.unwrap_or(0),
+        renew_at: renew_at.into_iter().flatten().min(),
+    };
+    let Work { names, hashes, .. } = work;
+    let chain = |place: &dyn Fn(usize, u32) -> u32| match hashes.is_empty() {
+        true => Chain::of_names(zone, names),
+        false => Chain::Hashes {
+            items: items.iter().map(|(part, at)| place(*part, *at)).collect(),
+            hashes: hashes.iter().map(|(hash, _)| *hash).collect(),
+            iterations: 0,
+            salt: Box::default(),
+        },
+    };
+    Ok(Parts::join(parts, chain, facts))
+}
+
+//----------- Names ----------------------------------------------------------
+
+/// Whether a node has anything to sign, or an NSEC: a name of the zone's own, or a cut, with records or a policy.
+fn is_owner(node: Node<'_>) -> bool {
+    !node.is_occluded() && (!node.is_empty() || node.group().is_some())
+}
+
+/// The places of the names that own RRsets, in canonical order; with `all`, also of those that have none and lie above them.
+fn owners(zone: &Zone, all: bool) -> Vec<u32> {
+    let is_in = |node: &Node<'_>| if all { !node.is_occluded() } else { is_owner(*node) };
+    let mut names: Vec<(u64, u32)> =
+        zone.nodes().filter(is_in).map(|node| (sort_key(node.relative_name()), node.place())).collect();
+    let name = |place: u32| zone.node_in(place).relative_name();
+    names.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| canonical(name(a.1), name(b.1))));
+    names.into_iter().map(|(_, place)| place).collect()
+}
+
+/// The places of the names that are hashed (RFC 5155 section 7.1): all that exist; with opt-out, not unsigned delegations, nor
+/// what only they are below.
+fn hashed_owners(zone: &Zone, opt_out: bool) -> Vec<u32> {
+    let names = owners(zone, true);
+    if !opt_out {
+        return names;
+    }
+    let is_unsigned = |node: Node<'_>| node.is_cut() && node.rrset(rtype::DS).is_none();
+    let mut needed: HashSet<&[u8]> = HashSet::new();
+    for node in names.iter().map(|place| zone.node_in(*place)).filter(|node| is_owner(*node) && !is_unsigned(*node)) {
+        needed.insert(node.relative_name());
+        needed.extend(ancestors(node.relative_name()));
+    }
+    names.into_iter().filter(|place| needed.contains(zone.node_in(*place).relative_name())).collect()
+}
+
+/// The hashes of names in order, and which of `names` each is of.
+fn hash_all(zone: &Zone, names: &[u32]) -> Result<Vec<([u8; HASH_LEN], usize)>, String> {
+    let parameters = Chain::Hashes { hashes: Vec::new(), items: Vec::new(), iterations: 0, salt: Box::default() };
+    let hash = |(i, place): (usize, &u32)| {
+        let name = [zone.node_in(*place).relative_name(), zone.apex().as_wire()];
+        parameters.hash(&name).map(|hash| (hash, i))
+    };
+    let hashes: Option<Vec<_>> = names.iter().enumerate().map(hash).collect();
+    let mut hashes = hashes.ok_or("SHA-1 is not to be had")?;
+    hashes.sort_unstable();
+    // RFC 5155 section 7.1 asks for another salt then; it happens to nobody.
+    match hashes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(format!("two names have the hash {}: use nsec", base32(&pair[0].0))),
+        None => Ok(hashes),
+    }
+}
+
+//----------- Work -----------------------------------------------------------
+
+struct Work<'t> {
+    task: Task<'t>,
+    signer: Signer<'t>,
+    /// In canonical order.
+    names: Vec<u32>,
+    /// With NSEC3: in order, and which name each is of.
+    hashes: Vec<([u8; HASH_LEN], usize)>,
+    /// TTL of NSEC and NSEC3 (RFC 9077).
+    absent_ttl: u32,
+}
+
+/// By number of a hash, the part and the place in it that its item has.
+type Places = Vec<(usize, u32)>;
+
+/// A part, and where in it the items of hashes are, by their numbers.
+type Done = (Parts, Count, Vec<(usize, u32)>);
+
+impl Work<'_> {
+    /// All names, on all cores: the parts, what was signed, and for every hash its part and place.
+    fn run(&self) -> Result<(Vec<Parts>, Count, Places), String> {
+        // Which hash is that of a name.
+        let mut number = vec![0; self.names.len()];
+        self.hashes.iter().enumerate().for_each(|(n, (_, name))| number[*name] = n);
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::<(usize, Done)>::new()));
+        let worker = || -> Result<(), String> {
+            loop {
+                let start = next.fetch_add(BLOCK, Ordering::Relaxed);
+                if start >= self.names.len() {
+                    return Ok(());
+                }
+                let (mut parts, mut count, mut items) = (Parts::default(), Count::default(), Vec::new());
+                for (i, number) in number.iter().enumerate().skip(start).take(BLOCK) {
+                    self.name(i, *number, &mut parts, &mut items, &mut count)?;
+                }
+                let mut done = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                done.push((start, (parts, count, items)));
+            }
+        };
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let n_threads = n_threads.min(self.names.len().div_ceil(BLOCK)).max(1);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..n_threads).map(|_| scope.spawn(worker)).collect();
+            let own = worker();
+            let theirs = others.into_iter().map(|other| other.join().unwrap_or_else(|e| std::panic::resume_unwind(e)));
+            theirs.collect::<Vec<_>>().into_iter().chain([own]).collect::<Result<(), String>>()
+        })?;
+        let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // The same zone gives the same octets, however the threads ran.
+        done.sort_unstable_by_key(|(start, _)| *start);
+        let (mut parts, mut total, mut places) = (Vec::new(), Count::default(), vec![(0, 0); self.hashes.len()]);
+        for (i, (_, (part, count, items))) in done.into_iter().enumerate() {
+            total = total.plus(count);
+            parts.push(part);
+            items.into_iter().for_each(|(number, at)| places[number] = (i, at));
+        }
+        Ok((parts, total, places))
+    }
+
+    /// Everything of one name. `number`: of its hash.
+    fn name(
+        &self,
+        i: usize,
+        number: usize,
+        parts: &mut Parts,
+        items: &mut Vec<(usize, u32)>,
+        count: &mut Count,
+    ) -> Result<(), String> {
+        let Task { zone, policies, answers, .. } = self.task;
+        let node = zone.node_in(self.names[i]);
+        let owner = [node.relative_name(), zone.apex().as_wire()].concat();
+        let steered = node.group().and_then(|group| Steered::of(node, group, policies, answers));
+        let nsec3 = !self.hashes.is_empty();
+
+        // What stands by itself comes before the entry.
+        let mut windows = Vec::new();
+        let mut without = [0, 0];
+        let types = self.types(node, steered.as_ref());
+        if let Some(steered) = &steered {
+            for member in steered.members() {
+                let mut of_member: [Vec<u32>; 3] = Default::default();
+                for (kind, of_kind) in of_member.iter_mut().enumerate() {
+                    for mut answer in member.answers(kind) {
+                        let (rtype, ttl) = (answer.rtype, steered.ttl);
+                        let s = self.signer.sign(None, &owner, rtype, ttl, &mut answer.rdatas, count)?;
+                        of_kind.push(parts.loose(rtype, (0, &[]), (s.n, &s.records), s.digest));
+                    }
+                }
+                windows.push(of_member);
+            }
+            for (place, rtype) in without.iter_mut().zip([rtype::A, rtype::AAAA]) {
+                if types.contains(&rtype) && steered.may_lack(rtype) {
+                    let types: Vec<u16> = types.iter().copied().filter(|t| *t != rtype).collect();
+                    *place = match nsec3 {
+                        true => self.hashed(number, &types, parts, count)?,
+                        false => {
+                            let (records, s) = self.nsec(None, i, &owner, &types, count)?;
+                            parts.loose(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest)
+                        }
+                    };
+                }
+            }
+        }
+        let mut services = Vec::new();
+        for hinted in Hinted::at(node, policies, answers) {
+            let (rtype, ttl, mut places) = (hinted.rtype, hinted.ttl, Vec::new());
+            for mut rdatas in hinted.answers() {
+                let mut records = Vec::new();
+                rdatas.iter().for_each(|rdata| put_record(rtype, ttl, rdata, &mut records));
+                let n = rdatas.len() as u16;
+                let s = self.signer.sign(None, &owner, rtype, ttl, &mut rdatas, count)?;
+                places.push(parts.loose(rtype, (n, &records), (s.n, &s.records), s.digest));
+            }
+            services.push(Service { rtype, places });
+        }
+        if nsec3 {
+            items.push((number, self.hashed(number, &types, parts, count)?));
+        }
+
+        parts.entry(node);
+        if nsec3 {
+            parts.hashed(number);
+        }
+        for of_type in self.rrsets(node, steered.is_some(), !nsec3) {
+            match of_type {
+                Own::Zone(rrset) => {
+                    let mut rdatas = canonical_rdatas(rrset.rtype, rrset.rdatas());
+                    let relative = Some(node.relative_name());
+                    let s = self.signer.sign(relative, &owner, rrset.rtype, rrset.ttl, &mut rdatas, count)?;
+                    parts.item(rrset.rtype, (0, &[]), (s.n, &s.records), s.digest);
+                }
+                Own::Added { rtype, ttl, mut rdatas } => {
+                    let relative = Some(node.relative_name());
+                    let s = self.signer.sign(relative, &owner, rtype, ttl, &mut rdatas, count)?;
+                    let mut records = Vec::new();
+                    rdatas.iter().for_each(|rdata| put_record(rtype, ttl, rdata, &mut records));
+                    parts.item(rtype, (rdatas.len() as u16, &records), (s.n, &s.records), s.digest);
+                }
+                Own::Nsec => {
+                    let (records, s) = self.nsec(Some(node.relative_name()), i, &owner, &types, count)?;
+                    parts.item(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest);
+                }
+            }
+        }
+        if !windows.is_empty() || !services.is_empty() {
+            parts.alternatives(&windows, without, services);
+        }
+        Ok(())
+    }
+
+    /// The types that a name has, for its bitmap: those of records, of what is added, and of what a policy may give.
+    ///
+    /// An alias that a policy may give is not among them: with CNAME in the bitmap, no proof that another type is absent would
+    /// be taken (RFC 4035 section 5.4), and there are such whenever somebody else is picked. A and AAAA are there instead, so
+    /// that no resolver denies out of its cache (RFC 8198) what the alias leads to.
+    fn types(&self, node: Node<'_>, steered: Option<&Steered<'_>>) -> Vec<u16> {
+        let nsec3 = !self.hashes.is_empty();
+        let mut types: Vec<u16> = node.rrsets().map(|rrset| rrset.rtype).collect();
+        if node.is_cut() {
+            types.retain(|rtype| matches!(*rtype, rtype::NS | rtype::DS));
+        }
+        types.extend(self.rrsets(node, steered.is_some(), false).map(|own| own.rtype()));
+        types.extend(steered.into_iter().flat_map(Steered::types));
+        let is_signed = !nsec3 || types.iter().any(|rtype| !node.is_cut() || *rtype == rtype::DS);
+        types.extend(is_signed.then_some(rtype::RRSIG));
+        types.extend((!nsec3).then_some(rtype::NSEC));
+        types.sort_unstable();
+        types.dedup();
+        types
+    }
+
+    /// The RRsets of a name that are signed, ascending by type.
+    fn rrsets<'n>(&self, node: Node<'n>, is_steered: bool, nsec: bool) -> impl Iterator<Item = Own<'n>> {
+        let is_signed = |rtype: u16| !node.is_cut() || rtype == rtype::DS;
+        let mut all: Vec<Own<'n>> = node.rrsets().filter(|rrset| is_signed(rrset.rtype)).map(Own::Zone).collect();
+        if node.relative_name().is_empty() {
+            self.of_apex(&mut all);
+        }
+        let is_address = |own: &Own<'_>| matches!(own.rtype(), rtype::A | rtype::AAAA);
+        if is_steered && all.iter().all(is_address) {
+            all.push(Own::Added { rtype: rtype::HINFO, ttl: HINFO_TTL, rdatas: vec![HINFO.to_vec()] });
+        }
+        if nsec && is_owner(node) {
+            all.push(Own::Nsec);
+        }
+        all.sort_by_key(Own::rtype);
+        all.into_iter()
+    }
+
+    /// What the apex has beside the zone's records.
+    fn of_apex(&self, all: &mut Vec<Own<'_>>) {
+        let (ring, ttl) = (self.task.ring, self.task.rules.dnskey_ttl);
+        let mut add = |rtype: u16, ttl: u32, rdatas: Vec<Vec<u8>>| {
+            if !rdatas.is_empty() {
+                all.push(Own::Added { rtype, ttl, rdatas });
+            }
+        };
+        add(rtype::DNSKEY, ttl, ring.published.iter().map(|key| key.dnskey()).collect());
+        add(rtype::CDS, ttl, ring.synced.iter().filter_map(|key| key.ds(2)).collect());
+        add(rtype::CDNSKEY, ttl, ring.synced.iter().map(|key| key.dnskey()).collect());
+        if let Denial::Nsec3 { .. } = self.task.rules.denial {
+            // RFC 5155 section 4.1.2: flags are 0 here, whatever the chain has. The TTL is our choice: BIND has 0, too.
+            add(rtype::NSEC3PARAM, 0, vec![NSEC3_HEAD.to_vec()]);
+        }
+    }
+
+    /// The NSEC of name `i` with these types, and its signatures. `relative`: as in [`Signer::sign`].
+    fn nsec(
+        &self,
+        relative: Option<&[u8]>,
+        i: usize,
+        owner: &[u8],
+        types: &[u16],
+        count: &mut Count,
+    ) -> Result<(Vec<u8>, Signatures), String> {
+        let zone = self.task.zone;
+        let next = zone.node_in(self.names[(i + 1) % self.names.len()]);
+        let mut rdata = [next.relative_name(), zone.apex().as_wire()].concat();
+        put_bitmap(types, &mut rdata);
+        self.proof(rtype::NSEC, relative, owner, rdata, count)
+    }
+
+    /// Adds the NSEC3 of a hash with these types; its place.
+    fn hashed(&self, number: usize, types: &[u16], parts: &mut Parts, count: &mut Count) -> Result<u32, String> {
+        let Denial::Nsec3 { opt_out } = self.task.rules.denial else { return Ok(0) };
+        let label = base32(&self.hashes[number].0).to_ascii_lowercase();
+        let owner = [&[label.len() as u8], label.as_bytes(), self.task.zone.apex().as_wire()].concat();
+        let (next, _) = self.hashes[(number + 1) % self.hashes.len()];
+        let mut rdata = NSEC3_HEAD.to_vec();
+        rdata[1] = u8::from(opt_out);
+        rdata.push(HASH_LEN as u8);
+        rdata.extend(next);
+        put_bitmap(types, &mut rdata);
+        let (records, s) = self.proof(rtype::NSEC3, None, &owner, rdata, count)?;
+        Ok(parts.loose(rtype::NSEC3, (1, &records), (s.n, &s.records), s.digest))
+    }
+
+    fn proof(
+        &self,
+        rtype: u16,
+        relative: Option<&[u8]>,
+        owner: &[u8],
+        rdata: Vec<u8>,
+        count: &mut Count,
+    ) -> Result<(Vec<u8>, Signatures), String> {
+        let (mut records, ttl) = (Vec::new(), self.absent_ttl);
+        put_record(rtype, ttl, &rdata, &mut records);
+        let signatures = self.signer.sign(relative, owner, rtype, ttl, &mut vec![rdata], count)?;
+        Ok((records, signatures))
+    }
+}
+
+/// An RRset of a name.
+enum Own<'n> {
+    /// The zone has it.
+    Zone(crate::zone::RRset<'n>),
+    /// It comes of keys or of policies.
+    Added { rtype: u16, ttl: u32, rdatas: Vec<Vec<u8>> },
+    /// The name's NSEC.
+    Nsec,
+}
+
+impl Own<'_> {
+    fn rtype(&self) -> u16 {
+        match self {
+            Own::Zone(rrset) => rrset.rtype,
+            Own::Added { rtype, .. } => *rtype,
+            Own::Nsec => rtype::NSEC,
+        }
+    }
+}
