@@ -16,7 +16,7 @@ const ROWS: &[&[&str]] = &[
     &["steering"],
     &["zone", "policy"],
     &["wire", "masterfile", "geo", "forecast"],
-    &["clock", "id", "units"],
+    &["ahead", "clock", "id", "units"],
 ];
 
 /// Neighbours on one row that may be imported: who, whom, why.
