@@ -82,7 +82,8 @@ impl Import {
             Fault::Other(why) => format!("{name}: {why}\nnothing taken"),
         })?;
         let Taken { n_buckets, series, first, last, n_old, .. } = taken;
-        let [first, last] = [first, last].map(|at| at.map(timestamp::print).unwrap_or_default());
+        let Some((first, last)) = first.zip(last) else { return cli::print(&format!("{name}: no value in it")) };
+        let [first, last] = [first, last].map(timestamp::print);
         cli::print(&format!("{name}: {n_buckets} buckets of {} series, {first} to {last}", series.len()))?;
         if n_old > 0 {
             eprintln!(
