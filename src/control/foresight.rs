@@ -79,6 +79,20 @@ pub struct GroupForesight {
     pub group: String,
     /// By lead, ascending; leads at which nothing was scored are left out.
     pub leads: Vec<LeadForesight>,
+    /// What is wrong with its demand; `None` for nothing.
+    #[serde(default)]
+    pub anomaly: Option<AnomalyForesight>,
+}
+
+/// What is wrong with the demand of one group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnomalyForesight {
+    /// `surge`, `drop`, `level-shift`, `flat-line` or `telemetry-loss`.
+    pub kind: String,
+    /// Seconds since it began.
+    pub seconds: f64,
+    /// Probability that calm would not have looked so within a day, in `[0, 1)`.
+    pub sure: f64,
 }
 
 /// The forecasts of one group at one lead, over the last day or so.
@@ -126,7 +140,10 @@ impl Foresight {
         let groups = layout.policies.groups.iter().zip(&state.groups).map(|(spec, group)| {
             let step = group.outlook.forecaster().history().step_secs;
             let leads = group.outlook.explain().into_iter().filter_map(|e| lead(e, step));
-            GroupForesight { group: spec.name.to_string(), leads: leads.collect() }
+            let wrong = group.outlook.watch().current();
+            let anomaly =
+                wrong.map(|(a, seconds)| AnomalyForesight { kind: a.kind.name().into(), seconds, sure: a.sure });
+            GroupForesight { group: spec.name.to_string(), leads: leads.collect(), anomaly }
         });
         let bytes: usize = state.groups.iter().map(|g| g.outlook.forecaster().size()).sum();
         Foresight {
@@ -203,7 +220,10 @@ mod tests {
             promotions: 0,
             members: vec![],
         };
-        Foresight { groups: vec![GroupForesight { group: "www".into(), leads: vec![lead] }], ..Foresight::default() }
+        Foresight {
+            groups: vec![GroupForesight { group: "www".into(), leads: vec![lead], anomaly: None }],
+            ..Foresight::default()
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::control::remember::{Remember, demand_of};
 use crate::control::state::State;
 use crate::control::tick::{Inputs, Ticked, tick};
 use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
+use crate::forecast::anomaly::Change;
 use crate::geo::CellMap;
 use crate::policy::Policies;
 use crate::steering::{Mode, Plan, Table};
@@ -404,7 +405,10 @@ impl Loop {
                     tracing::error!("{note}");
                 }
                 Note::AllDown { extent: Extent::Nowhere, .. } => tracing::info!("{note}"),
-                Note::Breaker { .. } | Note::Panic { .. } | Note::AllDown { .. } => tracing::warn!("{note}"),
+                Note::Anomaly { change: Change::Ended(_), .. } => tracing::info!("{note}"),
+                Note::Breaker { .. } | Note::Panic { .. } | Note::AllDown { .. } | Note::Anomaly { .. } => {
+                    tracing::warn!("{note}");
+                }
                 Note::Shadow { .. } | Note::PanicOver | Note::Mode { .. } => tracing::info!("{note}"),
             }
         }

@@ -32,7 +32,8 @@ mod state;
 mod tick;
 mod trips;
 pub mod ttl;
-pub mod window;
+pub mod watch;
+mod window;
 
 pub use declared::declared_plan;
 pub use live::{Live, Wiring};

@@ -3,6 +3,7 @@
 use crate::control::all_down::Extent;
 use crate::control::breaker;
 use crate::control::shadow;
+use crate::forecast::anomaly::{Anomaly, Change};
 use crate::policy::AllDown;
 use crate::steering::Mode;
 use crate::wire::Name;
@@ -47,6 +48,15 @@ pub enum Note {
         /// What is answered there.
         instead: AllDown,
     },
+    /// The demand of a group does what was not forecast, or does so no more.
+    Anomaly {
+        /// The group.
+        group: Name,
+        /// What changed.
+        change: Change,
+        /// Seconds since the anomaly began.
+        secs: f64,
+    },
     /// Plans rest on something else from now on.
     Mode {
         /// On what they rested.
@@ -70,6 +80,7 @@ impl Note {
             Note::Panic { .. } => "panic",
             Note::PanicOver => "panic-over",
             Note::AllDown { .. } => "all-down",
+            Note::Anomaly { .. } => "anomaly",
             Note::Mode { .. } => "mode",
             Note::Refused { .. } => "refused",
         }
@@ -106,6 +117,17 @@ impl fmt::Display for Note {
                     AllDown::NoData => "answering that there is no address",
                 };
                 write!(f, "{group}: {who}: {then}")
+            }
+            Note::Anomaly { group, change, secs } => {
+                let minutes = (secs / 60.0).round();
+                let sure = |a: &Anomaly| 100.0 * a.sure.min(0.999);
+                match change {
+                    Change::Began(a) => {
+                        write!(f, "demand of {group}: {} since {minutes:.0} min ago, {:.0} % sure", a.kind, sure(a))
+                    }
+                    Change::Became(a) => write!(f, "demand of {group}: stays so for {minutes:.0} min, {} now", a.kind),
+                    Change::Ended(a) => write!(f, "demand of {group}: {} is over after {minutes:.0} min", a.kind),
+                }
             }
             Note::Mode { from, to } => write!(f, "plans were {from:?} and are {to:?} now"),
             Note::Refused { reason } => write!(f, "a plan was refused and the one before is kept: {reason}"),

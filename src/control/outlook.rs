@@ -5,8 +5,10 @@
 //! of fits that were made elsewhere ([`fitter`](crate::control::fitter)); it makes none itself but the trivial.
 
 use crate::clock::Now;
+use crate::control::notes::Note;
 use crate::control::silence::NORMAL_SECS;
 use crate::control::state::{GroupState, Layout, State};
+use crate::control::watch::{self, Watch};
 use crate::forecast::engine::{Explained, Fan, Fits, Fitting, Forecaster};
 use crate::forecast::quantiles::Quantiles;
 use crate::forecast::settings::Settings;
@@ -52,6 +54,7 @@ pub struct Outlook {
     /// What was said last, and whether a minute has ended since.
     fan: Fan,
     stale: bool,
+    watch: Watch,
 }
 
 impl Outlook {
@@ -60,7 +63,16 @@ impl Outlook {
         let own = (lead_secs(ttl) / f64::from(STEP_SECS)).ceil() as usize;
         let leads: Vec<usize> = SHOWN.into_iter().chain([own]).collect();
         let forecaster = Forecaster::new(now.unix as i64, STEP_SECS, &leads, settings);
-        Outlook { forecaster, origin: now, step: 0, sum: 0.0, n: 0, fan: Fan::default(), stale: false }
+        Outlook {
+            forecaster,
+            origin: now,
+            step: 0,
+            sum: 0.0,
+            n: 0,
+            fan: Fan::default(),
+            stale: false,
+            watch: Watch::new(STEP_SECS),
+        }
     }
 
     /// Takes in what was seen before the start, minute by minute up to it; gaps where nothing was. To be called
@@ -77,9 +89,11 @@ impl Outlook {
         let step = (now.since(self.origin) / f64::from(STEP_SECS)) as u64;
         let completed = step > self.step;
         if completed {
-            self.forecaster.observe(if self.n > 0 { self.sum / f64::from(self.n) } else { f64::NAN });
-            for _ in 0..(step - self.step - 1).min(MOST_GAPS) {
-                self.forecaster.observe(f64::NAN);
+            let mean = if self.n > 0 { self.sum / f64::from(self.n) } else { f64::NAN };
+            let gaps = (step - self.step - 1).min(MOST_GAPS) as usize;
+            for value in std::iter::once(mean).chain(std::iter::repeat_n(f64::NAN, gaps)) {
+                self.watch.observe(self.forecaster.history().len(), value);
+                self.forecaster.observe(value);
             }
             (self.step, self.sum, self.n, self.stale) = (step, 0.0, 0, true);
         }
@@ -97,6 +111,9 @@ impl Outlook {
         }
         self.fan = self.forecaster.fan();
         self.stale = false;
+        if self.forecaster.n_scored(watch::LEAD) >= LEAST_SCORED {
+            self.watch.expect(self.forecaster.history().len() - 1 + watch::LEAD, self.fan.at(watch::LEAD));
+        }
     }
 
     /// The fit that is wanted and is too long for a tick; with how badly: new ones first, then the oldest.
@@ -123,6 +140,11 @@ impl Outlook {
     /// The forecaster, for what is learnt from many of them.
     pub fn forecaster(&self) -> &Forecaster {
         &self.forecaster
+    }
+
+    /// The watch for anomalies.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// Where the forecasts come from, per lead.
@@ -198,9 +220,23 @@ pub fn share_of(
 
 /// Feeds the forecasters; nothing is observed while more than half of the POPs are silent. Of those whose minute
 /// has ended as many look ahead as one tick has time for.
-pub fn observe(state: &mut State, totals: &[Option<f64>], blind: bool, now: Now) {
-    for (group, total) in state.groups.iter_mut().zip(totals) {
-        group.outlook.observe(total.filter(|_| !blind), now);
+pub fn observe(
+    state: &mut State,
+    layout: &Layout,
+    totals: &[Option<f64>],
+    blind: bool,
+    now: Now,
+    notes: &mut Vec<Note>,
+) {
+    for ((group, total), spec) in state.groups.iter_mut().zip(totals).zip(&layout.policies.groups) {
+        if group.outlook.observe(total.filter(|_| !blind), now) {
+            let news = group.outlook.watch.news();
+            notes.extend(news.into_iter().map(|(change, secs)| Note::Anomaly {
+                group: spec.name.clone(),
+                change,
+                secs,
+            }));
+        }
     }
     let most = LEAST_PER_TICK.max(state.groups.len().div_ceil(PER_TICK));
     state.groups.iter_mut().filter(|group| group.outlook.stale).take(most).for_each(|group| group.outlook.look());
@@ -253,6 +289,7 @@ pub fn high(group: &GroupState, forecast: ForecastUse, now: f64, secs: f64) -> f
 mod tests {
     use super::*;
     use crate::control::fixture::at;
+    use crate::forecast::anomaly::{Change, Kind};
     use crate::forecast::thrift::Thrift;
 
     #[test]
@@ -271,6 +308,24 @@ mod tests {
         assert_eq!((outlook.step, outlook.forecaster().history().len()), (140, 140));
         let shown = outlook.shown().unwrap();
         assert!((shown[2][0] - 100.0).abs() < 1e-6, "{shown:?}");
+    }
+
+    /// Two hours of calm, then three times as much: the watch hears of it within two minutes.
+    #[test]
+    fn an_unforeseen_surge_is_news() {
+        let mut outlook = Outlook::new(at(0.0), 20, Thrift::default().settings(10_000));
+        let mut news = vec![];
+        for s in (0..8000).step_by(5) {
+            let calm = 100.0 + f64::from((s / 60) * (s / 60) % 13);
+            let minute = outlook.observe(Some(if s >= 7200 { 3.0 * calm } else { calm }), at(f64::from(s)));
+            if minute {
+                outlook.look();
+                news.extend(outlook.watch.news().into_iter().map(|(change, _)| (s, change)));
+            }
+        }
+        let [(told, Change::Began(anomaly))] = news[..] else { panic!("{news:?}") };
+        assert!(anomaly.kind == Kind::Surge && (7260..7330).contains(&told), "{told} {anomaly:?}");
+        assert!(outlook.watch().is_unsettled());
     }
 
     /// A restart goes on from what is stored: the first fit is wanted elsewhere, tries itself on the past, and what

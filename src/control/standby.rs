@@ -152,7 +152,7 @@ fn ttl(state: &mut State, layout: &Layout, scene: &Scene, g: usize, blind: bool,
             || matches!(shadow, Some(ShadowState::Warming | ShadowState::Draining))
     });
     let outlook = Outlook {
-        moving: unsettled,
+        moving: unsettled || group.outlook.watch().is_unsettled(),
         // Without any demand nothing can run short.
         risk: if demand.now > 0.0 { risk } else { 0.0 },
         utilisation: if limit > 0.0 { demand.planned / limit } else { f64::from(u8::from(demand.planned > 0.0)) },

@@ -71,7 +71,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     }
     let quiet = quiet_secs(state, now);
     let totals = outlook::totals(state, layout, now);
-    outlook::observe(state, &totals, quiet >= NORMAL_SECS, now);
+    outlook::observe(state, layout, &totals, quiet >= NORMAL_SECS, now, &mut notes);
     trips::step(state, layout, now, &mut notes);
     intake::learn_cells(state, &reported, inputs.tally, dt);
     rooms::learn_gains(state, layout, dt, now);

@@ -26,7 +26,8 @@ const BLIND_SECS: f64 = 60.0;
 /// What bears on the TTL of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Outlook {
-    /// A breaker of the group is not Closed, or a shadow is on its way: shares are about to move.
+    /// A breaker of the group is not Closed, a shadow is on its way, or demand surges or drops unforeseen: shares
+    /// are about to move.
     pub moving: bool,
     /// Probability that demand outgrows what is usable, within the longest lead looked at.
     pub risk: f64,

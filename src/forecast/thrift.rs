@@ -2,7 +2,7 @@
 //!
 //! | series of minutes, at 1 GiB | members | history | bytes per series, about |
 //! | --- | --- | --- | --- |
-//! | to some 700 | direct models of its own, shared ones, naive | 28 days | 1.4 MB |
+//! | to some 700 | direct models of its own, shared ones, Holt-Winters, naive | 28 days | 1.4 MB |
 //! | to some 10,000 | shared direct models, naive | 2½ days | 100 kB |
 //! | beyond | shared direct models without the day, naive | 8 hours | 40 kB |
 //!
@@ -12,6 +12,8 @@
 use crate::forecast::contest::Way;
 use crate::forecast::direct::{Direct, Shared};
 use crate::forecast::empirical::Empirical;
+use crate::forecast::member::Method;
+use crate::forecast::members::seasonal::HoltWinters;
 use crate::forecast::settings::Settings;
 use std::sync::Arc;
 
@@ -75,7 +77,10 @@ impl Thrift {
         // A young series believes what its siblings taught until it has models of its own.
         let shared = self.shared.clone();
         match tier {
-            Tier::Own => settings.members = vec![Arc::new(Direct::default()), shared, Arc::new(Empirical)],
+            Tier::Own => {
+                let own: Arc<dyn Method> = Arc::new(Direct::default());
+                settings.members = vec![own, shared, Arc::new(HoltWinters), Arc::new(Empirical)];
+            }
             Tier::Shared | Tier::Short => settings.members = vec![shared, Arc::new(Empirical)],
         }
         Arc::new(settings)
@@ -91,7 +96,7 @@ mod tests {
         let thrift = Thrift::default();
         let tiers = [1, 700, 800, 10_000, 11_000, 1_000_000].map(|n| thrift.tier(n));
         assert_eq!(tiers, [Tier::Own, Tier::Own, Tier::Shared, Tier::Shared, Tier::Short, Tier::Short]);
-        assert_eq!(thrift.settings(1).members.len(), 3);
+        assert_eq!(thrift.settings(1).members.len(), 4);
         assert!(thrift.settings(20_000).keep < thrift.settings(5_000).keep);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::admin::metrics::{Labels, Page};
 use crate::control::foresight::{Foresight, LeadForesight};
+use crate::forecast::anomaly::Kind;
 
 /// Adds how good forecasts are, by group and lead, and what they cost.
 pub(super) fn add(page: &mut Page, seen: &Foresight) {
@@ -33,6 +34,13 @@ pub(super) fn add(page: &mut Page, seen: &Foresight) {
         })
     });
     page.counter("forecast_promotions", "Times that another way of combining members took over", promotions);
+    let anomalies = seen.groups.iter().flat_map(|g| {
+        Kind::ALL.map(|kind| {
+            let is = g.anomaly.as_ref().is_some_and(|a| a.kind == kind.name());
+            (vec![("group", g.group.clone()), ("kind", kind.name().to_owned())], f64::from(u8::from(is)))
+        })
+    });
+    page.gauge("demand_anomaly", "1 for what is wrong with the demand of a group", anomalies);
     page.counter("forecast_fits", "Fits made", [(Labels::new(), seen.fits)]);
     page.counter("forecast_failed_fits", "Fits that panicked", [(Labels::new(), seen.failed_fits)]);
     page.gauge("forecast_fit_cpu_seconds", "CPU time of all fits since the start", [(Labels::new(), seen.fit_seconds)]);

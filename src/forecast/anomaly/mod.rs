@@ -44,6 +44,8 @@ const BACK: f64 = 2.0;
 const NO_ACCIDENT: f64 = 1e-6;
 const LEAST_EQUAL: u32 = 5;
 const LEAST_GAPS: u32 = 3;
+/// Changes that a series must have had for its standing still to be odd.
+const LEAST_MOVES: u32 = 30;
 /// How often values repeat and are missing is learnt over so many steps, from these guesses.
 const HABIT_STEPS: f64 = 1_000.0;
 /// The longest run is half forgotten after some 7,000 runs, and one that breaks it is twice as long.
@@ -82,6 +84,18 @@ impl Kind {
             Kind::FlatLine => "flat-line",
             Kind::TelemetryLoss => "telemetry-loss",
         }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Surge => "surge",
+            Kind::Drop => "drop",
+            Kind::LevelShift => "level shift",
+            Kind::FlatLine => "flat line",
+            Kind::TelemetryLoss => "loss of telemetry",
+        })
     }
 }
 
@@ -124,6 +138,8 @@ pub struct Anomalies {
     now: Mean,
     before: Mean,
     last: Option<f64>,
+    /// Times that the value changed.
+    moves: u32,
     equal: Habit,
     gaps: Habit,
     calm_steps: u32,
@@ -225,6 +241,7 @@ impl Anomalies {
             now: Mean::default(),
             before: Mean::default(),
             last: None,
+            moves: 0,
             equal: Habit::new(REPEATS),
             gaps: Habit::new(GAPS),
             calm_steps: 0,
@@ -258,6 +275,8 @@ impl Anomalies {
         self.steps += 1;
         self.gaps.take(!value.is_finite());
         if !value.is_finite() {
+            // Nothing is lost before there was anything.
+            self.last?;
             let lost = self.gaps.breaks(LEAST_GAPS, NO_ACCIDENT.sqrt()) || self.has(Kind::TelemetryLoss);
             return lost.then(|| self.run(Kind::TelemetryLoss, self.gaps, step)).flatten();
         }
@@ -267,8 +286,10 @@ impl Anomalies {
             return Some(Change::Ended(over));
         }
         self.equal.take(self.last == Some(value));
+        self.moves = self.moves.saturating_add(u32::from(self.last.is_some_and(|last| last != value)));
         self.last = Some(value);
-        if self.equal.breaks(LEAST_EQUAL, NO_ACCIDENT) || (self.has(Kind::FlatLine) && self.equal.run > 0) {
+        let odd = self.moves >= LEAST_MOVES && self.equal.breaks(LEAST_EQUAL, NO_ACCIDENT);
+        if odd || (self.has(Kind::FlatLine) && self.equal.run > 0) {
             return self.run(Kind::FlatLine, self.equal, step);
         }
         if let Some(over) = self.current.take_if(|c| c.kind == Kind::FlatLine && self.equal.run == 0) {
