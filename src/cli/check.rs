@@ -2,7 +2,7 @@
 
 use crate::cli;
 use crate::cli::config::Config;
-use crate::cli::dnssec::sign;
+use crate::cli::dnssec::{self, sign};
 use crate::cli::house;
 use crate::cli::load::{self, Loaded};
 use crate::cli::serve::ground;
@@ -40,6 +40,8 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
     ground::check(&config, &mut report);
     if let (Some(house), Some(loaded)) = (&house, &loaded) {
         house::warn_of_idle_lists(house, &loaded.zones, &config, &mut report);
+        dnssec::check::check(&loaded.zones, &config, sign::now(), &mut report);
+        report.sort();
     }
     let loaded = loaded.filter(|_| !report.has_errors());
     let (_, warnings) = report.counts();

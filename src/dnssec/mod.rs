@@ -11,10 +11,12 @@ pub mod canonical;
 pub mod der;
 pub mod key;
 pub mod keyfile;
+pub mod presigned;
 pub mod ring;
 pub mod sign;
 pub mod signer;
 pub mod steered;
+pub mod verify;
 
 pub use key::{Algorithm, Key, State, Timing};
 pub use ring::Ring;

@@ -442,3 +442,6 @@ impl Own<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,10 +45,11 @@ impl Zone {
     #[inline(always)]
     pub fn lookup(&self, name: &NameBuf, apex: usize, qtype: u16) -> Found<'_> {
         match self.node(name, 0, apex) {
-            Some(node) if node.flags() & (flag::OCCLUDED | flag::CUT) == 0 => {
+            Some(node) if node.flags() & (flag::OCCLUDED | flag::CUT | flag::HASH) == 0 => {
                 Found::Name { node, from_wildcard: false }
             }
             Some(node) if node.flags() & flag::OCCLUDED != 0 => self.occluded(name, 0, apex),
+            Some(node) if node.flags() & flag::HASH != 0 => self.absent(name, apex),
             Some(node) if qtype == rtype::DS => Found::Name { node, from_wildcard: false },
             Some(node) => Found::Cut { node, label: 0 },
             None => self.absent(name, apex),

@@ -8,9 +8,9 @@ use crate::cli::known::KEYS;
 use crate::cli::load::about;
 use crate::dnssec::sign::{Denial, Rules, Task, sign};
 use crate::dnssec::signer::Validity;
-use crate::dnssec::{Ring, State};
+use crate::dnssec::{Ring, State, presigned};
 use crate::exchange::MemberAnswer;
-use crate::masterfile::{Report, Severity};
+use crate::masterfile::{Diagnostic, Report, Severity};
 use crate::policy::Policies;
 use crate::wire::{Name, rtype};
 use crate::zone::rdata::type_text;
@@ -34,7 +34,7 @@ pub struct OfZone {
     policies: Arc<Policies>,
     answers: Arc<Vec<Vec<MemberAnswer>>>,
     rules: Rules,
-    /// What the keys did.
+    /// What the keys did; empty for a zone that was signed elsewhere.
     ring: Vec<String>,
     signed: Arc<Signed>,
 }
@@ -81,6 +81,15 @@ pub fn sign_all(request: &Request<'_>, before: &KnownSigned, now: u32, report: &
         }
         let mut of_zone = keys.iter().map(|filed| &filed.key).filter(|key| key.zone == *zone.apex()).peekable();
         if of_zone.peek().is_none() {
+            if presigned::is_presigned(zone) {
+                match gather(zone, request, before.get(zone.apex()), &mut n_changed) {
+                    Ok(of_zone) => _ = known.insert(zone.apex().clone(), of_zone),
+                    Err(problem) => {
+                        report.push(problem);
+                        failed.push(zone.apex().clone());
+                    }
+                }
+            }
             continue;
         }
         let ring = match Ring::at(now, zone.apex(), of_zone) {
@@ -132,6 +141,33 @@ pub fn sign_all(request: &Request<'_>, before: &KnownSigned, now: u32, report: &
     }
     n_changed += before.keys().filter(|apex| !known.contains_key(apex)).count();
     Done { known, n_changed, failed: is_known.then_some(failed) }
+}
+
+/// What a zone that was signed elsewhere brings.
+fn gather(
+    zone: &Arc<Zone>,
+    request: &Request<'_>,
+    before: Option<&OfZone>,
+    n_changed: &mut usize,
+) -> Result<OfZone, Diagnostic> {
+    let dir = &request.config.zones.dir;
+    if let Some((name, _)) = zone.marks().first() {
+        let message =
+            format!("{name} cannot be steered: {} was signed elsewhere, and its keys are not here", zone.apex());
+        let help = format!(
+            "put the zone's keys into {} and take the signatures out of its file, or steer names of an unsigned zone",
+            request.config.dnssec.keys.display()
+        );
+        return Err(about(dir, message).help(help));
+    }
+    if let Some(before) = before.filter(|before| before.ring.is_empty() && Arc::ptr_eq(&before.zone, zone)) {
+        return Ok(before.clone());
+    }
+    let signed = Arc::new(presigned::gather(zone).map_err(|e| about(dir, e))?);
+    *n_changed += 1;
+    let (policies, answers) = (request.policies.clone(), request.answers.clone());
+    let rules = rules_of(request.config, zone.apex());
+    Ok(OfZone { zone: zone.clone(), policies, answers, rules, ring: Vec::new(), signed })
 }
 
 /// The zones with their signatures; those that are others than were signed have none.

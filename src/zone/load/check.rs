@@ -81,16 +81,23 @@ fn apex(whole: &Whole<'_>, report: &mut Report) {
     }
 }
 
-/// Keys and signatures do not make a signed zone of it.
+/// Keys or signatures alone do not make a signed zone of it.
 fn signed(whole: &Whole<'_>, report: &mut Report) {
     let index = whole.index;
     let key = index.find(whole.apex.as_wire()).and_then(|apex| index.rrset(apex, DNSKEY));
     let signature = || (0..index.n_owners()).find_map(|owner| index.rrset(owner, RRSIG));
-    if let Some(seen) = key.or_else(signature) {
-        let message = format!("{} is served unsigned: signatures are not served yet", whole.apex);
-        let help = "remove the DS at the parent, or resolvers that validate refuse every answer";
-        report.push(whole.sources.warning(seen.span, message).help(help));
-    }
+    let at_apex = index.find(whole.apex.as_wire()).and_then(|apex| index.rrset(apex, RRSIG));
+    let (seen, message) = match (key, at_apex) {
+        (Some(_), Some(_)) => return,
+        (Some(key), None) => (key, "it has keys and no signatures of its apex"),
+        (None, _) => match signature() {
+            Some(signature) => (signature, "it has signatures and no keys"),
+            None => return,
+        },
+    };
+    let message = format!("{} is served unsigned: {message}", whole.apex);
+    let help = "sign all of it or nothing; with a DS at the parent, resolvers that validate refuse every answer";
+    report.push(whole.sources.warning(seen.span, message).help(help));
 }
 
 /// What stands together at one owner.

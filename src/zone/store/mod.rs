@@ -57,6 +57,8 @@ pub(crate) mod flag {
     pub(crate) const STEERED: u8 = 8;
     /// Lies below a cut or a DNAME: not to be found as data.
     pub(crate) const OCCLUDED: u8 = 16;
+    /// Has nothing but NSEC3 and its signatures: no name of the zone (RFC 5155 section 7.2.8).
+    pub(crate) const HASH: u8 = 32;
     /// No name leads here: left over from before a patch, or the SOA of negative answers.
     pub(crate) const DEAD: u8 = 128;
 }
@@ -328,6 +330,11 @@ impl<'z> Node<'z> {
     /// Whether it is a zone cut: NS below the apex.
     pub fn is_cut(self) -> bool {
         self.flags() & flag::CUT != 0
+    }
+
+    /// Whether it is the hash of a name, and no name of the zone (RFC 5155 section 7.2.8).
+    pub fn is_hash(self) -> bool {
+        self.flags() & flag::HASH != 0
     }
 
     /// Whether there are no records here.

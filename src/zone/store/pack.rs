@@ -130,6 +130,9 @@ impl<'b> Packer<'b> {
         records.extend(from.logged(number));
         // Stable, so that records of one RRset stay in the order of the file.
         records.sort_by_key(|r| r.rtype);
+        let is_of_hash = |r: &Logged<'_>| matches!(r.rtype, rtype::NSEC3 | rtype::RRSIG);
+        let is_hash = records.iter().any(|r| r.rtype == rtype::NSEC3) && records.iter().all(is_of_hash);
+        let flags = if is_hash { flags | flag::HASH } else { flags };
         self.align();
         let at = self.arena.len();
         self.offsets[number] = at;
