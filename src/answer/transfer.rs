@@ -2,16 +2,17 @@
 //!
 //! Nothing is copied ahead: an [`Outgoing`] holds the zone as it was when it was asked for, and where in it it stands. A
 //! steered name leaves with the records that the zone file has for it, which is what a server without policies can
-//! make sense of.
+//! make sense of. A zone that is signed here leaves with its keys, signatures and proofs.
 
 use crate::wire::records::{Record, Records};
 use crate::wire::reply::{POINTER_MAX, pointer};
 use crate::wire::request::{HEADER, QR, RD, Request};
 use crate::wire::rtype;
 use crate::wire::tsig::Seal;
-use crate::zone::Zone;
 use crate::zone::diff::Difference;
+use crate::zone::rdata::put_base32;
 use crate::zone::store::RECORD_HEADER;
+use crate::zone::{Signed, Zone};
 use std::sync::Arc;
 
 /// Messages end once they hold so many octets. Our choice: what compression pointers reach (RFC 1035 section 4.1.4);
@@ -27,6 +28,8 @@ const AA: u8 = 0x04;
 #[derive(Debug)]
 pub struct Outgoing {
     zone: Arc<Zone>,
+    /// What is made here of a signed zone.
+    signed: Option<Arc<Signed>>,
     steps: Steps,
     /// The head of each message: header without counts, and the question.
     head: Vec<u8>,
@@ -56,6 +59,8 @@ struct Place {
     node: Option<usize>,
     rrset: usize,
     sent: usize,
+    /// How many of the hashes of NSEC3 are sent, after all nodes.
+    n_hashes: usize,
 }
 
 impl Outgoing {
@@ -65,7 +70,13 @@ impl Outgoing {
         head[2] = QR | AA | head[2] & RD;
         head[3] = 0;
         let opt = request.edns.as_ref().map(|edns| (udp_size, edns.dnssec_ok));
-        Outgoing { zone, steps: Steps::Whole(Place::default()), head, opt, seal, is_done: false }
+        let steps = Steps::Whole(Place::default());
+        Outgoing { zone, signed: None, steps, head, opt, seal, is_done: false }
+    }
+
+    /// With what makes the zone a signed one, unless its own records do.
+    pub fn with_signed(self, signed: Option<Arc<Signed>>) -> Outgoing {
+        Outgoing { signed: signed.filter(|signed| signed.is_made_here()), ..self }
     }
 
     /// What leads from the client's version to this one; nothing but the SOA if `chain` is empty.
@@ -92,7 +103,7 @@ impl Outgoing {
         let mut message =
             Message { at: out.len(), out, n: 0, apex_len: self.zone.apex().as_wire().len(), room: 0xffff - reserved };
         message.out.extend_from_slice(&self.head);
-        self.is_done = self.steps.fill(&self.zone, &mut message);
+        self.is_done = self.steps.fill(&self.zone, self.signed.as_deref(), &mut message);
         let (at, n) = (message.at, message.n);
         out[at + 4..at + HEADER].fill(0);
         out[at + 5] = 1;
@@ -114,13 +125,13 @@ impl Outgoing {
 
 impl Steps {
     /// Fills a message; whether that was the last.
-    fn fill(&mut self, zone: &Zone, message: &mut Message<'_>) -> bool {
+    fn fill(&mut self, zone: &Zone, signed: Option<&Signed>, message: &mut Message<'_>) -> bool {
         match self {
             Steps::Soa => {
                 put_soa(zone, message);
                 true
             }
-            Steps::Whole(place) => place.fill(zone, message),
+            Steps::Whole(place) => place.fill(zone, signed, message),
             Steps::Differences { chain, part, at, opened } => {
                 if !std::mem::replace(opened, true) {
                     put_soa(zone, message);
@@ -154,7 +165,7 @@ fn put_soa(zone: &Zone, message: &mut Message<'_>) -> bool {
 }
 
 impl Place {
-    fn fill(&mut self, zone: &Zone, message: &mut Message<'_>) -> bool {
+    fn fill(&mut self, zone: &Zone, signed: Option<&Signed>, message: &mut Message<'_>) -> bool {
         if !std::mem::replace(&mut self.opened, true) {
             put_soa(zone, message);
         }
@@ -168,7 +179,9 @@ impl Place {
                     node
                 }
             };
-            let Some(node) = node else { return put_soa(zone, message) };
+            let Some(node) = node else {
+                return self.hashes(signed, message) && put_soa(zone, message);
+            };
             for rrset in node.rrsets().skip(self.rrset) {
                 // The SOA, at the apex, comes first and last.
                 if rrset.rtype != rtype::SOA {
@@ -181,8 +194,46 @@ impl Place {
                 }
                 (self.rrset, self.sent) = (self.rrset + 1, 0);
             }
+            // What signing adds stands with the node that policies have marked.
+            let entry = signed.and_then(|signed| signed.entry(zone.node_at_name(node.relative_name())?));
+            let n_own = node.rrsets().count();
+            let added =
+                entry.into_iter().flat_map(|entry| entry.items()).flat_map(|item| [item.records, item.signatures]);
+            for records in added.skip(self.rrset - n_own) {
+                if !self.put(node.relative_name(), records, message) {
+                    return false;
+                }
+            }
             self.node = None;
         }
+    }
+
+    /// NSEC3, whose owners are no nodes; whether all of it fits.
+    fn hashes(&mut self, signed: Option<&Signed>, message: &mut Message<'_>) -> bool {
+        while let Some((hash, item)) = signed.and_then(|signed| {
+            let (hash, place) = signed.chain().hashed(self.n_hashes)?;
+            Some((hash, signed.item_at(place)))
+        }) {
+            let mut label = [32; 33];
+            put_base32(hash, &mut label[1..]);
+            for records in [item.records, item.signatures].into_iter().skip(self.rrset) {
+                if !self.put(&label, records, message) {
+                    return false;
+                }
+            }
+            (self.n_hashes, self.rrset) = (self.n_hashes + 1, 0);
+        }
+        true
+    }
+
+    /// Puts in what is left of the records at hand; whether all of it fits.
+    fn put(&mut self, relative: &[u8], records: &[u8], message: &mut Message<'_>) -> bool {
+        if let Some(sent) = message.put_stored(relative, records, self.sent, &[]) {
+            self.sent = sent;
+            return false;
+        }
+        (self.rrset, self.sent) = (self.rrset + 1, 0);
+        true
     }
 }
 

@@ -56,6 +56,11 @@ pub struct Facts {
 }
 
 impl Signed {
+    /// Whether signatures and proofs are made here; otherwise the zone's own records have them.
+    pub fn is_made_here(&self) -> bool {
+        self.facts.renew_at.is_some()
+    }
+
     /// What the chain of names or hashes tells.
     pub fn chain(&self) -> &Chain {
         &self.chain
