@@ -93,11 +93,13 @@ fn serve(args: &Args, config: Config, file: Option<&Path>) -> Result<(), String>
     let given = sockets::from_systemd()?;
     let runtime = runtime()?;
     let asked = Asked::listen(&runtime)?;
+    let mut ends = None;
+    let heed = &mut || Ends::listen(&runtime).map(|listening| ends = Some(listening));
     let mut server = match args.takeover {
-        true => Server::succeed(&runtime, config)?,
-        false => Server::start_with(&runtime, config, given, None)?,
+        true => Server::succeed(&runtime, config, heed)?,
+        false => Server::start_with(&runtime, config, given, None, heed)?,
     };
-    let ends = Ends::listen(&runtime)?;
+    let ends = ends.expect("a server that starts has called it");
     let ready = serde_json::to_string(&server.ready).map_err(|e| e.to_string())?;
     writeln!(std::io::stdout(), "{ready}").map_err(|e| format!("standard output: {e}"))?;
     systemd::ready(&server.reloader.status());
@@ -164,22 +166,29 @@ impl Server {
     /// # Errors
     /// A text for people: the report of a refused load, an address that cannot be had, a file that cannot be read.
     pub fn start(runtime: &Runtime, config: Config) -> Result<Server, String> {
-        Server::start_with(runtime, config, Given::default(), None)
+        Server::start_with(runtime, config, Given::default(), None, &mut || Ok(()))
     }
 
     /// The same on the sockets of the server that runs, which goes on until this one answers.
-    fn succeed(runtime: &Runtime, mut config: Config) -> Result<Server, String> {
+    fn succeed(
+        runtime: &Runtime,
+        mut config: Config,
+        heed: &mut dyn FnMut() -> Result<(), String>,
+    ) -> Result<Server, String> {
         let (predecessor, sockets) = Predecessor::ask(&config.state.dir)?;
         let given = Given::new(sockets).map_err(|e| format!("the sockets that were handed over: {e}"))?;
         predecessor.estate.fill(&mut config.listen);
-        Server::start_with(runtime, config, given, Some(predecessor))
+        Server::start_with(runtime, config, given, Some(predecessor), heed)
     }
 
+    /// `heed` is called when the load is good, before anything is answered: what ends the process from then on has to end
+    /// the server well.
     fn start_with(
         runtime: &Runtime,
         config: Config,
         given: Given,
         predecessor: Option<Predecessor>,
+        heed: &mut dyn FnMut() -> Result<(), String>,
     ) -> Result<Server, String> {
         let clock = Clock::start();
         let sockets = Sockets::open(runtime, &config, given, predecessor.as_ref().map(|p| &p.estate))?;
@@ -262,6 +271,7 @@ impl Server {
                 .helped(tasks.clone(), outlet.clone())
                 .tapped(taps.borrow_mut().get_mut(thread).and_then(Option::take))
         };
+        heed()?;
         let dns = sockets.start(books.clone(), answering).map_err(|e| e.to_string())?;
         dns.open(&outlet);
         let writer: Option<tap::Writer> = match takers.is_empty() {

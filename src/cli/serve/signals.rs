@@ -59,8 +59,8 @@ pub(super) struct Asked {
     usr2: Signal,
 }
 
-/// What ends it well: SIGTERM and SIGINT. Listened to once there is something to end: during the load they end the
-/// process at once, as they should.
+/// What ends it well: SIGTERM and SIGINT. Listened to once there is something to end, from before the first answer on:
+/// during the load they end the process at once, as they should.
 pub(super) struct Ends {
     term: Signal,
     int: Signal,
