@@ -116,6 +116,11 @@ impl Outlook {
         }
     }
 
+    /// Whether something has come that it has not looked ahead from: a minute, a past, a fit.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     /// The fit that is wanted and is too long for a tick; with how badly: new ones first, then the oldest.
     pub fn fitting(&self) -> Option<(Urgency, impl FnOnce() -> Fitting)> {
         let wanted = self.forecaster.wants_fit() && !self.forecaster.fits_at_once();

@@ -63,6 +63,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let dt = state.elapse(now);
     let reported = intake::drain(state, layout, inputs.samples, now);
     if !state.live
+        && !state.groups.iter().any(|group| group.outlook.is_stale())
         && let Some(directives) = state.untold.clone()
     {
         intake::learn_cells(state, &reported, inputs.tally, dt);
