@@ -26,7 +26,8 @@ pub(super) struct Secrets {
     pub(super) grpc: Option<Arc<Tls>>,
 }
 
-/// Which files stand under the names: device, inode, size, and time of the last change in seconds and nanoseconds.
+/// Which files stand under the names: device, inode, size, and time of the last change in seconds and nanoseconds. A change
+/// of owner or mode counts (`ctime`): it is what mends a key that could not be read.
 type Stamp = Vec<Option<(u64, u64, u64, i64, i64)>>;
 
 /// What the files hold now, found good, to be taken together with what else is loaded.
@@ -119,7 +120,7 @@ impl Secrets {
 /// Looks which files stand there now, links followed.
 fn stamp(paths: &[PathBuf]) -> Stamp {
     let of =
-        |path: &PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec()));
+        |path: &PathBuf| std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.size(), m.ctime(), m.ctime_nsec()));
     paths.iter().map(of).collect()
 }
 
