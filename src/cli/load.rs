@@ -2,7 +2,7 @@
 //! `check`, `explain` and `geoip` share, so that what checks is what loads.
 //!
 //! Nothing is taken by halves: an error anywhere gives no [`Loaded`] at all, and every problem of every
-//! file is in the report. Only a start may leave out what hangs together with errors ([`crate::cli::salvage`]).
+//! file is in the report. Only a start may leave out what hangs together with errors (`cli::salvage`).
 
 use crate::cli::config::Config;
 use crate::cli::dnssec::sign;

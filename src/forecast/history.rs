@@ -12,7 +12,7 @@ use crate::forecast::sums::{Bits, Sums};
 /// Seconds in an hour, a day, a week: the cycles looked for. Our choice: traffic of machines keeps the hour
 /// (jobs), traffic of people the day and the week.
 const HOUR: u32 = 3_600;
-/// See [`HOUR`].
+/// A day: the cycle of people.
 pub const DAY: u32 = 86_400;
 const WEEK: u32 = 604_800;
 /// Least steps in a cycle worth its features.

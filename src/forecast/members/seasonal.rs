@@ -6,7 +6,7 @@
 //!
 //! Both keep the seasonal pattern between fits and let ETS follow what is left, so a new value costs one step of it.
 //! They differ in the season: [`HoltWinters`] smooths each phase over cycles (Winters 1960; the chains of
-//! [`Season`](crate::forecast::history::Season), whose gain is fixed, averaged over neighbours), [`Mstl`] splits
+//! [`Season`], whose gain is fixed, averaged over neighbours), [`Mstl`] splits
 //! trend and seasons by loess (Cleveland et al. 1990; Bandara, Hyndman and Bergmeir 2021; crate `augurs`).
 //!
 //! A gap takes the last value known where the season is averaged, and is no observation of ETS.
