@@ -108,7 +108,7 @@ fn generation(snapshot: &Snapshot) -> String {
         at => format!("the last load was refused at {at} (unix): the files are newer than this, see the log\n"),
     };
     format!(
-        "generation {}\nplan {mode}, decided at {:.0} (unix)\n{} zones{left_out}, {} POPs, {} groups, {} cells\n{refused}",
+        "generation {}\nplan {mode}, decided at {:.0} (unix)\nzones {}{left_out}, POPs {}, groups {}, cells {}\n{refused}",
         snapshot.generation,
         plan.decided_at,
         snapshot.zones.n_zones(),

@@ -1,5 +1,6 @@
 //! `floodway reload` and `floodway status`: words with a running server, over its admin listener.
 
+use crate::cli::check::count;
 use crate::cli::{self, config::Config};
 use serde::Deserialize;
 use serde_json::Value;
@@ -116,10 +117,10 @@ fn describe(state: &Value, is_ready: bool) -> (String, usize) {
     let word = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let mut lines = vec![format!(
-        "floodway {}, process {}, {} zones, generation {}, plan {}",
+        "floodway {}, process {}, {}, generation {}, plan {}",
         word(&server["version"]),
         number(&server["pid"]),
-        number(&server["n_zones"]),
+        count(number(&server["n_zones"]) as usize, "zone"),
         number(&state["generation"]),
         word(&state["mode"]).to_lowercase(),
     )];
@@ -211,8 +212,7 @@ mod tests {
             let (text, faults) = describe(&server(fault, zones), is_ready);
             assert_eq!(faults, usize::from(!said.is_empty()), "{text}");
             assert!(
-                text.contains("process 7, 1 zones, generation 3, plan live\n  dns: 127.0.0.1:53")
-                    && text.contains(said)
+                text.contains("process 7, 1 zone, generation 3, plan live\n  dns: 127.0.0.1:53") && text.contains(said)
             );
         };
         let good = || json!([{ "name": "a.test.", "served": true }]);

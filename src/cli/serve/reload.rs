@@ -2,6 +2,7 @@
 
 use crate::admin::Loads;
 use crate::admin::loads::{Became, Reloaded};
+use crate::cli::check::count;
 use crate::cli::config::Config;
 use crate::cli::house;
 use crate::cli::known::{Changes, Known};
@@ -172,7 +173,8 @@ impl Reloader {
             0 => String::new(),
             n => format!(" ({n} left out)"),
         };
-        format!("answering from {} zones{left_out}, generation {}{refused}", now.zones.n_zones(), now.generation)
+        let zones = count(now.zones.n_zones(), "zone");
+        format!("answering from {zones}{left_out}, generation {}{refused}", now.generation)
     }
 
     /// Swaps in what was loaded, all at once, and returns what was served before; `None` if all is as it was.
