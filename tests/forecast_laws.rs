@@ -3,6 +3,7 @@
 use floodway::forecast::direct::Direct;
 use floodway::forecast::empirical::Empirical;
 use floodway::forecast::engine::Forecaster;
+use floodway::forecast::known::{Known, Regressor, Span};
 use floodway::forecast::quantiles::Quantiles;
 use floodway::forecast::settings::Settings;
 use floodway::forecast::trees::Growth;
@@ -178,4 +179,29 @@ fn a_surge_lifts_the_upper_quantiles() {
     let lifted = run(&values, 850, settings());
     let plain = run(&values, 850, Settings { surge_aware: false, ..settings() });
     assert!(lifted[0].at(0.9) > plain[0].at(0.9), "{:?} {:?}", lifted[0], plain[0]);
+}
+
+/// A sale an hour long, each announced: what the past ones did is expected of the next, before it begins.
+#[test]
+fn an_announced_event_is_expected() {
+    let begins = |i: usize| (i + 1) % 90 == 0 || (i + 40) % 170 == 0;
+    let on = |i: usize| (i.saturating_sub(5)..=i).any(begins);
+    let mut values = traffic(17);
+    values.iter_mut().enumerate().filter(|(i, _)| on(*i)).for_each(|(_, v)| *v += 900.0);
+    let secs = |i: usize| 1_500_000_000 + 600 * i as i64;
+    let span = |i| Span { from_secs: secs(i), until_secs: secs(i + 6), value: 1.0 };
+    let sale = Regressor::new("sale", (0..1000).filter(|i| begins(*i)).map(span).collect());
+    let end = (860..898).find(|i| on(i + 2) && !on(*i)).unwrap();
+    let at_end = |known: Known| {
+        let mut forecaster = Forecaster::new(secs(0), 600, &LEADS, Arc::new(settings()));
+        forecaster.know(Arc::new(known));
+        values[..=end].iter().for_each(|v| forecaster.observe(*v));
+        forecaster.fit();
+        let effects = forecaster.explain(1).unwrap().parts[0].effects.clone();
+        (forecaster.forecast(&[3])[0].at(0.5) - values[end], effects)
+    };
+    let (told, effects) = at_end(Known { regressors: vec![sale] });
+    let (untold, none) = at_end(Known::default());
+    assert!(told > 500.0 && untold < 400.0, "{told} {untold}");
+    assert!(effects[0].0 == "sale" && effects[0].1 > 300.0 && none.is_empty(), "{effects:?}");
 }

@@ -6,8 +6,8 @@ use crate::forecast::engine::Explained;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Forecasts scored, below which nobody is alerted: half a day's worth at every fourth minute.
-const LEAST_SCORED: u64 = 180;
+/// Forecasts scored, below which nobody is alerted: half a day's worth at every second minute.
+const LEAST_SCORED: u64 = 360;
 /// An alert ends when accuracy is so much above its limit.
 const CLEAR: f64 = 0.02;
 

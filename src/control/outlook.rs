@@ -27,7 +27,7 @@ const REACT_SECS: f64 = 62.0;
 /// and bought nothing in simulation.
 const PLANNED: [f64; 2] = [0.6, 0.8];
 /// Forecasts steer only when so many were scored at their lead: half an hour's worth.
-const LEAST_SCORED: u64 = 8;
+const LEAST_SCORED: u64 = 15;
 /// Most steps that are filled in as gaps after a pause.
 const MOST_GAPS: u64 = 1440;
 /// Outlooks that one tick brings up to date, at least; with many groups it is the twentieth part of them, so that
@@ -306,7 +306,7 @@ mod tests {
             outlook.look();
         }
         assert_eq!(completed, 69);
-        assert!(outlook.at(60.0).is_some() && outlook.at(1800.0).is_some(), "nine scored at half an hour");
+        assert!(outlook.at(60.0).is_some() && outlook.at(1800.0).is_some(), "nineteen scored at half an hour");
         assert!(outlook.at(1800.0).unwrap().at(0.99) < 101.0);
         assert!(outlook.observe(None, at(8400.0)));
         outlook.look();

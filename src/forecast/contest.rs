@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-/// Differences kept. Our choice: a day at every fourth of five minutes, six hours at every fourth minute.
+/// Differences kept. Our choice: three hours at every second minute, sixteen at every second of five minutes.
 const KEPT: usize = 96;
 /// Least differences for a test.
 const LEAST: usize = 48;

@@ -99,16 +99,16 @@ impl Member for Direct {
     }
 
     /// Some 35 ms per lead at the default settings and 4000 rows, in release.
-    fn fit(&self, history: &History, _: &Known, leads: &[usize]) -> Option<FittedDirect> {
-        let leads: Vec<OneLead> = leads.iter().filter_map(|lead| self.fit_lead(history, *lead)).collect();
+    fn fit(&self, history: &History, known: &Known, leads: &[usize]) -> Option<FittedDirect> {
+        let leads: Vec<OneLead> = leads.iter().filter_map(|lead| self.fit_lead(history, known, *lead)).collect();
         (!leads.is_empty()).then_some(FittedDirect { leads })
     }
 }
 
 impl Direct {
-    fn fit_lead(&self, history: &History, lead: usize) -> Option<OneLead> {
-        let layout = Layout::new(history, lead)?;
-        let (x, z) = self.rows(history, &layout, self.rows);
+    fn fit_lead(&self, history: &History, known: &Known, lead: usize) -> Option<OneLead> {
+        let layout = Layout::new(history, known, lead)?;
+        let (x, z) = self.rows(history, known, &layout, self.rows);
         let model = Arc::new(self.learn(&layout, x, z)?);
         Some(OneLead { layout, model })
     }
@@ -121,10 +121,16 @@ impl Direct {
         }
         let samples = samples(&x, p);
         let binned = Binned::new(&x, &samples);
-        let columns: Vec<Column> = samples.iter().map(|s| Column::of(s)).collect();
+        let events = layout.with(Use::Event);
+        let column = |(c, s): (usize, &Vec<f32>)| match events.contains(&c) {
+            true => Column::of_all(x.iter().skip(c).step_by(p).copied()),
+            false => Column::of(s),
+        };
+        let columns: Vec<Column> = samples.iter().enumerate().map(column).collect();
         x.chunks_mut(p).for_each(|row| standardise(row, &columns));
 
-        let (levels, spreads) = (layout.with(Use::Level), layout.with(Use::Spread));
+        let levels = [layout.with(Use::Level), events].concat();
+        let spreads = layout.with(Use::Spread);
         let place = self.lambda.map(|lambda| Linear::fit(&x, p, &levels, &bounded(&z), lambda));
         let at = |linear: &Linear, row: &[f32], cols: &[usize]| linear.at(cols.iter().map(|c| row[*c])) as f32;
         let mut e = z;
@@ -145,7 +151,7 @@ impl Direct {
     }
 
     /// Features and targets of at most `most` rows to learn from, newest first.
-    fn rows(&self, h: &History, layout: &Layout, most: usize) -> (Vec<f32>, Vec<f32>) {
+    fn rows(&self, h: &History, known: &Known, layout: &Layout, most: usize) -> (Vec<f32>, Vec<f32>) {
         let (n, lead) = (h.len(), layout.lead);
         let window = (self.window_days * h.day.len).max(self.least_window);
         let (first, last) = (layout.first.max(n.saturating_sub(window)), n - 1 - lead);
@@ -155,7 +161,7 @@ impl Direct {
         let mut z = Vec::with_capacity(count);
         for t in (0..count).map(|k| last - k * span / count).filter(|t| h.known(*t) && h.known(t + lead)) {
             let scale = layout.scale(h, t);
-            layout.row(h, t, scale, &mut x);
+            layout.row(h, known, t, scale, &mut x);
             z.push(((h.y(t + lead) - h.y(t)) / scale) as f32);
         }
         (x, z)
@@ -194,6 +200,17 @@ impl Column {
     }
 }
 
+impl Column {
+    /// For a column that is rarely other than 0: all of it is looked at, and nothing is held back.
+    fn of_all(values: impl Iterator<Item = f32> + Clone) -> Column {
+        let n = values.clone().count().max(1) as f64;
+        let mean = values.clone().map(f64::from).sum::<f64>() / n;
+        let deviation = (values.map(|v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt();
+        let inverse = if deviation > 1e-6 { 1.0 / deviation } else { 0.0 };
+        Column { least: f32::MIN, most: f32::MAX, mean: mean as f32, inverse: inverse as f32 }
+    }
+}
+
 fn standardise(row: &mut [f32], columns: &[Column]) {
     for (v, c) in row.iter_mut().zip(columns) {
         *v = (v.clamp(c.least, c.most) - c.mean) * c.inverse;
@@ -203,9 +220,14 @@ fn standardise(row: &mut [f32], columns: &[Column]) {
 //----------- Forecasting ----------------------------------------------------
 
 impl Fitted for FittedDirect {
-    fn at(&self, history: &History, _: &Known, t: usize, lead: usize) -> Option<Quantiles> {
+    fn at(&self, history: &History, known: &Known, t: usize, lead: usize) -> Option<Quantiles> {
         let fitted = self.leads.iter().find(|l| l.layout.lead == lead)?;
-        fitted.layout.reaches(history, t).then(|| fitted.model.at(&fitted.layout, history, t))
+        fitted.layout.reaches(history, t).then(|| fitted.model.at(&fitted.layout, history, known, t))
+    }
+
+    fn effects(&self) -> Vec<(String, f64)> {
+        // People read one figure: that of the middle lead.
+        self.leads.get(self.leads.len() / 2).map_or(vec![], |one| one.model.effects(&one.layout))
     }
 
     fn size(&self) -> usize {
@@ -226,10 +248,25 @@ impl OneLead {
 }
 
 impl Model {
-    fn at(&self, layout: &Layout, history: &History, t: usize) -> Quantiles {
+    /// What each event does when it begins, at the usual scale.
+    fn effects(&self, layout: &Layout) -> Vec<(String, f64)> {
+        let Some(place) = &self.place else { return vec![] };
+        let effect = |at: usize| {
+            let mut unit = vec![0.0; self.levels.len()];
+            unit[at] = self.columns[self.levels[at]].inverse;
+            let zero = vec![0.0; self.levels.len()];
+            (place.at(unit) - place.at(zero)) * layout.usual_scale()
+        };
+        let events = (0..self.levels.len()).filter(|at| layout.columns[self.levels[*at]].1 == Use::Event);
+        let name =
+            |at: usize| layout.columns[self.levels[at]].0.rsplit_once(' ').map_or("", |(name, _)| name).to_string();
+        events.map(|at| (name(at), effect(at))).collect()
+    }
+
+    fn at(&self, layout: &Layout, history: &History, known: &Known, t: usize) -> Quantiles {
         let scale = layout.scale(history, t);
         let mut row = Vec::with_capacity(self.columns.len());
-        layout.row(history, t, scale, &mut row);
+        layout.row(history, known, t, scale, &mut row);
         let mut curve = self.init;
         self.forest.add(&row, &mut curve);
         standardise(&mut row, &self.columns);
@@ -263,11 +300,12 @@ impl Shared {
     pub fn learn(direct: &Direct, histories: &[&History], leads: &[usize]) -> Shared {
         let learnt = |cycles: Cycles| {
             let one = |lead: &usize| {
-                let layouts = histories.iter().filter_map(|h| Some((*h, Layout::of(h, *lead, cycles)?)));
+                let layouts =
+                    histories.iter().filter_map(|h| Some((*h, Layout::of(h, Known::NOTHING, *lead, cycles)?)));
                 let layouts: Vec<_> = layouts.filter(|(h, l)| h.len() > l.first + lead).collect();
                 let (mut x, mut z) = (vec![], vec![]);
                 for (h, layout) in &layouts {
-                    let (rows, targets) = direct.rows(h, layout, direct.rows.div_ceil(layouts.len()));
+                    let (rows, targets) = direct.rows(h, Known::NOTHING, layout, direct.rows.div_ceil(layouts.len()));
                     x.extend(rows);
                     z.extend(targets);
                 }
@@ -305,7 +343,7 @@ impl Member for Shared {
         let one = |lead: &usize| {
             let of = |models: &[(usize, Arc<Model>)], cycles: Cycles| {
                 let (_, model) = models.iter().find(|(l, _)| l == lead)?;
-                let layout = Layout::of(history, *lead, cycles)?;
+                let layout = Layout::of(history, Known::NOTHING, *lead, cycles)?;
                 (layout.columns.len() == model.columns.len()).then(|| OneLead { layout, model: model.clone() })
             };
             of(&self.grown, Cycles::Daily).or_else(|| of(&self.young, Cycles::Hourly))

@@ -6,6 +6,7 @@
 //! hour's cycle and averages over several cycles added.
 
 use crate::forecast::history::{DAY, History, Season};
+use crate::forecast::known::{Known, Regressor};
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ const LOG_FLOOR: f64 = 0.02;
 pub enum Use {
     /// A difference in the unit of the series over the scale: the ridge, which extrapolates.
     Level,
+    /// The change of a known regressor until the target: the ridge, too, and never held within what is usual.
+    Event,
     /// The logarithm of a spread over the scale: the model of how wide.
     Spread,
     /// Trees only.
@@ -55,6 +58,8 @@ pub struct Layout {
     /// Least local scale, above 0, in the unit of the series.
     floor: f64,
     cycles: Cycles,
+    /// Names of the known regressors that differed between some origin and its target.
+    events: Vec<String>,
 }
 
 /// The longest cycle that features look back to.
@@ -71,7 +76,7 @@ pub enum Cycles {
 impl Layout {
     /// The layout for `history` as it is now: with the day and the week if it is old enough for them. `None`
     /// if the series never moved or is too young to make one row and see its outcome.
-    pub fn new(history: &History, lead: usize) -> Option<Layout> {
+    pub fn new(history: &History, known: &Known, lead: usize) -> Option<Layout> {
         let age = history.len() - history.begin().min(history.len());
         let reaches = |season: &Season, least: f64| age as f64 > least * season.len as f64;
         let (daily, weekly) = (reaches(&history.day, LEAST_DAYS), reaches(&history.week, LEAST_WEEKS));
@@ -82,11 +87,11 @@ impl Layout {
         } else {
             Cycles::Hourly
         };
-        Layout::of(history, lead, cycles).filter(|layout| history.len() > layout.first + lead)
+        Layout::of(history, known, lead, cycles).filter(|layout| history.len() > layout.first + lead)
     }
 
     /// The layout with these cycles for `history`. `None` if the series never moved or is too young to make one row.
-    pub fn of(history: &History, lead: usize, cycles: Cycles) -> Option<Layout> {
+    pub fn of(history: &History, known: &Known, lead: usize, cycles: Cycles) -> Option<Layout> {
         let n = history.len();
         let longest = match (cycles, &history.hour) {
             (Cycles::Weekly, _) => history.week.len,
@@ -103,9 +108,13 @@ impl Layout {
         if floor <= 0.0 {
             return None;
         }
-        let mut layout = Layout { lead, first, reach, columns: Arc::new(vec![]), floor, cycles };
+        // What never began or ended in the past taught nothing.
+        let (from, to) = (history.secs(first), history.secs(n));
+        let seen = |r: &&Regressor| r.spans().iter().any(|s| s.until_secs > from && s.from_secs < to);
+        let events = known.regressors.iter().filter(seen).map(|r| r.name.clone()).collect();
+        let mut layout = Layout { lead, first, reach, columns: Arc::new(vec![]), floor, cycles, events };
         let mut named = Named(vec![]);
-        layout.visit(history, first, 1.0, &mut named);
+        layout.visit(history, known, first, 1.0, &mut named);
         layout.columns = Arc::new(named.0);
         Some(layout)
     }
@@ -129,15 +138,20 @@ impl Layout {
         (since(hour) + SCALE_OF_LAST * since(3) + SCALE_OF_DISTANCE * distance).max(self.floor)
     }
 
+    /// What the local scale is on the whole, in the unit of the series.
+    pub fn usual_scale(&self) -> f64 {
+        self.floor / SCALE_FLOOR
+    }
+
     /// Appends the row at step `t ≥ first` to `row`: one number per column.
     ///
     /// `scale`: that of the same step.
-    pub fn row(&self, history: &History, t: usize, scale: f64, row: &mut Vec<f32>) {
-        self.visit(history, t, scale, row);
+    pub fn row(&self, history: &History, known: &Known, t: usize, scale: f64, row: &mut Vec<f32>) {
+        self.visit(history, known, t, scale, row);
     }
 
     /// Says every feature of step `t` to `out`, always in the same order.
-    fn visit(&self, h: &History, t: usize, scale: f64, out: &mut impl Sink) {
+    fn visit(&self, h: &History, known: &Known, t: usize, scale: f64, out: &mut impl Sink) {
         let (lead, last, to, day) = (self.lead, h.y(t), t + self.lead, h.day.len);
         let (daily, weekly) = (self.cycles != Cycles::Hourly, self.cycles == Cycles::Weekly);
         let a_day = (t + 1).saturating_sub(day).max(h.first());
@@ -180,7 +194,10 @@ impl Layout {
             let (a, b) = (at.saturating_sub(reach).max(h.first()), (at + reach).min(t) + 1);
             out.say(Use::Spread, "moves then", day, log(h.movement(a, b)));
         }
-        let secs = h.secs(to);
+        let (secs, now) = (h.secs(to), h.secs(t));
+        for (k, name) in self.events.iter().enumerate() {
+            out.say(Use::Event, name, k, known.of(name, secs) - known.of(name, now));
+        }
         let share = |cycle: i64| secs.rem_euclid(cycle) as f64 / cycle as f64;
         if daily {
             let time = share(i64::from(DAY));
@@ -228,9 +245,9 @@ mod tests {
     fn row_of(value: impl Fn(usize) -> f64) -> Vec<f32> {
         let mut h = History::new(0, 300);
         (0..900).for_each(|i| h.push(value(i)));
-        let layout = Layout::new(&h, 6).unwrap();
+        let layout = Layout::new(&h, Known::NOTHING, 6).unwrap();
         let mut row = vec![];
-        layout.row(&h, 899, layout.scale(&h, 899), &mut row);
+        layout.row(&h, Known::NOTHING, 899, layout.scale(&h, 899), &mut row);
         assert_eq!(row.len(), layout.columns.len());
         row
     }
@@ -246,8 +263,8 @@ mod tests {
     #[test]
     fn a_constant_or_empty_series_has_no_layout() {
         let mut h = History::new(0, 60);
-        assert_eq!(Layout::new(&h, 5), None);
+        assert_eq!(Layout::new(&h, Known::NOTHING, 5), None);
         (0..5000).for_each(|_| h.push(3.0));
-        assert_eq!(Layout::new(&h, 5), None);
+        assert_eq!(Layout::new(&h, Known::NOTHING, 5), None);
     }
 }

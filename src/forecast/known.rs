@@ -33,6 +33,11 @@ impl Known {
     /// Nothing is known.
     pub const NOTHING: &'static Known = &Known { regressors: vec![] };
 
+    /// The value at a Unix time of the regressor of this name; 0 if there is none.
+    pub fn of(&self, name: &str, secs: i64) -> f64 {
+        self.regressors.iter().find(|r| r.name == name).map_or(0.0, |r| r.at(secs))
+    }
+
     /// The value of regressor `i` at a Unix time.
     pub fn at(&self, i: usize, secs: i64) -> f64 {
         self.regressors[i].at(secs)
