@@ -18,7 +18,7 @@ use crate::forecast::settings::Settings;
 use std::sync::Arc;
 
 /// Bytes per series of minutes in each tier, measured by `benches/forecast.rs` and rounded up.
-const BYTES: [usize; 2] = [1_450_000, 107_000];
+const BYTES: [usize; 2] = [1_450_000, 100_000];
 /// Minutes of history in each tier.
 const KEPT: [usize; 3] = [40_320, 3_600, 480];
 
