@@ -184,7 +184,7 @@ fn a_surge_lifts_the_upper_quantiles() {
 /// A sale an hour long, each announced: what the past ones did is expected of the next, before it begins.
 #[test]
 fn an_announced_event_is_expected() {
-    let begins = |i: usize| (i + 1) % 90 == 0 || (i + 40) % 170 == 0;
+    let begins = |i: usize| (i + 1).is_multiple_of(90) || (i + 40).is_multiple_of(170);
     let on = |i: usize| (i.saturating_sub(5)..=i).any(begins);
     let mut values = traffic(17);
     values.iter_mut().enumerate().filter(|(i, _)| on(*i)).for_each(|(_, v)| *v += 900.0);
