@@ -14,6 +14,8 @@ use crate::exchange::MemberAnswer;
 use crate::geo::{CellMap, Match};
 use crate::masterfile::{Diagnostic, Report, Severity, decode};
 use crate::policy::{self, Policies, PolicyFile};
+use crate::transfer::keep::Keep;
+use crate::transfer::settings::{Members, Settings};
 use crate::units::LatLon;
 use crate::wire::Name;
 use crate::zone::load::{self, Outline, origin_of, reread};
@@ -24,7 +26,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A file that changed less than this before it was read may have changed again since, unseen: file systems count time in
@@ -55,10 +57,18 @@ pub struct Known {
     pub(super) cells: Option<KnownCells>,
     pub(super) answers: Option<Arc<Vec<Vec<MemberAnswer>>>>,
     pub(super) signed: KnownSigned,
+    /// What is kept of zones that others have a part in.
+    pub(super) keep: Arc<Mutex<Keep>>,
+    /// Zones that are served otherwise than their files say, or have none; as they were last.
+    pub(super) elsewhere: HashMap<Name, Arc<Zone>>,
+    /// Catalogs' zones that are served: by apex, the settings that they have from there.
+    pub(super) members: Members,
+    /// The configuration of the last load that was taken, and what it says of other servers.
+    pub(super) used: Option<Arc<(Config, Settings)>>,
 }
 
 /// The file of a zone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct KnownFile {
     file: Seen,
     /// What it includes.
@@ -66,9 +76,19 @@ pub(super) struct KnownFile {
     outline: Option<Arc<Outline>>,
     /// The warnings it gave.
     told: Arc<Vec<Diagnostic>>,
+    /// There is none: the zone comes from another server, or is made here.
+    pub(super) is_elsewhere: bool,
+}
+
+impl KnownFile {
+    /// That of a zone that has none.
+    pub(super) fn elsewhere() -> KnownFile {
+        KnownFile { is_elsewhere: true, ..KnownFile::default() }
+    }
 }
 
 /// The policy files.
+#[derive(Clone)]
 pub(super) struct KnownPolicies {
     pub(super) policies: Arc<Policies>,
     /// The files, and after them what they include.
@@ -97,6 +117,8 @@ pub struct Changes {
     pub n_whole: usize,
     /// Names whose records changed in the others.
     pub n_names: usize,
+    /// Zones that are others than before for what other servers, or updates, have done.
+    pub n_elsewhere: usize,
     /// Whether policies are others than before.
     pub policies: bool,
     /// Whether the map of cells was made again.
@@ -137,7 +159,8 @@ impl Changes {
 
     /// Whether anything at all changed.
     pub fn any(&self) -> bool {
-        self.n_changed > 0 || self.n_gone > 0 || self.policies || self.cells || self.n_signed > 0
+        let elsewhere = self.n_elsewhere > 0 || self.n_signed > 0;
+        self.n_changed > 0 || elsewhere || self.n_gone > 0 || self.policies || self.cells
     }
 }
 
@@ -155,6 +178,9 @@ impl fmt::Display for Changes {
         }
         if self.n_signed > 0 {
             write!(f, ", {} signed anew", count(self.n_signed, "zone"))?;
+        }
+        if self.n_elsewhere > 0 {
+            write!(f, ", {} changed by transfer or update", self.n_elsewhere)?;
         }
         for (changed, what) in [(self.policies, "policies"), (self.cells, "the map of cells")] {
             if changed {
@@ -205,7 +231,7 @@ impl Known {
             // Without an outline the next look at it must find it changed, unless the stamp says otherwise.
             let file = Seen { stamp, hash: None };
             let outline = again.outline.map(Arc::new);
-            return Some((zone, KnownFile { file, includes: Vec::new(), outline, told: Arc::default() }));
+            return Some((zone, KnownFile { file, outline, ..KnownFile::default() }));
         }
         changes.n_whole += 1;
         let name = path.display().to_string();
@@ -228,7 +254,7 @@ impl Known {
         let (zone, outline) = (Arc::new(read.zone), read.outline.map(Arc::new));
         // What has an outline needs no other hash.
         let file = Seen { stamp, hash: outline.is_none().then_some(hash) };
-        Some((zone, KnownFile { file, includes: included, outline, told: told.into() }))
+        Some((zone, KnownFile { file, includes: included, outline, told: told.into(), is_elsewhere: false }))
     }
 
     /// The policies: those known if no file and no zone changed.
@@ -240,7 +266,8 @@ impl Known {
         report: &mut Report,
         changes: &mut Changes,
     ) -> Option<KnownPolicies> {
-        let same_zones = changes.n_changed == 0 && changes.n_gone == 0 && missing.is_empty();
+        let same_zones =
+            changes.n_changed == 0 && changes.n_elsewhere == 0 && changes.n_gone == 0 && missing.is_empty();
         if let Some(known) = self.policies.as_ref().filter(|_| same_zones)
             && known.files.starts_with_paths(paths)
             && known.files.iter().all(|(path, seen)| Looked::at(path, Some(seen)).file.is_some())
@@ -323,7 +350,7 @@ impl StartsWithPaths for Vec<(PathBuf, Seen)> {
 //----------- Seen -----------------------------------------------------------
 
 /// A file as it was read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Seen {
     stamp: Option<Stamp>,
     hash: Option<u128>,

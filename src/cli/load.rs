@@ -6,7 +6,9 @@
 
 use crate::cli::config::Config;
 use crate::cli::dnssec::sign;
+use crate::cli::elsewhere::Elsewhere;
 use crate::cli::known::{Changes, Known};
+use crate::cli::peers;
 use crate::cli::salvage::{FromFile, salvage};
 use crate::control::declared_plan;
 use crate::exchange::{MemberAnswer, compose_answers};
@@ -14,12 +16,18 @@ use crate::geo::{CellMap, Databases};
 use crate::masterfile::{Diagnostic, Report, Severity};
 use crate::policy::Policies;
 use crate::steering::{Plan, Table};
+use crate::transfer::keep::Keep;
 use crate::units::LatLon;
 use crate::wire::Name;
 use crate::zone::{self, ZoneSet};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+/// Where journals and copies of zones are, in a state folder.
+pub fn kept_in(state: &Path) -> PathBuf {
+    state.join("zones")
+}
 
 /// What an error in a file does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +36,25 @@ pub enum Errors {
     Refuse,
     /// What hangs together with it is left out.
     LeaveOut,
+    /// It is told, and the policies stay: no file has changed.
+    GoOn,
+}
+
+/// What a load is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be served: what changes is committed.
+    Take,
+    /// To say what it would be.
+    Look,
+}
+
+/// The files of a load, and the zones that are good each by itself.
+struct Files {
+    zones: Vec<FromFile>,
+    refused: Vec<(PathBuf, Name)>,
+    zone_files: Vec<PathBuf>,
+    policy_files: Vec<PathBuf>,
 }
 
 //----------- Loaded ---------------------------------------------------------
@@ -56,7 +83,8 @@ impl Loaded {
 
 /// Reads zones, policies and databases, and says everything that is wrong with them.
 pub fn load(config: &Config) -> (Option<Loaded>, Report) {
-    let (loaded, report, _) = Known::default().load(config);
+    let keep = Arc::new(Mutex::new(Keep::peek(&kept_in(&config.state.dir))));
+    let (loaded, report, _) = Known { keep, ..Known::default() }.load(config);
     (loaded, report)
 }
 
@@ -69,7 +97,7 @@ impl Known {
     /// The same, and `errors` says what an error does.
     pub fn load_or(&mut self, config: &Config, errors: Errors) -> (Option<Loaded>, Report, Changes) {
         let (mut report, mut changes) = (Report::default(), Changes::default());
-        let next = self.next(config, errors, &mut report, &mut changes);
+        let next = self.next(config, (errors, Purpose::Take), &mut report, &mut changes);
         report.sort();
         let loaded = next.map(|(loaded, next)| {
             *self = next;
@@ -81,7 +109,7 @@ impl Known {
     /// Says what [`Known::load`] would, and forgets it.
     pub fn look(&self, config: &Config) -> (bool, Report, Changes) {
         let (mut report, mut changes) = (Report::default(), Changes::default());
-        let would_be_taken = self.next(config, Errors::Refuse, &mut report, &mut changes).is_some();
+        let would_be_taken = self.next(config, (Errors::Refuse, Purpose::Look), &mut report, &mut changes).is_some();
         report.sort();
         (would_be_taken, report, changes)
     }
@@ -90,7 +118,7 @@ impl Known {
     fn next(
         &self,
         config: &Config,
-        errors: Errors,
+        how: (Errors, Purpose),
         report: &mut Report,
         changes: &mut Changes,
     ) -> Option<(Loaded, Known)> {
@@ -102,41 +130,94 @@ impl Known {
                 return None;
             }
         };
-        if zone_files.is_empty() {
-            let help = "a zone is one master file, such as example.com.zone";
+        let has_others = config.zone.values().any(|table| !table.primaries.is_empty() || table.catalog.is_some());
+        if zone_files.is_empty() && !has_others {
+            let help =
+                "a zone is one master file, such as example.com.zone, or comes from `primaries` in floodway.toml";
             report.push(about(&config.zones.dir, "no *.zone file here").help(help));
         }
-        let (mut zones, refused) = self.zones_of(&zone_files, report, changes);
+        let (zones, refused) = self.zones_of(&zone_files, report, changes);
         let known: HashSet<&PathBuf> = zones.iter().map(|(path, ..)| path).collect();
-        changes.n_zones = zones.len();
         let gone = self.zones.iter().filter(|(path, _)| !known.contains(path));
         gone.for_each(|(_, (zone, _))| changes.gone(zone));
         changes.n_gone += self.left_out.iter().filter(|path| !zone_files.contains(path)).count();
+        let files = Files { zones, refused, zone_files, policy_files };
+        self.assemble(config, files, how, report, changes)
+    }
+
+    /// Puts together anew what comes from other servers and from updates with the files as they were last read.
+    pub fn load_elsewhere(&mut self) -> (Option<Loaded>, Report, Changes) {
+        let (mut report, mut changes) = (Report::default(), Changes::default());
+        let Some(used) = self.used.clone() else { return (None, report, changes) };
+        let config = &used.0;
+        let zones: Vec<FromFile> = self.zones.iter().map(|(p, (z, f))| (p.clone(), z.clone(), f.clone())).collect();
+        let zone_files = self.zones.keys().chain(&self.left_out).cloned().collect();
+        let policy_files = list(&config.zones.dir).map_or_else(|_| Vec::new(), |(_, policies)| policies);
+        let files = Files { zones, refused: Vec::new(), zone_files, policy_files };
+        let next = self.assemble(config, files, (Errors::GoOn, Purpose::Take), &mut report, &mut changes);
+        let loaded = next.map(|(loaded, next)| {
+            *self = next;
+            loaded
+        });
+        (loaded, report, changes)
+    }
+
+    /// From zones, each good by itself, to everything.
+    fn assemble(
+        &self,
+        config: &Config,
+        files: Files,
+        (errors, purpose): (Errors, Purpose),
+        report: &mut Report,
+        changes: &mut Changes,
+    ) -> Option<(Loaded, Known)> {
+        let Files { mut zones, refused, zone_files, policy_files } = files;
+        // What is wrong with them is told by the house.
+        let settings = peers::read(config, &mut |_, _| {}).settings;
+        let Elsewhere { from_files, settled, absent, members, forgotten } =
+            self.add_elsewhere(config, &settings, &mut zones, report, changes);
+        changes.n_zones = zones.len();
         let set = ZoneSet::sharing(zones.iter().map(|(_, zone, _)| zone.clone()).collect());
-        let missing = missing(&zone_files, &set);
+        let mut missing = missing(&zone_files, &set);
+        missing.extend(absent.iter().cloned());
         let mut policies = self.policies(&policy_files, &set, &missing, report, changes);
         drop(set);
-        let mut left_out = Vec::new();
-        if report.has_errors() {
+        let mut left_out = absent;
+        if report.has_errors() && errors == Errors::GoOn {
+            // What others have changed is theirs to say; the policies stay as they are.
+            report.diagnostics.iter_mut().for_each(|d| d.severity = Severity::Warning);
+            policies = self.policies.clone();
+            let origin = |path: &PathBuf| zone::load::origin_of(&path.display().to_string());
+            left_out.extend(self.left_out.iter().filter_map(origin));
+        } else if report.has_errors() {
             // All that is wrong is told at once.
             open_databases(config, report)?;
             if errors == Errors::Refuse {
                 return None;
             }
-            let salvaged = salvage(self, zones, refused, policy_files, report)?;
-            (zones, policies, left_out) = (salvaged.zones, Some(salvaged.policies), salvaged.left_out);
+            let salvaged = salvage(self, zones, refused, policy_files, &left_out, report)?;
+            (zones, policies) = (salvaged.zones, Some(salvaged.policies));
+            left_out.extend(salvaged.left_out);
             changes.n_zones = zones.len();
         }
         let policies = policies?;
+        let cells = self.cells(config, &policies.policies, report, changes)?;
         // Held once, or marking would copy them.
         let (files, zones): (Vec<_>, Vec<_>) = zones.into_iter().map(|(path, zone, file)| ((path, file), zone)).unzip();
         let mut set = ZoneSet::lacking(zones, &left_out);
         let left_out_names = left_out;
         set.steer(policies.policies.steers.iter().map(|s| (&s.name, s.group)));
-        let known = files.into_iter().zip(set.iter());
-        let known: HashMap<_, _> = known.map(|((path, file), zone)| (path, (zone.clone(), file))).collect();
+        let (mut known, mut elsewhere) = (HashMap::with_capacity(files.len()), HashMap::new());
+        for ((path, file), zone) in files.into_iter().zip(set.iter()) {
+            let of_file = from_files.get(zone.apex());
+            if file.is_elsewhere || of_file.is_some() {
+                elsewhere.insert(zone.apex().clone(), zone.clone());
+            }
+            if !file.is_elsewhere {
+                known.insert(path, (of_file.unwrap_or(zone).clone(), file));
+            }
+        }
         let left_out = zone_files.into_iter().filter(|path| !known.contains_key(path)).collect();
-        let cells = self.cells(config, &policies.policies, report, changes)?;
         let answers = compose_answers(&policies.policies, &set);
         let answers = match &self.answers {
             Some(known) if **known == answers => known.clone(),
@@ -159,7 +240,10 @@ impl Known {
             set = ZoneSet::lacking(rest, &[left_out_names, failed].concat());
         }
         changes.n_signed = done.n_changed;
-        let set = sign::with_signed(set, &done.known);
+        if purpose == Purpose::Take {
+            self.commit((settled, forgotten), &elsewhere, config, report);
+        }
+        let set = sign::with_signed(set, &done.known).with_histories(self.keep().histories());
         let loaded = Loaded {
             zones: Arc::new(set),
             policies: policies.policies.clone(),
@@ -167,7 +251,8 @@ impl Known {
             answers: answers.clone(),
         };
         let (policies, cells, answers) = (Some(policies), Some(cells), Some(answers));
-        let next = Known { zones: known, left_out, policies, cells, answers, signed: done.known };
+        let (signed, keep, used) = (done.known, self.keep.clone(), Some(Arc::new((config.clone(), settings))));
+        let next = Known { zones: known, left_out, policies, cells, answers, signed, keep, elsewhere, members, used };
         Some((loaded, next))
     }
 

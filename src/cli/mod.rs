@@ -9,6 +9,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod dnssec;
+mod elsewhere;
 pub mod explain;
 pub mod forecast;
 pub mod geoip;

@@ -224,7 +224,12 @@ pub fn read(config: &Config, wrong: &mut dyn FnMut(&str, String)) -> Peers {
     if !(1..=MOST_INBOUND).contains(&inbound) {
         wrong("transfer", format!("inbound = {inbound}: 1 to {MOST_INBOUND}"));
     }
-    let (general, everywhere) = everywhere;
+    let (mut general, everywhere): (ZoneRules, _) = everywhere;
+    // The zones of a catalog have no table, and come from where the catalog does.
+    let is_consumer = |(apex, _): &&(Name, ZoneRules)| {
+        zones.get(apex).is_some_and(|of_zone: &Arc<settings::ZoneSettings>| of_zone.catalog == Some(Catalog::Consumer))
+    };
+    general.notify.extend(rules.iter().filter(is_consumer).flat_map(|(_, of_zone)| of_zone.notify.iter().cloned()));
     Peers { keys: reader.keys, rules: Rules::new(general, rules), settings: Settings { everywhere, zones, inbound } }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn salvage(
     mut zones: Vec<FromFile>,
     refused: Vec<(PathBuf, Name)>,
     mut policy_files: Vec<PathBuf>,
+    missing: &[Name],
     report: &mut Report,
 ) -> Option<Salvaged> {
     let mut left_out = Vec::new();
@@ -53,7 +54,7 @@ pub(super) fn salvage(
     let policies = loop {
         let set = ZoneSet::sharing(zones.iter().map(|(_, zone, _)| zone.clone()).collect());
         let mut found = Report::default();
-        if let Some(policies) = known.policies(&policy_files, &set, &[], &mut found, &mut Changes::default()) {
+        if let Some(policies) = known.policies(&policy_files, &set, missing, &mut found, &mut Changes::default()) {
             break policies;
         }
         let is_at_fault = |path: &PathBuf| {

@@ -2,6 +2,7 @@
 
 pub(super) mod claim;
 pub mod ground;
+mod hands;
 mod limits;
 mod listeners;
 mod log;
@@ -22,6 +23,7 @@ use crate::cli::check::{self, counted};
 use crate::cli::config::Config;
 use crate::cli::house;
 use crate::cli::known::Known;
+use crate::cli::load::kept_in;
 use crate::cli::load::{Errors, Loaded};
 use crate::clock::Clock;
 use crate::control::{Live, Saved, Wiring, live};
@@ -207,7 +209,9 @@ impl Server {
             return Err(format!("user {user:?} could never take a renewed certificate, give it the files: {faults}"));
         }
 
-        let mut known = Known::default();
+        let folder = kept_in(&config.state.dir);
+        let mut known =
+            Known { keep: Arc::new(Mutex::new(hands::keep(&folder, predecessor.is_some()))), ..Known::default() };
         let mut report = Report::default();
         let house = house::read(&config, None, &mut report);
         // A successor that lacked a zone would take it from clients that have it.
@@ -287,6 +291,8 @@ impl Server {
             Some(predecessor) => {
                 // Only one control loop writes: ours goes on from the last plan of the one before.
                 predecessor.relieve();
+                // What it has committed since we read it is known to the folder alone.
+                hands::take_over(&mut known, &folder, &exchange);
                 let claim = Claim::take(&config.state.dir).unwrap_or_else(|e| {
                     tracing::warn!("{e}");
                     None
@@ -349,6 +355,8 @@ impl Server {
             secrets: secrets.clone(),
             tap: writer.as_ref().map(tap::Writer::renamed),
             known: Mutex::new(known),
+            retired: Mutex::default(),
+            told: Mutex::default(),
         });
         let reload = {
             let reloader = reloader.clone();
@@ -364,7 +372,7 @@ impl Server {
             runtime.spawn(limits::tell(observed.rate, stopping.clone())),
             runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
-        let mut watching = vec![runtime.spawn(transfer::live::run(to_do))];
+        let mut watching = vec![runtime.spawn(transfer::live::run(to_do, reloader.clone()))];
         watching.push(runtime.spawn(renew::keep(reloader.clone(), stopping_renewal)));
         if reloader.config.zones.watch {
             watching.extend(watch::watch_folder(runtime, &reloader));

@@ -1,24 +1,338 @@
-//! The loop: takes what the query path leaves to do, and sees to it.
+//! The loop: takes what the query path leaves to do, looks at primaries when it is time, and tells secondaries.
+//!
+//! It holds no zone itself: whoever does is asked by [`Hands`], on threads that may wait. What several transfers bring is
+//! published together, so that ten thousand zones at a start do not cost ten thousand swaps.
 
-use crate::answer::errand::{Errand, Refusal, Task, Why};
-use crate::wire::tsig;
-use std::collections::HashMap;
+use crate::answer::errand::{Errand, Refusal, Task, Update, Why};
+use crate::transfer::fetch::{self, Fetched, unix_secs};
+use crate::transfer::notify::notify;
+use crate::transfer::settings::{Server, ZoneSettings};
+use crate::wire::records::{Soa, is_newer};
+use crate::wire::{Name, Rcode, tsig};
+use crate::zone::Zone;
+use crate::zone::diff::{Difference, soa_of};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinSet, spawn_blocking};
 
 /// How long the same refusal of one client is not told again. Our choice: a secondary that is set up wrongly asks every
 /// few minutes, an attacker without pause.
 const QUIET: Duration = Duration::from_secs(60);
 /// Most refusals that are remembered as told; beyond it none is told until they are forgotten.
 const MOST_TOLD: usize = 256;
+/// How often it is looked what is due.
+const BEAT: Duration = Duration::from_millis(500);
+/// How long what was fetched waits for more to be published with it.
+const GATHER: Duration = Duration::from_millis(250);
+/// Least seconds between two looks at a primary, whatever the SOA says.
+const LEAST_REFRESH: u64 = 2;
+/// First and longest wait, in seconds, for a zone of which there is no copy.
+const ABSENT: (u64, u64) = (1, 600);
+/// NOTIFYs under way at a time.
+const MOST_NOTIFIES: usize = 64;
+
+//----------- Hands ----------------------------------------------------------
+
+/// Who holds the zones. Every call may wait for a disk or a load.
+pub trait Hands: Send + Sync + 'static {
+    /// Makes an update, and publishes it; the RCODE of its reply.
+    fn update(&self, update: &Update, from: IpAddr) -> Rcode;
+    /// The zones that come from elsewhere, and the copies there are, expired ones too; and how many may come at a time.
+    fn wanted(&self) -> (Vec<Wanted>, usize);
+    /// Commits what was fetched; it is served from the next [`Hands::publish`] on.
+    ///
+    /// # Errors
+    /// A text for people.
+    fn take(&self, zone: Arc<Zone>, chain: Option<Vec<Difference>>, now: u64) -> Result<(), String>;
+    /// Commits that a primary has nothing newer.
+    fn checked(&self, apex: &Name, now: u64);
+    /// Publishes what was taken, and takes what has expired out of service.
+    fn publish(&self, why: &str);
+    /// What is served of the zones with somebody to tell; `None` if no zone is another than at the last call.
+    fn to_tell(&self) -> Option<Vec<(Arc<Zone>, Arc<ZoneSettings>)>>;
+}
+
+/// A zone that comes from elsewhere.
+pub struct Wanted {
+    /// Its apex.
+    pub apex: Name,
+    /// Whence.
+    pub settings: Arc<ZoneSettings>,
+    /// The copy, and when its primary was last heard to have nothing newer.
+    pub copy: Option<(Arc<Zone>, u64)>,
+}
+
+//----------- run ------------------------------------------------------------
+
+/// What has happened to a zone that comes from elsewhere.
+struct Done {
+    apex: Name,
+    /// Whether there is something to publish; an error was told.
+    got: Result<bool, ()>,
+}
 
 /// Does what comes, until the senders are gone.
-pub async fn run(mut tasks: mpsc::Receiver<Task>) {
-    let mut told = Told::default();
-    while let Some(task) = tasks.recv().await {
-        if let Errand::Tell(refusal) = &task.errand {
-            told.tell(refusal, task.from, Instant::now());
+pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>) {
+    let (mut told, mut secondary) = (Told::default(), Secondary::default());
+    let mut teller = Teller { told: HashMap::new(), places: Arc::new(Semaphore::new(MOST_NOTIFIES)) };
+    let mut under_way: JoinSet<Done> = JoinSet::new();
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            task = tasks.recv() => match task {
+                None => return,
+                Some(Task { errand: Errand::Tell(refusal), from, .. }) => told.tell(&refusal, from, Instant::now()),
+                Some(Task { errand: Errand::Notify { apex, serial }, from, .. }) => {
+                    tracing::info!("NOTIFY of {apex} by {from}{}", serial.map_or(String::new(), |s| format!(", serial {s}")));
+                    secondary.notified(&apex, serial);
+                }
+                Some(Task { errand: Errand::Update(update), from, reply }) => {
+                    let hands = hands.clone();
+                    // One after another: they are made in the order in which they came.
+                    let made = spawn_blocking(move || {
+                        let rcode = hands.update(&update, from.ip());
+                        tracing::info!("UPDATE of {} by {from} (key {}): {}", update.apex, update.key.name, rcode.name());
+                        if let Some(reply) = reply {
+                            reply((*update).reply(rcode, unix_secs()));
+                        }
+                    });
+                    let _ = made.await;
+                }
+                Some(Task { errand: Errand::Transfer(_), .. }) => {}
+            },
+            Some(done) = under_way.join_next() => if let Ok(Done { apex, got }) = done {
+                secondary.done(&apex, got);
+            },
+            _ = beat.tick() => {
+                let asked = hands.clone();
+                if secondary.is_stale() && let Ok((wanted, inbound)) = spawn_blocking(move || asked.wanted()).await {
+                    secondary.set(wanted, inbound, unix_secs());
+                }
+                for (apex, servers, copy) in secondary.due(unix_secs(), under_way.len()) {
+                    under_way.spawn(look(hands.clone(), apex, servers, copy));
+                }
+                if let Some(why) = secondary.why_publish(unix_secs()) {
+                    let asked = hands.clone();
+                    let _ = spawn_blocking(move || asked.publish(&why)).await;
+                }
+                let asked = hands.clone();
+                if let Ok(Some(zones)) = spawn_blocking(move || asked.to_tell()).await {
+                    secondary.is_known = false;
+                    teller.tell(zones);
+                }
+            }
+        }
+    }
+}
+
+/// Looks at the primaries of a zone, one after another, until one answers.
+async fn look(hands: Arc<dyn Hands>, apex: Name, servers: Vec<Server>, copy: Option<Arc<Zone>>) -> Done {
+    let mut failed = Vec::new();
+    for server in &servers {
+        match fetch::fetch(server, &apex, copy.clone()).await {
+            Ok(Fetched::Current) => {
+                let (hands, of) = (hands.clone(), apex.clone());
+                let _ = spawn_blocking(move || hands.checked(&of, unix_secs())).await;
+                return Done { apex, got: Ok(false) };
+            }
+            Ok(Fetched::Zone(zone, chain)) => {
+                let how = chain.as_ref().map_or("whole".to_string(), |chain| format!("by {} differences", chain.len()));
+                let (serial, n) = (zone.serial(), zone.n_records());
+                let hands = hands.clone();
+                match spawn_blocking(move || hands.take(zone, chain, unix_secs())).await {
+                    Ok(Ok(())) => {
+                        tracing::info!("{apex} has come from {}: serial {serial}, {n} records, {how}", server.addr);
+                        return Done { apex, got: Ok(true) };
+                    }
+                    Ok(Err(e)) => failed.push(format!("{}: {e}", server.addr)),
+                    Err(e) => failed.push(format!("{}: {e}", server.addr)),
+                }
+            }
+            Err(e) => failed.push(format!("{}: {e}", server.addr)),
+        }
+    }
+    let kept = if copy.is_some() { "the copy there is stays" } else { "there is no copy" };
+    tracing::warn!("{apex} could not be fetched; {kept}: {}", failed.join("; "));
+    Done { apex, got: Err(()) }
+}
+
+//----------- Secondary ------------------------------------------------------
+
+/// When to look at which primary. Times are seconds since 1970.
+#[derive(Default)]
+struct Secondary {
+    zones: BTreeMap<Name, Timer>,
+    inbound: usize,
+    /// Whether the zones are as they were asked for last.
+    is_known: bool,
+    /// Since when there is something to publish.
+    gathering: Option<Instant>,
+}
+
+/// One zone's times.
+struct Timer {
+    servers: Vec<Server>,
+    copy: Option<(Arc<Zone>, Soa)>,
+    due: u64,
+    /// When the copy is worth nothing any more; whether that was told.
+    expires: u64,
+    has_expired: bool,
+    n_failed: u32,
+    is_running: bool,
+    /// A NOTIFY came while it was running.
+    again: bool,
+}
+
+impl Secondary {
+    fn is_stale(&self) -> bool {
+        !self.is_known
+    }
+
+    /// These are the zones. Those that were known keep their times.
+    fn set(&mut self, wanted: Vec<Wanted>, inbound: usize, now: u64) {
+        let mut before = std::mem::take(&mut self.zones);
+        for Wanted { apex, settings, copy } in wanted {
+            let checked = copy.as_ref().map_or(0, |(_, checked)| *checked);
+            let copy = copy.and_then(|(zone, _)| soa_of(&zone).map(|(_, _, soa)| (zone, soa)));
+            let expires = copy.as_ref().map_or(u64::MAX, |(_, soa)| checked + u64::from(soa.expire));
+            let due = copy.as_ref().map_or(now, |(_, soa)| checked + refresh(soa, &apex).min(u64::from(soa.refresh)));
+            let servers = settings.primaries.clone();
+            let known = before.remove(&apex);
+            let mut timer = known.unwrap_or(Timer {
+                servers: Vec::new(),
+                copy: None,
+                due,
+                expires,
+                has_expired: false,
+                n_failed: 0,
+                is_running: false,
+                again: false,
+            });
+            if timer.servers != servers {
+                // Others may have what the ones before had not.
+                timer.due = timer.due.min(now);
+            }
+            let serial = |copy: &Option<(Arc<Zone>, Soa)>| copy.as_ref().map(|(_, soa)| soa.serial);
+            if serial(&timer.copy) != serial(&copy) && !timer.is_running {
+                // Another version has times of its own.
+                timer.due = due;
+            }
+            (timer.servers, timer.copy, timer.expires) = (servers, copy, expires);
+            timer.has_expired &= now > expires;
+            self.zones.insert(apex, timer);
+        }
+        (self.inbound, self.is_known) = (inbound, true);
+    }
+
+    /// What is to be looked at now: as many as there are places.
+    fn due(&mut self, now: u64, n_running: usize) -> Vec<(Name, Vec<Server>, Option<Arc<Zone>>)> {
+        let room = self.inbound.saturating_sub(n_running);
+        let due = self.zones.iter_mut().filter(|(_, timer)| timer.due <= now && !timer.is_running).take(room);
+        let start = |(apex, timer): (&Name, &mut Timer)| {
+            timer.is_running = true;
+            (apex.clone(), timer.servers.clone(), timer.copy.as_ref().map(|(zone, _)| zone.clone()))
+        };
+        due.map(start).collect()
+    }
+
+    fn notified(&mut self, apex: &Name, serial: Option<u32>) {
+        let Some(timer) = self.zones.get_mut(apex) else { return };
+        let is_news = match (&timer.copy, serial) {
+            (Some((_, soa)), Some(serial)) => is_newer(serial, soa.serial),
+            _ => true,
+        };
+        if is_news {
+            timer.due = 0;
+            timer.again = timer.is_running;
+        }
+    }
+
+    fn done(&mut self, apex: &Name, got: Result<bool, ()>) {
+        if got == Ok(true) {
+            self.gathering.get_or_insert_with(Instant::now);
+        }
+        let now = unix_secs();
+        let Some(timer) = self.zones.get_mut(apex) else { return };
+        timer.is_running = false;
+        timer.n_failed = if got.is_ok() { 0 } else { timer.n_failed + 1 };
+        let wait = match (&timer.copy, got) {
+            (Some((_, soa)), Ok(_)) => refresh(soa, apex),
+            (Some((_, soa)), Err(())) => u64::from(soa.retry).max(LEAST_REFRESH),
+            // What has just come says its times at the next look at the zones, which publishing brings.
+            (None, Ok(_)) => ABSENT.1,
+            (None, Err(())) => (ABSENT.0 << timer.n_failed.min(16)).min(ABSENT.1),
+        };
+        if got == Ok(false)
+            && let Some((_, soa)) = &timer.copy
+        {
+            timer.expires = now + u64::from(soa.expire);
+        }
+        timer.due = if std::mem::take(&mut timer.again) { now } else { now + wait };
+    }
+
+    /// Why something is to be published now, if anything is.
+    fn why_publish(&mut self, now: u64) -> Option<String> {
+        let mut expired = self.zones.iter_mut().filter(|(_, timer)| now > timer.expires && !timer.has_expired);
+        let first = expired.next().map(|(apex, timer)| {
+            timer.has_expired = true;
+            tracing::error!("{apex} has expired: no primary could be reached since; it gets SERVFAIL");
+        });
+        let n_others = expired.map(|(_, timer)| timer.has_expired = true).count();
+        if first.is_some() {
+            self.gathering = None;
+            return Some(if n_others > 0 {
+                format!("{} zones have expired", n_others + 1)
+            } else {
+                "a zone has expired".into()
+            });
+        }
+        self.gathering.filter(|since| since.elapsed() >= GATHER)?;
+        (self.gathering, self.is_known) = (None, false);
+        Some("zones have come".into())
+    }
+}
+
+/// Seconds to the next look: what the SOA says, less up to a tenth, so that the zones of one primary part.
+fn refresh(soa: &Soa, apex: &Name) -> u64 {
+    let less = u64::from(soa.refresh) * (apex.suffix_hash() % 100) / 1000;
+    (u64::from(soa.refresh) - less).max(LEAST_REFRESH)
+}
+
+//----------- Teller ---------------------------------------------------------
+
+/// Whom to tell what.
+struct Teller {
+    /// By apex, the serial that was told last.
+    told: HashMap<Name, u32>,
+    places: Arc<Semaphore>,
+}
+
+impl Teller {
+    /// Tells of every zone whose serial is another than was told last: at the start of all.
+    fn tell(&mut self, zones: Vec<(Arc<Zone>, Arc<ZoneSettings>)>) {
+        for (zone, settings) in zones {
+            let Some((ttl, rdata, soa)) = soa_of(&zone) else { continue };
+            if self.told.insert(zone.apex().clone(), soa.serial) == Some(soa.serial) {
+                continue;
+            }
+            for server in settings.notify.clone() {
+                let (apex, rdata, places) = (zone.apex().clone(), rdata.clone(), self.places.clone());
+                tokio::spawn(async move {
+                    let Ok(_place) = places.acquire_owned().await else { return };
+                    match notify(&server, &apex, (ttl, &rdata)).await {
+                        Ok(()) => tracing::info!("{} has heard of {apex}, serial {}", server.addr, soa.serial),
+                        Err(e) => tracing::warn!(
+                            "{} was not reached to hear of {apex}, serial {}: {e}",
+                            server.addr,
+                            soa.serial
+                        ),
+                    }
+                });
+            }
         }
     }
 }
@@ -48,6 +362,7 @@ impl Told {
             }
             Why::Signature(tsig::Error::BadTrunc) => "NOTAUTH, BADTRUNC: the MAC is shorter than least-mac-bits",
             Why::NoGrant => "REFUSED: no grant for this address and key",
+            Why::SignedHere => "REFUSED: the zone is signed by this server, and cannot leave with its signatures",
             Why::NotEncrypted => "REFUSED: the zone leaves over TLS alone",
         };
         tracing::warn!("{} of {name} by {from} ({key}): {why}", what.word());

@@ -14,5 +14,13 @@
 //!
 //! What is decided here becomes a zone like any other, and goes to the queries by the same swap as a reload's.
 
+pub mod catalog;
+pub mod fetch;
+pub mod intake;
+pub mod journal;
+pub mod keep;
 pub mod live;
+pub mod notify;
+pub mod serial;
 pub mod settings;
+pub mod update;

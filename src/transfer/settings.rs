@@ -31,6 +31,9 @@ impl Settings {
     }
 }
 
+/// Zones of catalogs with the settings that they have from there.
+pub type Members = BTreeMap<Name, Arc<ZoneSettings>>;
+
 /// The settings of one zone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ZoneSettings {

@@ -69,6 +69,15 @@ impl Difference {
         Some(Difference { from: old.serial(), to: new.serial(), removed, added })
     }
 
+    /// As [`Difference::between`], where it is known at which owners the two may differ.
+    pub fn at<'o>(owners: impl IntoIterator<Item = &'o Name>, old: &Zone, new: &Zone) -> Option<Difference> {
+        let (mut removed, mut added) = (soa_first(old)?, soa_first(new)?);
+        for owner in owners {
+            compare(owner.as_wire(), old.node_of(owner), new.node_of(owner), &mut removed, &mut added);
+        }
+        Some(Difference { from: old.serial(), to: new.serial(), removed, added })
+    }
+
     /// Whether nothing but the SOA may differ.
     pub fn is_empty(&self) -> bool {
         self.removed.len() <= 1 && self.added.len() <= 1

@@ -16,9 +16,10 @@ use crate::masterfile::{Diagnostic, Report, Severity};
 use crate::steering::Table;
 use crate::transport;
 use crate::transport::tap::writer::Renamed;
+use crate::zone::ZoneSet;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// Time in which every thread has ended the batch of queries it was in.
@@ -48,6 +49,10 @@ pub struct Reloader {
     pub(super) tap: Option<Renamed>,
     /// What is known of the files served; held for as long as a reload takes, so that there is one at a time.
     pub(super) known: Mutex<Known>,
+    /// What was served before a change by transfer or update, until nobody holds it.
+    pub(super) retired: Mutex<Retired>,
+    /// The zones of which secondaries were last told.
+    pub(super) told: Mutex<Weak<ZoneSet>>,
 }
 
 impl Reloader {
@@ -178,7 +183,7 @@ impl Reloader {
     }
 
     /// Swaps in what was loaded, all at once, and returns what was served before; `None` if all is as it was.
-    fn publish(&self, loaded: Loaded, house: House, changes: &Changes) -> Option<Arc<Snapshot>> {
+    pub(super) fn publish(&self, loaded: Loaded, house: House, changes: &Changes) -> Option<Arc<Snapshot>> {
         let before = self.exchange.load_full();
         let house = if *before.house == house { before.house.clone() } else { Arc::new(house) };
         let Loaded { zones, policies, cells, answers } = loaded;

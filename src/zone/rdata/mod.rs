@@ -13,6 +13,7 @@ mod loc;
 mod print;
 mod scan;
 mod svcb;
+pub mod wire;
 
 pub(crate) use codec::{base32, parse_moment, print_moment, put_base32};
 pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
