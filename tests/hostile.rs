@@ -133,5 +133,9 @@ fn mutated_packets_get_well_formed_replies() {
     }
     println!("{:?}", Rcode::ALL.map(|r| (r.name(), by_rcode[r.idx()])));
     assert!(by_rcode[Rcode::NoError.idx()] > n_packets / 10, "enough of them are still understood");
-    assert!(by_rcode.iter().all(|n| *n > 0), "every kind of reply is among them");
+    // What only the prerequisites and the sections of an update can bring about (RFC 2136 section 2.2), which no packet is taken
+    // for here: updates are answered on connections.
+    let of_updates = [Rcode::YxRrset, Rcode::NxRrset, Rcode::NotZone];
+    let mut others = Rcode::ALL.iter().filter(|r| !of_updates.contains(r));
+    assert!(others.all(|r| by_rcode[r.idx()] > 0), "every kind of reply is among them");
 }

@@ -28,7 +28,7 @@ fn the_debug_zone_tells_and_explains() {
     check("WHY-AAAA.www.example.com.floodway. TXT", &["www~ AAAA for 192.0.2.200"]);
     check("why-txt.www.example.com.floodway. TXT", &["www~ TXT for"]);
     check("why.elsewhere.test.floodway. TXT", &["not in a zone of this server", "REFUSED"]);
-    check("generation.floodway. TXT", &["generation 1", "plan declared", "2 zones, 0 POPs, 1 groups"]);
+    check("generation.floodway. TXT", &["generation 1", "plan declared", "zones 2, POPs 0, groups 1"]);
     check("zones.floodway. TXT", &["TXT ~ 7"]);
     check("floodway. TXT", &["why.<name>.floodway.", "zones.floodway."]);
     assert_eq!(ask("generation.floodway. A"), "NOERROR aa");
