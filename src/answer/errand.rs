@@ -127,8 +127,6 @@ pub enum Why {
     NoGrant,
     /// The zone leaves over TLS alone.
     NotEncrypted,
-    /// The zone is signed here, and does not leave with its signatures.
-    SignedHere,
 }
 
 impl Scratch {

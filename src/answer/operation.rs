@@ -89,10 +89,6 @@ impl<'q> Way<'q> {
         if zone.is_left_out() {
             return (Rcode::ServFail, Some(Ede::InvalidData));
         }
-        if self.snapshot.zones.signed(idx.idx()).is_some_and(|signed| signed.facts.renew_at.is_some()) {
-            // Its signatures stand beside the zone; without them a secondary would serve what validators take for forged.
-            return self.refuse_to(Asked::Transfer, apex, signed, Why::SignedHere, false);
-        }
         let has = match request.qtype {
             rtype::IXFR => match self.record_of_zone(walk::Section::Authority) {
                 Some(soa) => Some(soa.serial),

@@ -362,7 +362,6 @@ impl Told {
             }
             Why::Signature(tsig::Error::BadTrunc) => "NOTAUTH, BADTRUNC: the MAC is shorter than least-mac-bits",
             Why::NoGrant => "REFUSED: no grant for this address and key",
-            Why::SignedHere => "REFUSED: the zone is signed by this server, and cannot leave with its signatures",
             Why::NotEncrypted => "REFUSED: the zone leaves over TLS alone",
         };
         tracing::warn!("{} of {name} by {from} ({key}): {why}", what.word());
