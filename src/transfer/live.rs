@@ -31,6 +31,8 @@ const GATHER: Duration = Duration::from_millis(250);
 const LEAST_REFRESH: u64 = 2;
 /// First and longest wait, in seconds, for a zone of which there is no copy.
 const ABSENT: (u64, u64) = (1, 600);
+/// When a zone of which a NOTIFY came is due: at once, and no version that has come meanwhile puts it off.
+const NOTIFIED: u64 = 0;
 /// NOTIFYs under way at a time.
 const MOST_NOTIFIES: usize = 64;
 
@@ -217,8 +219,8 @@ impl Secondary {
                 timer.due = timer.due.min(now);
             }
             let serial = |copy: &Option<(Arc<Zone>, Soa)>| copy.as_ref().map(|(_, soa)| soa.serial);
-            if serial(&timer.copy) != serial(&copy) && !timer.is_running {
-                // Another version has times of its own.
+            if serial(&timer.copy) != serial(&copy) && !timer.is_running && timer.due != NOTIFIED {
+                // Another version has times of its own, unless there is word of one after it.
                 timer.due = due;
             }
             (timer.servers, timer.copy, timer.expires) = (servers, copy, expires);
@@ -246,7 +248,7 @@ impl Secondary {
             _ => true,
         };
         if is_news {
-            timer.due = 0;
+            timer.due = NOTIFIED;
             timer.again = timer.is_running;
         }
     }
@@ -271,7 +273,7 @@ impl Secondary {
         {
             timer.expires = now + u64::from(soa.expire);
         }
-        timer.due = if std::mem::take(&mut timer.again) { now } else { now + wait };
+        timer.due = if std::mem::take(&mut timer.again) { NOTIFIED } else { now + wait };
     }
 
     /// Why something is to be published now, if anything is.
