@@ -157,9 +157,9 @@ def meta_range(query, pair):
 
 @row("transfer not given")
 def transfers(query, pair):
-    """AXFR and IXFR by those who may not: REFUSED (RFC 5936 section 2.2.1); peers also say NOTIMP, NOTAUTH, FORMERR."""
+    """AXFR and IXFR: REFUSED by those who may not, NOTAUTH of what is no zone (RFC 5936 section 2.2.1); peers also say NOTIMP, FORMERR."""
     bare = is_bare(pair[1], 1, 4, 5, 9) or pair[1] and query.qtype == 251
-    return query.qtype in (251, 252) and is_bare(pair[0], 5) and bare and same(pair)
+    return query.qtype in (251, 252) and is_bare(pair[0], 5, 9) and bare and same(pair)
 
 
 def subnets(query):
