@@ -127,11 +127,11 @@ impl Fitter {
     /// # Errors
     /// If no thread can be started.
     pub fn start(budget: f64) -> std::io::Result<Fitter> {
-        let (jobs, todo) = channel::<Job>();
+        let (jobs, handed) = channel::<Job>();
         let (tell, results) = channel();
         let work = move || {
             crate::control::live::give_way();
-            for job in todo {
+            for job in handed {
                 let began = cpu_secs();
                 let done = catch_unwind(AssertUnwindSafe(|| job.run())).map_err(|_| ());
                 if tell.send(done.map(|done| (done, cpu_secs() - began))).is_err() {

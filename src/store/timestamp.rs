@@ -15,7 +15,7 @@ pub fn print(unix: i64) -> String {
     }
 }
 
-/// Reads a moment as unix seconds: RFC 3339, with `T` or a space, with `Z`, an offset or neither (then UTC), with or
+/// Reads a moment as unix seconds: RFC 3339, with `T` or a space, with `Z`, an offset (`+02:00`, `+0200`, `+02`) or neither (then UTC), with or
 /// without a fraction of the second or the seconds at all; a date alone is its midnight; or unix seconds.
 pub fn scan(text: &str) -> Option<f64> {
     if let Ok(unix) = text.parse::<f64>() {
@@ -43,7 +43,9 @@ pub fn scan(text: &str) -> Option<f64> {
     let offset = match zone {
         "" | "Z" | "z" => 0,
         zone => {
-            let (hours, minutes) = zone[1..].split_once(':')?;
+            let hours = &zone[1..];
+            let (hours, minutes) = hours.split_once(':').or_else(|| hours.split_at_checked(2))?;
+            let minutes = if minutes.is_empty() && !zone.contains(':') { "00" } else { minutes };
             let (hours, minutes) = (number(hours, 2)?, number(minutes, 2)?);
             let secs = (hours * 60 + minutes) * 60;
             if hours > 23 || minutes > 59 {
@@ -80,6 +82,8 @@ mod tests {
         check("2026-11-22 07:00", 1_795_330_800.0);
         check("2026-11-22T08:30:00.25+01:30", 1_795_330_800.25);
         check("2026-11-21T23:00:00-08:00", 1_795_330_800.0);
+        check("2026-11-22T02:00:00-0500", 1_795_330_800.0);
+        check("2026-11-22T09:00+02", 1_795_330_800.0);
         check("1969-12-31", -86_400.0);
         check("1795330800.5", 1_795_330_800.5);
         check("2016-12-31T23:59:60Z", 1_483_228_800.0);

@@ -1,12 +1,13 @@
 //! What the watch for anomalies would have told of the past of a series.
 
 use crate::cli::forecast::fan::length;
+use crate::cli::forecast::say;
 use crate::cli::forecast::table::Series;
-use crate::cli::forecast::{moment, say};
 use crate::cli::table;
 use crate::forecast::anomaly::{Anomalies, Anomaly, Change, USUAL_LIMIT};
 use crate::forecast::engine::Forecaster;
 use crate::forecast::quantiles::Quantiles;
+use crate::store::timestamp;
 use std::collections::VecDeque;
 
 /// A table of anomalies over the last half, each value held against what was forecast at the longest lead before it.
@@ -37,7 +38,7 @@ pub fn words(mut forecaster: Forecaster, series: &Series) -> String {
     for (anomaly, at, end) in &told {
         let since = half + anomaly.since as usize;
         rows.push(vec![
-            moment::print(series.secs(since)),
+            timestamp::print(series.secs(since)),
             end.map_or("still there".into(), |end| length(end.saturating_sub(since) as u64 * step)),
             match at.saturating_sub(since) as u64 * step {
                 0 => "at once".into(),

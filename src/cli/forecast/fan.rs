@@ -1,9 +1,9 @@
 //! Forecasts from one place, as JSON and as a table.
 
-use crate::cli::forecast::moment;
 use crate::cli::forecast::table::Series;
 use crate::cli::table;
 use crate::forecast::quantiles::{LEVELS, Quantiles};
+use crate::store::timestamp;
 use std::fmt::Write as _;
 
 /// Lines of the table for people, at most.
@@ -25,7 +25,7 @@ impl Fan {
     pub fn json(&self, series: &Series, origin: Option<usize>) -> String {
         let mut text = String::new();
         for (lead, quantiles) in self.leads.iter().zip(&self.quantiles) {
-            let time = moment::print(series.secs(self.origin + lead - 1));
+            let time = timestamp::print(series.secs(self.origin + lead - 1));
             text += "{";
             if let Some(origin) = origin {
                 let _ = write!(text, "\"origin\":{origin},");
@@ -47,7 +47,7 @@ impl Fan {
             self.leads.iter().zip(&self.quantiles).filter(|(lead, _)| lead.is_multiple_of(stride) || **lead == 1);
         let line = |(lead, q): (&usize, &Quantiles)| {
             let at = |level: f64| number(q.at(level));
-            let time = moment::print(series.secs(self.origin + lead - 1));
+            let time = timestamp::print(series.secs(self.origin + lead - 1));
             let lead = length(*lead as u64 * u64::from(series.step_secs));
             vec![lead, time, at(0.5), at(0.1), at(0.9), at(0.025), at(0.975), at(0.99)]
         };

@@ -7,7 +7,6 @@ pub mod anomalies;
 pub mod backtest;
 pub mod explain;
 pub mod fan;
-pub mod moment;
 pub mod plot;
 pub mod stream;
 pub mod table;
@@ -19,6 +18,7 @@ use crate::forecast::engine::Forecaster;
 use crate::forecast::grid::Reading;
 use crate::forecast::known::Known;
 use crate::forecast::settings::Settings;
+use crate::units::parse_duration_secs;
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,11 +88,20 @@ pub fn run(args: Args) -> ExitCode {
     })
 }
 
+/// The seconds of a length of time such as `30m`, at least one.
+fn whole_secs(text: &str) -> Result<u32, String> {
+    match parse_duration_secs(text) {
+        Ok(secs) if (1.0..=f64::from(u32::MAX)).contains(&secs) => Ok(secs as u32),
+        Ok(_) => Err(format!("{text:?} is no length of time to look over; at least a second is")),
+        Err(why) => Err(format!("{text:?} is not {why}")),
+    }
+}
+
 fn once(args: &Args) -> Result<(), String> {
     let common = &args.common;
     let series = common.series(args.input.as_deref())?;
     let steps = common.steps(series.step_secs)?;
-    let back = args.back.as_deref().map_or(Ok(0), moment::duration)? / series.step_secs;
+    let back = args.back.as_deref().map_or(Ok(0), whole_secs)? / series.step_secs;
     let known = series.values.len().saturating_sub(back as usize);
     if known < 1 {
         return Err("--back leaves nothing to forecast from".into());
@@ -149,7 +158,7 @@ impl Common {
 
     /// Steps to the horizon, at least 1.
     fn steps(&self, step_secs: u32) -> Result<usize, String> {
-        let steps = (moment::duration(&self.horizon)? / step_secs).max(1) as usize;
+        let steps = (whole_secs(&self.horizon)? / step_secs).max(1) as usize;
         match steps {
             1..=10_000 => Ok(steps),
             _ => Err(format!("{} are {steps} steps of {step_secs} s; at most 10000 can be forecast", self.horizon)),

@@ -1,8 +1,8 @@
 //! Pictures of forecasts: SVG, written by hand, no script, readable on light and dark paper.
 
 use crate::cli::forecast::fan::{Fan, number};
-use crate::cli::forecast::moment;
 use crate::cli::forecast::table::Series;
+use crate::store::timestamp;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 1_100.0;
@@ -127,7 +127,7 @@ impl Picture<'_> {
         let first = self.series.secs(self.from).div_euclid(every) + 1;
         for k in first..=self.series.secs(self.to).div_euclid(every) {
             let t = ((k * every - self.series.start_secs) / step).max(0) as usize;
-            let time = moment::print(k * every);
+            let time = timestamp::print(k * every);
             let (date, clock) = (&time[..10], &time[11..16]);
             let text = if every >= 86_400 || clock == "00:00" { date } else { clock };
             let x = self.x(t.clamp(self.from, self.to));

@@ -1,8 +1,8 @@
 //! `timestamp,value` files: read, checked, put on a grid.
 
-use crate::cli::forecast::moment;
 use crate::forecast::grid::{Grid, Reading};
 use crate::forecast::known::{Known, Regressor, Span};
+use crate::store::timestamp;
 use std::collections::BTreeMap;
 
 /// Rows whose spacing decides the step.
@@ -40,7 +40,7 @@ impl Series {
         };
         let (first, last) = (rows[0].0, rows[rows.len() - 1].0);
         if (last - first) / step > MOST_STEPS || *step > i64::from(u32::MAX) {
-            let span = format!("from {} to {}", moment::print(first), moment::print(last));
+            let span = format!("from {} to {}", timestamp::print(first), timestamp::print(last));
             return Err(wrong(format!("the rows reach {span} at a step of {step} s: is one of the times wrong?")));
         }
         let mut grid = Grid::new(*step as u32, reading);
@@ -80,7 +80,8 @@ pub fn row(line: &str) -> Result<Option<(i64, f64)>, (usize, String)> {
         return Ok(None);
     }
     let (time, rest) = line.split_once(',').ok_or((1, "expected `timestamp,value`, found no comma".to_string()))?;
-    let secs = moment::parse(time.trim_matches('"'))
+    let secs = timestamp::scan(time.trim().trim_matches('"'))
+        .map(|secs| secs.floor() as i64)
         .ok_or_else(|| (1, format!("{time:?} is no time; write it like 2018-05-04T12:05:00Z or in Unix seconds")))?;
     let value = rest.split(',').next().unwrap_or("").trim().trim_matches('"');
     let value = match value.to_ascii_lowercase().as_str() {
@@ -110,7 +111,11 @@ pub fn events(file: &str, text: &str) -> Result<Known, String> {
         if !(3..=4).contains(&fields.len()) || fields[0].is_empty() {
             return Err(wrong(0, "expected `name,from,until` or `name,from,until,value`".into()));
         }
-        let time = |i: usize| moment::parse(fields[i]).ok_or_else(|| wrong(i, format!("{:?} is no time", fields[i])));
+        let time = |i: usize| {
+            timestamp::scan(fields[i].trim())
+                .map(|secs| secs.floor() as i64)
+                .ok_or_else(|| wrong(i, format!("{:?} is no time", fields[i])))
+        };
         let (from_secs, until_secs) = (time(1)?, time(2)?);
         if from_secs >= until_secs {
             return Err(wrong(2, "the event ends before it begins".into()));
