@@ -430,7 +430,7 @@ impl Loop {
 }
 
 /// Whether queries would see no difference between two plans for the same policies and cells.
-fn answers_alike(a: &Plan, b: &Plan) -> bool {
+pub fn answers_alike(a: &Plan, b: &Plan) -> bool {
     let same = |(a, b): (&crate::steering::GroupPlan, &crate::steering::GroupPlan)| {
         a.ttl == b.ttl && a.row_of_cell == b.row_of_cell && a.rows == b.rows
     };

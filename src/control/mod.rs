@@ -38,6 +38,7 @@ mod window;
 pub use declared::declared_plan;
 pub use live::{Live, Wiring};
 pub use notes::Note;
+pub use outlook::Told;
 pub use persist::{Saved, carry};
 pub use remember::demand_of;
 pub use state::State;

@@ -40,6 +40,15 @@ const PRIOR_GROWTH: f64 = 1e-3;
 /// See [`PRIOR_GROWTH`].
 const PRIOR_LIKELIHOOD: f64 = 0.1;
 
+/// What somebody who knows says of the demand to come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Told {
+    /// `ahead[i]`: the greatest demand of the next `i + 1` minutes, requests per second.
+    pub ahead: Vec<f64>,
+    /// Share of each cell; empty where nothing is said of that.
+    pub shares: Vec<f64>,
+}
+
 //----------- Outlook --------------------------------------------------------
 
 /// The forecaster of one group, and the minute it is in.
@@ -55,6 +64,8 @@ pub struct Outlook {
     fan: Fan,
     stale: bool,
     watch: Watch,
+    /// Demand to come as told by someone who knows it; see [`Outlook::foretell`].
+    told: Option<Told>,
 }
 
 impl Outlook {
@@ -72,6 +83,7 @@ impl Outlook {
             fan: Fan::default(),
             stale: false,
             watch: Watch::new(STEP_SECS),
+            told: None,
         }
     }
 
@@ -102,6 +114,11 @@ impl Outlook {
             self.n += 1;
         }
         completed
+    }
+
+    /// Takes what is said to come in the place of its own forecasts; `None`: its own again.
+    pub fn foretell(&mut self, told: Option<Told>) {
+        self.told = told.filter(|told| !told.ahead.is_empty());
     }
 
     /// Looks ahead from the last minute that ended.
@@ -160,6 +177,9 @@ impl Outlook {
     /// The distribution `secs` from now; `None` until enough forecasts at that lead were scored.
     pub fn at(&self, secs: f64) -> Option<Quantiles> {
         let lead = (secs / f64::from(STEP_SECS)).ceil().max(1.0) as usize;
+        if let Some(told) = &self.told {
+            return Some(Quantiles::certain(told.ahead[lead.min(told.ahead.len()) - 1]));
+        }
         (self.forecaster.n_scored(lead) >= LEAST_SCORED).then(|| self.fan.at(lead))
     }
 
@@ -259,7 +279,8 @@ pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>]) -> Vec<Exp
             ForecastUse::Show | ForecastUse::Off => now,
         };
         let ahead = if spec.forecast == ForecastUse::Off { None } else { group.outlook.shown() };
-        let shares = group.cells.shares(&layout.cells.cells);
+        let told = group.outlook.told.as_ref().map(|told| &told.shares).filter(|s| s.len() == layout.cells.cells.len());
+        let shares = told.map_or_else(|| group.cells.shares(&layout.cells.cells), Vec::clone);
         let by_cell = shares.into_iter().map(|s| s * planned).collect();
         Expected { demand: Demand { now, planned, ahead }, by_cell }
     };

@@ -12,7 +12,7 @@ use crate::control::declared::declared_plan;
 use crate::control::demand::{CellShares, Gain};
 use crate::control::fitter;
 use crate::control::limits::Removed;
-use crate::control::outlook::Outlook;
+use crate::control::outlook::{Outlook, Told};
 use crate::control::persist::{Saved, carry};
 use crate::control::shadow::Shadow;
 use crate::control::ttl::Ttl;
@@ -156,6 +156,14 @@ impl State {
     /// Gives it the demand of groups before the start, requests per second, minute by minute up to it.
     pub fn recall(&mut self, past: HashMap<Name, Vec<Option<f64>>>) {
         self.past = past;
+    }
+
+    /// Tells it what will be asked of a group, in the place of its forecasts, for as long as it is not told otherwise:
+    /// how an oracle is made of the very same loop. `None` ends it. Does nothing before the first tick.
+    pub fn foretell(&mut self, group: GroupIdx, told: Option<Told>) {
+        if let Some(of) = self.groups.get_mut(group.idx()) {
+            of.outlook.foretell(told);
+        }
     }
 
     /// The plan that is served, parallel to the policies of the last tick.
