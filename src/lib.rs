@@ -5,6 +5,7 @@
 //! ```text
 //!   cli                                    arguments, files on disk, wiring, exit status
 //!   admin                                  HTTP: status, metrics
+//!   sim                                    the tick in virtual time, and a world around it
 //!   transport   transfer   control         sockets | zones to and from others | the tick
 //!   answer  dnssec  telemetry  store       query → response | signatures | samples in, history kept
 //!         ╲        ╱
@@ -42,6 +43,8 @@ pub mod telemetry;
 pub mod control;
 pub mod transfer;
 pub mod transport;
+
+pub mod sim;
 
 pub mod admin;
 pub mod cli;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["cli"],
     &["admin"],
+    &["sim"],
     &["transport", "transfer", "control"],
     &["answer", "dnssec", "telemetry", "store"],
     &["exchange"],

@@ -25,6 +25,7 @@ pub mod running;
 mod salvage;
 pub mod serve;
 pub mod settled;
+pub mod simulate;
 pub mod table;
 
 use clap::{Parser, Subcommand};
@@ -74,6 +75,8 @@ enum Command {
     Forecast(Box<forecast::Args>),
     /// Scores forecasts from places in the past of a series.
     Backtest(Box<forecast::backtest::Args>),
+    /// Plays scenarios in virtual time: this server's loop beside simpler ones, in the same world.
+    Simulate(Box<simulate::Args>),
     /// Says what the parent zone has to hold for the keys of a zone.
     Ds(dnssec::ds::Args),
     /// Plays a day with a surge in two and a half minutes: synthetic POPs, and a live view.
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Geoip(args) => geoip::run(args, config),
         Command::Forecast(args) => forecast::run(*args),
         Command::Backtest(args) => forecast::backtest::run(*args),
+        Command::Simulate(args) => simulate::run(*args, config),
         Command::Keygen(args) => keygen::run(args, config),
         Command::Ds(args) => dnssec::ds::run(args, config),
         Command::Demo(args) => demo::run(args),

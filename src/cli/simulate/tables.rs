@@ -1,0 +1,112 @@
+//! Figures of runs, for people and for programs.
+
+use crate::cli::simulate::Scored;
+use crate::cli::table;
+use crate::sim::score::Figures;
+use crate::sim::stability::Point;
+use crate::sim::stats::{Mean, mean, paired};
+use serde_json::{Map, Value, json};
+
+/// Columns for people: heading, figure, decimals.
+type Column = (&'static str, fn(&Figures) -> f64, usize);
+
+const COLUMNS: [Column; 11] = [
+    ("OVER %", |f| f.overload_percent, 3),
+    ("WORST MIN %", |f| f.worst_minute_percent, 1),
+    ("FAILED %", |f| 100.0 * f.failed_requests / f.requests.max(1.0), 3),
+    ("MEAN MS", |f| f.mean_ms, 1),
+    ("ADDED MS", |f| f.added_ms, 1),
+    ("P95 MS", |f| f.p95_ms, 0),
+    ("SHADOW H", |f| f.shadow_hours, 2),
+    ("STARTS", |f| f.shadow_starts, 1),
+    ("CHURN", |f| f.answer_churn, 2),
+    ("REVERSED", |f| f.reversals, 2),
+    ("QUERIES/S", |f| f.queries_per_sec, 1),
+];
+
+fn figures(of: &Figures) -> Map<String, Value> {
+    match serde_json::to_value(of) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn column(scored: &Scored, figure: impl Fn(&Figures) -> f64) -> Vec<f64> {
+    scored.figures.iter().map(figure).collect()
+}
+
+/// A table of means, with half of the 95 % interval where there are several seeds; then overload against the first
+/// that is called reactive, seed by seed.
+pub fn people(name: &str, about: &str, seeds: &[u64], scored: &[Scored]) -> String {
+    let heads = ["".to_string()].into_iter().chain(COLUMNS.map(|(head, ..)| head.to_string()));
+    let mut rows = vec![heads.collect::<Vec<_>>()];
+    for of in scored {
+        let cell = |(_, figure, decimals): &Column| {
+            let Mean { mean, low, high } = mean(&column(of, figure));
+            match seeds.len() {
+                1 => format!("{mean:.decimals$}"),
+                _ => format!("{mean:.decimals$}±{:.decimals$}", (high - low) / 2.0),
+            }
+        };
+        rows.push([of.name.clone()].into_iter().chain(COLUMNS.iter().map(cell)).collect());
+    }
+    let right: Vec<usize> = (1..=COLUMNS.len()).collect();
+    let last = seeds.last().copied().unwrap_or(0);
+    let mut text = format!("{name}, seeds {}..{last}  {about}\n", seeds[0]) + &table::print(&rows, &right);
+    let over = |of: &Scored| column(of, |f| f.overload_requests);
+    if let Some(reactive) = scored.iter().find(|s| s.name.starts_with("reactive")).filter(|_| seeds.len() > 1) {
+        for of in scored.iter().filter(|s| s.name.starts_with("floodway") || s.name.starts_with("oracle")) {
+            let less = paired(&over(of), &over(reactive));
+            let (here, there) = (mean(&over(of)).mean, mean(&over(reactive)).mean);
+            let share = if there > 0.0 { format!(" ({:.0} % of it)", 100.0 * here / there) } else { String::new() };
+            text += &format!(
+                "{}: {:+.0} overloaded requests [{:+.0}, {:+.0}] against {}{share}\n",
+                of.name, less.mean, less.low, less.high, reactive.name
+            );
+        }
+    }
+    text
+}
+
+/// The map of rest, as a table or one JSON object per point.
+pub fn map(name: &str, points: &[Point], json: bool) -> String {
+    if json {
+        return points.iter().map(|p| json!(p).to_string() + "\n").collect();
+    }
+    let heads = ["TTL", "OVERSTAY %", "DELAY S", "SETTLES S", "OVERSHOOT %", "REVERSED"].map(String::from).to_vec();
+    let row = |p: &Point| {
+        vec![
+            p.ttl.to_string(),
+            format!("{:.0}", 100.0 * p.overstay),
+            format!("{:.0}", p.delay),
+            format!("{:.0}", p.settling_secs),
+            format!("{:.1}", 100.0 * p.overshoot),
+            format!("{:.2}", p.reversals),
+        ]
+    };
+    let rows: Vec<Vec<String>> = [heads].into_iter().chain(points.iter().map(row)).collect();
+    format!("{name} after a step from 50 % to 75 % of capacity\n{}", table::print(&rows, &[0, 1, 2, 3, 4, 5]))
+}
+
+/// One JSON object of one seed.
+pub fn one_seed(name: &str, seed: u64, scored: &[Scored], i: usize) -> String {
+    let controllers = scored.iter().map(|of| {
+        let mut map = Map::from_iter([("name".to_string(), json!(of.name))]);
+        map.extend(figures(&of.figures[i]));
+        Value::Object(map)
+    });
+    json!({"scenario": name, "seed": seed, "controllers": controllers.collect::<Vec<_>>()}).to_string()
+}
+
+/// One JSON object of means and intervals over seeds.
+pub fn means(name: &str, seeds: &[u64], scored: &[Scored]) -> String {
+    let controllers = scored.iter().map(|of| {
+        let all: Vec<Map<String, Value>> = of.figures.iter().map(figures).collect();
+        let keys = all.first().map(|m| m.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let values = |key: &str| all.iter().filter_map(|m| m[key].as_f64()).collect::<Vec<f64>>();
+        let mut map = Map::from_iter([("name".to_string(), json!(of.name))]);
+        map.extend(keys.into_iter().map(|key| (key.clone(), json!(mean(&values(&key))))));
+        Value::Object(map)
+    });
+    json!({"scenario": name, "seeds": seeds.len(), "controllers": controllers.collect::<Vec<_>>()}).to_string()
+}

@@ -1,0 +1,291 @@
+//! One run: a variant of the loop in one seed's world.
+
+use crate::clock::Now;
+use crate::control::live::answers_alike;
+use crate::control::{Inputs, State, Ticked, Told, fitter, tick};
+use crate::exchange::TallySum;
+use crate::geo::CellMap;
+use crate::id::{CellIdx, GroupIdx};
+use crate::policy::Policies;
+use crate::sim::course::{Course, Drawn, Trace};
+use crate::sim::pops::Faults;
+use crate::sim::scenario::Scenario;
+use crate::sim::score::{Figures, Score};
+use crate::sim::variant::{Controller, Variant};
+use crate::sim::world::World;
+use crate::steering::Table;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Seconds between fits, as a fitter with little to do finds them.
+const FIT_SECS: f64 = 60.0;
+/// Fits at one time, at most.
+const MOST_FITS: usize = 16;
+/// Seconds of a lag, beside half of the TTL: noticing and connections, as the loop has them.
+const LAG_SECS: f64 = 62.0;
+
+//----------- Setting --------------------------------------------------------
+
+/// Everything about a scenario that no seed changes.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The policies as written.
+    pub policies: Policies,
+    /// The cells.
+    pub cells: Arc<CellMap>,
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its demand.
+    pub course: Course,
+}
+
+impl Setting {
+    /// Puts a scenario together; `traces` runs parallel to its `[[demand]]`.
+    ///
+    /// # Errors
+    /// What does not fit together, in words.
+    pub fn new(
+        scenario: Scenario,
+        traces: &[Option<Trace>],
+        policies: &Policies,
+        cells: Arc<CellMap>,
+    ) -> Result<Setting, String> {
+        Faults::new(&scenario.fault, policies)?;
+        let course = Course::new(&scenario, traces, policies, &cells)?;
+        Ok(Setting { policies: policies.clone(), cells, scenario, course })
+    }
+}
+
+//----------- Run ------------------------------------------------------------
+
+/// A moment of a run, for pictures and tables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// Seconds after the start.
+    pub at: f64,
+    /// Per group: demand, planned demand, TTL.
+    pub groups: Vec<[f64; 3]>,
+    /// Per POP: share intended, share answered and still held, share of the load observed; load, capacity, target.
+    pub pops: Vec<[f64; 6]>,
+}
+
+/// What [`Run::step`] lets others see of a tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The policies of the run.
+    pub policies: &'a Policies,
+    /// The cells.
+    pub cells: &'a CellMap,
+    /// The loop after the tick.
+    pub state: &'a State,
+    /// What it decided.
+    pub ticked: &'a Ticked,
+    /// Seconds after the start.
+    pub at: f64,
+}
+
+/// A variant that has read the past, ready for any seed.
+#[derive(Clone, Debug)]
+pub struct Run<'a> {
+    setting: &'a Setting,
+    variant: Variant,
+    policies: Arc<Policies>,
+    state: State,
+    first: Ticked,
+    faults: Faults,
+}
+
+impl<'a> Run<'a> {
+    /// Lets the loop take in the past and fit what it fits. Costs seconds where the past is long.
+    pub fn prepare(setting: &'a Setting, variant: &Variant) -> Run<'a> {
+        let policies = Arc::new(variant.apply(&setting.policies));
+        let mut state = State::new(1);
+        if variant.forecasts() {
+            let past = setting.course.draw(&setting.scenario, setting.scenario.seed).past;
+            let with = policies.groups.iter().zip(past).filter(|(_, minutes)| minutes.iter().any(|v| *v > 0.0));
+            let some = |minutes: Vec<f64>| minutes.into_iter().map(Some).collect::<Vec<_>>();
+            state.recall(with.map(|(g, minutes)| (g.name.clone(), some(minutes))).collect::<HashMap<_, _>>());
+        }
+        let faults = Faults::new(&setting.scenario.fault, &setting.policies).expect("the setting has checked it");
+        let now = moment(setting, -setting.scenario.settle.0);
+        let inputs = Inputs { policies: &policies, cells: &setting.cells, samples: &[], tally: &TallySum::default() };
+        let first = tick(&mut state, &inputs, now);
+        if variant.forecasts() {
+            fit(&mut state, now);
+        }
+        Run { setting, variant: variant.clone(), policies, state, first, faults }
+    }
+
+    /// Runs one seed; `watch` sees every tick, `film` says how many seconds lie between the moments that come back.
+    ///
+    /// # Errors
+    /// What `watch` says; the run ends there.
+    pub fn seed(
+        &self,
+        seed: u64,
+        film: Option<f64>,
+        watch: &mut dyn FnMut(&Seen) -> Result<(), String>,
+    ) -> Result<(Figures, Vec<Moment>), String> {
+        let Setting { cells, scenario, course, .. } = self.setting;
+        let policies = &*self.policies;
+        let mut world = World::new(policies, cells, scenario, course, &self.faults, &self.variant, seed);
+        let mut state = self.state.clone();
+        state.seed = seed;
+        let mut plan = self.first.plan.clone();
+        let mut table = Table::compile(&plan, policies, &cells.cells, None);
+        world.begin(&table, -scenario.settle.0);
+        let n_members: Vec<usize> = policies.groups.iter().map(|g| g.members.len()).collect();
+        let mut score = Score::new(&n_members, cells.cells.len());
+        let (dt, mut t) = (scenario.step.0, -scenario.settle.0);
+        let (mut fitted, mut filmed, mut film_out) = (t, f64::NEG_INFINITY, Vec::new());
+        while t < scenario.duration.0 {
+            t += dt;
+            world.step(&table, dt, t, course.start_unix, &mut score);
+            let (samples, tally) = world.told(t);
+            if self.variant.controller == Controller::OracleA {
+                foretell(&mut state, world.drawn(), policies.groups.len(), cells.cells.len(), t);
+            }
+            let inputs = Inputs { policies: &self.policies, cells, samples: &samples, tally: &tally };
+            let ticked = tick(&mut state, &inputs, moment(self.setting, t));
+            world.direct(&ticked.directives, t);
+            if self.variant.forecasts() && t - fitted >= FIT_SECS {
+                fitted = t;
+                fit(&mut state, moment(self.setting, t));
+            }
+            watch(&Seen { policies, cells, state: &state, ticked: &ticked, at: t })?;
+            let alike = answers_alike(&plan, &ticked.plan);
+            if t >= 0.0 {
+                let demand = demands(&world, policies.groups.len());
+                score.asked(tally.queries.iter().flatten().sum());
+                if !alike {
+                    score.moved(&plan.groups, &ticked.plan.groups, &demand);
+                }
+                let ttl = ticked.plan.groups.iter().map(|g| f64::from(g.ttl)).fold(0.0, f64::max);
+                score.look(&ticked.plan.groups, &demand, LAG_SECS + ttl / 2.0, t);
+            }
+            if !alike {
+                table = Table::compile(&ticked.plan, policies, &cells.cells, Some(&table));
+            }
+            plan = ticked.plan;
+            if film.is_some_and(|every| t - filmed >= every) {
+                filmed = t;
+                film_out.push(filmed_moment(policies, &world, &plan, t));
+            }
+        }
+        Ok((score.figures(), film_out))
+    }
+}
+
+fn moment(setting: &Setting, t: f64) -> Now {
+    Now { mono: t + setting.scenario.settle.0, unix: setting.course.start_unix + t }
+}
+
+/// Does all fits that are wanted, up to some.
+fn fit(state: &mut State, now: Now) {
+    for _ in 0..MOST_FITS {
+        let Some(job) = fitter::wanted(state, now) else { return };
+        fitter::take_over(state, job.run(), now);
+    }
+}
+
+fn foretell(state: &mut State, drawn: &Drawn, n_groups: usize, n_cells: usize, t: f64) {
+    for g in (0..n_groups).map(GroupIdx::from) {
+        let told = Told { ahead: drawn.ahead(g, t), shares: drawn.shares_soon(g, n_cells, t) };
+        state.foretell(g, Some(told));
+    }
+}
+
+fn demands(world: &World, n_groups: usize) -> Vec<Vec<(usize, f64)>> {
+    let of = |g: usize| world.demand(GroupIdx::from(g)).map(|(cell, d): (CellIdx, f64)| (cell.idx(), d)).collect();
+    (0..n_groups).map(of).collect()
+}
+
+fn filmed_moment(policies: &Policies, world: &World, plan: &crate::steering::Plan, t: f64) -> Moment {
+    let mut pops = vec![[0.0; 6]; policies.pops.len()];
+    let mut groups = Vec::new();
+    let totals: Vec<f64> =
+        (0..policies.groups.len()).map(|g| world.demand(GroupIdx::from(g)).map(|(_, d)| d).sum()).collect();
+    let whole: f64 = totals.iter().sum::<f64>().max(1e-9);
+    for (g, spec) in policies.groups.iter().enumerate() {
+        let of = &plan.groups[g];
+        groups.push([totals[g], of.demand.planned, f64::from(of.ttl)]);
+        let held = world.held(GroupIdx::from(g));
+        for ((member, planned), (held, load)) in spec.members.iter().zip(&of.members).zip(held) {
+            let Some(pop) = member.pop else { continue };
+            let at = &mut pops[pop.idx()];
+            at[0] += planned.share * totals[g] / whole;
+            at[1] += held * totals[g] / whole;
+            at[2] += load / whole;
+        }
+    }
+    for ((at, pop), plan) in pops.iter_mut().zip(world.pops()).zip(&plan.pops) {
+        (at[3], at[4], at[5]) = (pop.out.offered, pop.out.capacity, plan.target);
+    }
+    Moment { at: t, groups, pops }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fixture;
+
+    fn setting(text: &str) -> Setting {
+        let scenario = Scenario::parse(text).unwrap();
+        let mut policies = fixture::policies();
+        policies.pops.iter_mut().for_each(|p| (p.capacity, p.max) = (p.capacity / 10.0, p.max / 10.0));
+        Setting::new(scenario, &[None], &policies, Arc::new(fixture::cells())).unwrap()
+    }
+
+    fn figures(setting: &Setting, name: &str, seed: u64) -> Figures {
+        Run::prepare(setting, &Variant::named(name).unwrap()).seed(seed, None, &mut |_| Ok(())).unwrap().0
+    }
+
+    const CALM: &str = "duration = 600\nhistory = 0\n[[demand]]\nshare = 0.4\n[resolvers]\ncaches = 60\necs = false\n";
+
+    /// A figure of one seed is a figure for ever.
+    #[test]
+    fn the_same_seed_gives_the_same_run() {
+        let calm = setting(CALM);
+        let a = figures(&calm, "floodway", 7);
+        assert_eq!(a, figures(&calm, "floodway", 7));
+        assert_ne!(a, figures(&calm, "floodway", 8));
+    }
+
+    /// With room everywhere the loop is as good as geography, and static shares are not.
+    #[test]
+    fn calm_is_nearly_nearest() {
+        let calm = setting(CALM);
+        let (near, here, fixed) =
+            (figures(&calm, "nearest", 1), figures(&calm, "floodway", 1), figures(&calm, "static", 1));
+        assert!(near.overload_requests + here.overload_requests < 1.0, "{near:?} {here:?}");
+        assert!(here.added_ms < 0.1 * here.nearest_ms + 3.0 && fixed.added_ms > 20.0, "{here:?} {fixed:?}");
+        assert!((here.requests - 600.0 * 840.0).abs() < 0.05 * 600.0 * 840.0, "{here:?}");
+    }
+
+    /// More than geography can bear: nearest overloads, the loop spills, the oracle no worse.
+    #[test]
+    fn a_step_is_spilled() {
+        let step =
+            setting(&(CALM.to_string() + "[[surge]]\nkind = \"step\"\nat = 120\nshare = 0.3\ncells = { JP = 1 }\n"));
+        let (near, here, oracle) =
+            (figures(&step, "nearest", 1), figures(&step, "reactive", 1), figures(&step, "oracle-a", 1));
+        assert!(
+            near.overload_percent > 5.0 && here.overload_percent < near.overload_percent / 2.0,
+            "{near:?} {here:?}"
+        );
+        assert!(oracle.overload_percent <= here.overload_percent + 0.1, "{oracle:?} {here:?}");
+    }
+
+    /// A POP whose requests all fail, and that says so, is left; one that dies with its telemetry is not: today the loop
+    /// takes silence for nothing but silence, and there are no probes. To be turned round when there are.
+    #[test]
+    fn a_failing_pop_is_left_and_a_silent_one_is_not() {
+        let fault =
+            |kind: &str| format!("{CALM}[[fault]]\nkind = \"{kind}\"\nat = 60\nfor = 500\npop = \"iad\"\nsize = 1.0\n");
+        let (failing, silent) = (setting(&fault("gray")), setting(&fault("down")));
+        let all = 0.4 * 840.0 * 500.0;
+        let failed = |of: &Setting| figures(of, "reactive", 1).failed_requests;
+        assert!((0.02 * all..0.5 * all).contains(&failed(&failing)), "{} of {all}", failed(&failing));
+        assert!(failed(&silent) > 0.8 * all, "{} of {all}", failed(&silent));
+    }
+}
