@@ -8,7 +8,8 @@
 //! not counted, because resolvers ask again before they visit. Where that question would take a turn (`pick=spread`),
 //! or be answered with an alias, nothing is said.
 
-use crate::answer::resolve::{Here, Way, give, kind_of, type_of};
+use crate::answer::records::{give, kind_of, type_of};
+use crate::answer::resolve::{Here, Way};
 use crate::exchange::Family;
 use crate::policy::Pick;
 use crate::wire::reply::{POINTER_MAX, Reply, Section};

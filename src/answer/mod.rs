@@ -5,6 +5,7 @@
 //! lock, allocates nothing, and no message makes it panic.
 
 mod additional;
+mod alias;
 mod chaos;
 mod cookie;
 mod debug;
@@ -14,6 +15,7 @@ mod foresee;
 mod operation;
 mod options;
 mod plain;
+mod records;
 mod resolve;
 mod service;
 mod signed;

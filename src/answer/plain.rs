@@ -9,8 +9,10 @@
 //! puts every query to both. What is to hold of every query has to be asked in both.
 
 use crate::answer::additional::leads;
+use crate::answer::alias::read_target;
 use crate::answer::cookie;
-use crate::answer::resolve::{MAX_LINKS, of_type, read_target};
+use crate::answer::records::of_type;
+use crate::answer::resolve::MAX_LINKS;
 use crate::answer::steer::{Decision, Subject, rotation};
 use crate::answer::{Client, MIN_REPLY, Outcome, Rcode, Scratch, Transport, is_stale};
 use crate::exchange::{CookieSeen, Family, Snapshot};

@@ -1,6 +1,7 @@
 //! From the question to the records (RFC 1034 section 4.3.2).
 
 use crate::answer::additional::leads;
+use crate::answer::records::{give, kind_of, of_family, of_type, put};
 use crate::answer::signed::{Absent, Proofs};
 use crate::answer::steer::{Decision, Subject, is_picked, rotation};
 use crate::answer::{Client, Scratch};
@@ -8,20 +9,17 @@ use crate::exchange::access::List;
 use crate::exchange::{Family, House, MemberAnswer, Snapshot};
 use crate::id::{GroupIdx, MemberIdx};
 use crate::policy::AllDown;
-use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot, pointer};
-use crate::wire::request::{HEADER, Request};
-use crate::wire::{Ede, NameBuf, Rcode, rtype};
+use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot};
+use crate::wire::request::Request;
+use crate::wire::{Ede, Rcode, rtype};
 use crate::zone::lookup::Found;
-use crate::zone::signed::{Kind, Signed};
-use crate::zone::store::{Node, RECORD_HEADER};
+use crate::zone::signed::Signed;
+use crate::zone::store::Node;
 use crate::zone::{RRset, Zone};
 
 /// Most aliases followed in one reply. Our choice: resolvers give up between 8 and 16, and a chain that long is a
 /// mistake.
 pub(super) const MAX_LINKS: usize = 16;
-/// Octets of a stored A and AAAA record.
-const A_LEN: usize = RECORD_HEADER + 4;
-const AAAA_LEN: usize = RECORD_HEADER + 16;
 /// TTL of the HINFO that stands for everything at a name without records of its own (RFC 8482 section 4.2).
 const HINFO_TTL: u32 = 3600;
 
@@ -42,7 +40,7 @@ pub(super) struct Way<'q> {
     pub scope: u8,
     pub steered: Option<GroupIdx>,
     /// How many DNAMEs are in the reply: so many of the scratch's are this reply's.
-    n_dnames: usize,
+    pub(super) n_dnames: usize,
     /// See [`crate::answer::Outcome::key`].
     pub key: u64,
     /// See [`crate::answer::Outcome::ede`].
@@ -62,17 +60,17 @@ pub(super) struct Here<'s> {
     /// The suffix of the name that is the apex.
     pub apex: usize,
     /// Where the name stands in the message.
-    spot: Spot,
+    pub spot: Spot,
     /// Offset of the name and of its apex in the message.
     pub owner: usize,
     pub apex_at: usize,
-    is_question: bool,
+    pub is_question: bool,
     /// Whether a wildcard stands for the name.
     pub is_wildcard: bool,
 }
 
 /// What follows a step.
-enum Step {
+pub(super) enum Step {
     /// The reply is complete.
     Done(Rcode),
     /// The name at hand is now an alias's target, which stands here in the message.
@@ -415,80 +413,6 @@ impl<'q> Way<'q> {
         Step::Done(Rcode::NoError)
     }
 
-    /// Where the DNAME stands that this reply has of the name with this hash.
-    fn dname(&self, owner: u64) -> Option<usize> {
-        self.scratch.dnames[..self.n_dnames].iter().find(|(hash, _)| *hash == owner).map(|(_, at)| *at)
-    }
-
-    /// An external member: its CNAME, and on from there if the target is ours, unless the CNAME is what was asked for
-    /// (RFC 1034 section 3.6.2).
-    fn external(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, verdict: &Verdict<'q>) -> Step {
-        let record = verdict.given.map_or(&[][..], |answer| &answer.cname);
-        let put = reply.put(Section::Answer, 1, record, here.owner, std::iter::empty(), here.apex_at);
-        let Some(start) = put else { return Step::Done(Rcode::NoError) };
-        reply.set_ttls(start, 1, record.len(), verdict.ttl);
-        self.put_given(reply, Section::Answer, here, node, here.owner, (Kind::Cname, verdict));
-        if self.request.qtype == rtype::CNAME {
-            return Step::Done(Rcode::NoError);
-        }
-        match record.get(RECORD_HEADER..).and_then(|target| self.scratch.name.parse(target)) {
-            Some(_) => Step::Follow(Spot::whole(start + RECORD_HEADER)),
-            None => Step::Done(Rcode::NoError),
-        }
-    }
-
-    /// An alias: its record, and on with its target.
-    fn alias(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, rrset: RRset<'q>) -> Step {
-        let Some(start) = self.put_signed(reply, Section::Answer, here, node, rrset, here.owner) else {
-            return Step::Done(Rcode::NoError);
-        };
-        match read_target(&mut self.scratch.name, rrset, here.zone, start, here.apex_at) {
-            Some(spot) => Step::Follow(spot),
-            None => Step::Done(Rcode::NoError),
-        }
-    }
-
-    /// Below a DNAME: the record, the CNAME that follows from it, and on with its target (RFC 6672 section 3.1).
-    fn substitute(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, label: usize) -> Step {
-        let Some(rrset) = node.rrset(rtype::DNAME) else { return Step::Done(Rcode::ServFail) };
-        let cut = self.scratch.name.start(label);
-        // A DNAME that serves twice in a chain stands in the reply once (RFC 2181 section 5).
-        let owner = self.scratch.name.hash_from(label);
-        let dname_at = match self.dname(owner) {
-            Some(at) => at,
-            None => {
-                let owner_at = here.spot.offset(cut);
-                let Some(at) = self.put_signed(reply, Section::Answer, here, node, rrset, owner_at) else {
-                    return Step::Done(Rcode::NoError);
-                };
-                self.scratch.dnames[self.n_dnames] = (owner, at);
-                self.n_dnames += 1;
-                at
-            }
-        };
-        let target = first_rdata(rrset.records());
-        let mut prefix = [0; 256];
-        prefix[..cut].copy_from_slice(&self.scratch.name.as_wire()[..cut]);
-        if here.is_question {
-            // Letters in the case of the question.
-            prefix[..cut].copy_from_slice(&self.query[HEADER..HEADER + cut]);
-        }
-        let prefix = &prefix[..cut];
-        if !self.scratch.name.join(prefix, target) {
-            return Step::Done(Rcode::YxDomain);
-        }
-        // The CNAME's target ends in the DNAME's, which stands there in full (RFC 6672 section 2.5).
-        let target_at = dname_at + RECORD_HEADER;
-        let tail = if target_at <= POINTER_MAX { &pointer(target_at)[..] } else { target };
-        let put = reply.put_record(Section::Answer, here.owner, rtype::CNAME, rrset.ttl, [prefix, tail]);
-        match put {
-            Some(start) if !matches!(self.request.qtype, rtype::CNAME | rtype::ANY) => {
-                Step::Follow(Spot::split(start + RECORD_HEADER, cut, target_at))
-            }
-            _ => Step::Done(Rcode::NoError),
-        }
-    }
-
     /// A referral: the cut's NS, whether it is signed, and the addresses of its servers that this zone knows. `cut`: which
     /// suffix of the name at hand that is, and where it stands in the message.
     fn refer(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, cut: (usize, usize)) {
@@ -506,103 +430,5 @@ impl<'q> Way<'q> {
                 }
             }
         }
-    }
-}
-
-//----------- Leaves ---------------------------------------------------------
-
-/// What a type adds to the key of limits (see [`crate::answer::Outcome::key`]): itself where there is an answer of its
-/// own, else nothing, since there are 65,536 types to ask for.
-#[inline]
-pub(super) fn of_type(node: Node, qtype: u16) -> u64 {
-    let is_steered = node.group().is_some() && matches!(qtype, rtype::A | rtype::AAAA);
-    if is_steered || node.rrset(qtype).is_some() { qtype.into() } else { 0 }
-}
-
-/// The type of a family's addresses.
-#[inline]
-pub(super) fn type_of(family: Family) -> u16 {
-    match family {
-        Family::A => rtype::A,
-        Family::Aaaa => rtype::AAAA,
-    }
-}
-
-/// A family as a kind of answer.
-#[inline]
-pub(super) fn kind_of(family: Family) -> Kind {
-    match family {
-        Family::A => Kind::A,
-        Family::Aaaa => Kind::Aaaa,
-    }
-}
-
-/// A member's records of a family, and the length of each.
-#[inline]
-fn of_family(member: &MemberAnswer, family: Family) -> (&[u8], usize) {
-    match family {
-        Family::A => (&member.a, A_LEN),
-        Family::Aaaa => (&member.aaaa, AAAA_LEN),
-    }
-}
-
-/// A member's records of a family that the group gives of them, in two parts, and the length of each record. The first part
-/// is empty only if there are none.
-#[inline]
-pub(super) fn addresses<'s>(member: &'s MemberAnswer, family: Family, verdict: &Verdict) -> ([&'s [u8]; 2], usize) {
-    let (records, len) = of_family(member, family);
-    let n = records.len() / len;
-    let (first, take) = verdict.rotation(member, family);
-    let head = take.min(n - first);
-    ([&records[first * len..(first + head) * len], &records[..(take - head) * len]], len)
-}
-
-/// Puts in a member's addresses, as many as the group gives; whether any went in.
-#[inline]
-pub(super) fn give(
-    reply: &mut Reply,
-    section: Section,
-    owner: usize,
-    member: &MemberAnswer,
-    family: Family,
-    verdict: &Verdict,
-) -> bool {
-    let (parts, len) = addresses(member, family, verdict);
-    let mut some = false;
-    for part in parts.into_iter().filter(|part| !part.is_empty()) {
-        let n = part.len() / len;
-        if let Some(start) = reply.put(section, n as u16, part, owner, std::iter::empty(), 0) {
-            reply.set_ttls(start, n, len, verdict.ttl);
-            some = true;
-        }
-    }
-    some
-}
-
-/// Puts in an RRset whose owner stands at `owner`, of a zone whose apex stands at `apex_at`.
-#[inline]
-pub(super) fn put(reply: &mut Reply, section: Section, rrset: RRset, owner: usize, apex_at: usize) -> Option<usize> {
-    reply.put(section, rrset.n, rrset.records(), owner, rrset.apex_pointers(), apex_at)
-}
-
-/// The RDATA of the first record.
-#[inline]
-fn first_rdata(records: &[u8]) -> &[u8] {
-    let len = usize::from(u16::from_be_bytes([records[10], records[11]]));
-    &records[RECORD_HEADER..RECORD_HEADER + len]
-}
-
-/// Reads the target of an alias of `zone` into `name`, and returns where in the message it stands. The record stands at
-/// `start`, the zone's apex at `apex_at`.
-#[inline]
-pub(super) fn read_target(name: &mut NameBuf, alias: RRset, zone: &Zone, start: usize, apex_at: usize) -> Option<Spot> {
-    let (rdata, rdata_at) = (first_rdata(alias.records()), start + RECORD_HEADER);
-    match alias.apex_pointers().next() {
-        Some(pointer) => {
-            let split = pointer - RECORD_HEADER;
-            let target = Spot::split(rdata_at, split, apex_at);
-            name.join(&rdata[..split], zone.apex().as_wire()).then_some(target)
-        }
-        None => name.parse(rdata).map(|_| Spot::whole(rdata_at)),
     }
 }

@@ -9,7 +9,8 @@
 //! Hints are put in when the answer is composed: most records have none, and a form of each record for every member, and
 //! every address of it to begin with, would cost more than the few copies.
 
-use crate::answer::resolve::{Here, Verdict, Way, addresses};
+use crate::answer::records::addresses;
+use crate::answer::resolve::{Here, Verdict, Way};
 use crate::exchange::Family;
 use crate::policy::Pick;
 use crate::wire::reply::{Reply, Section, pointer};

@@ -5,7 +5,8 @@
 //!
 //! Proofs stand in the authority section, so those that belong to an expanded wildcard wait until the answer is complete.
 
-use crate::answer::resolve::{Here, Verdict, Way, put};
+use crate::answer::records::put;
+use crate::answer::resolve::{Here, Verdict, Way};
 use crate::exchange::{Family, MemberAnswer};
 use crate::id::MemberIdx;
 use crate::wire::reply::{POINTER_MAX, Reply, Section};

@@ -3,12 +3,16 @@
 use super::*;
 use crate::geo::build::build_csv;
 use crate::geo::cells::Located;
+use crate::geo::country;
 use crate::geo::database::plain;
 use crate::geo::place::Paths;
+use crate::geo::runs::Address;
 use crate::geo::tree::Tree;
-use crate::id::CellIdx;
+use crate::id::{CellIdx, RuleIdx};
 use crate::masterfile::Report;
+use ipnet::IpNet;
 use proptest::prelude::*;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fn mmdb(table: &str) -> Vec<u8> {

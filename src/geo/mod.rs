@@ -18,11 +18,14 @@ pub mod country;
 pub mod csv;
 pub mod database;
 pub mod explain;
+mod grouping;
 pub mod lookup;
 mod name;
+mod nearest;
 pub mod place;
 pub mod rule;
 pub mod runs;
+mod survey;
 pub mod tree;
 
 pub use cells::{Cell, CellMap, Located};

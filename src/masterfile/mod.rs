@@ -5,6 +5,7 @@
 //! reported and skipped. The texts stay in [`Sources`], so that any [`Span`] can become a diagnostic later.
 
 pub mod diagnostic;
+mod directive;
 pub mod entry;
 pub mod generate;
 pub mod lex;

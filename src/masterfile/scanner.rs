@@ -11,7 +11,7 @@
 use crate::masterfile::entry::span_of;
 use crate::masterfile::generate::{self, Generate};
 use crate::masterfile::lex::{Fault, Lexed, Lexer, RawToken};
-use crate::masterfile::{Diagnostic, Entry, Report, Sources, Span, Token, decode, parse_ttl, suggest};
+use crate::masterfile::{Diagnostic, Entry, Report, Sources, Span, Token, parse_ttl};
 use crate::wire::Name;
 
 /// Gives the octets of an included file: its path is as written, or, where that is relative, joined to the
@@ -34,17 +34,17 @@ pub fn no_includes(_path: &str) -> Result<Vec<u8>, String> {
 
 /// Reads one root text and what it includes.
 pub struct Scanner<'a> {
-    sources: &'a mut Sources,
-    includes: &'a mut Includes<'a>,
+    pub(super) sources: &'a mut Sources,
+    pub(super) includes: &'a mut Includes<'a>,
     /// The files being read, the root first, the current last; empty at the end.
-    open: Vec<OpenFile>,
-    tokens: Vec<RawToken>,
-    generating: Option<Generate>,
+    pub(super) open: Vec<OpenFile>,
+    pub(super) tokens: Vec<RawToken>,
+    pub(super) generating: Option<Generate>,
     scratch: generate::Scratch,
     /// Places in the root text, ascending, at which its pieces may begin.
     cuts: Vec<u32>,
     pieces: Vec<Piece>,
-    included: bool,
+    pub(super) included: bool,
 }
 
 /// What an entry of a file takes from those before it.
@@ -71,16 +71,16 @@ pub struct Piece {
 
 /// What is particular to one file being read.
 #[derive(Clone)]
-struct OpenFile {
-    file: u32,
-    lexer: Lexer,
-    origin: Name,
+pub(super) struct OpenFile {
+    pub(super) file: u32,
+    pub(super) lexer: Lexer,
+    pub(super) origin: Name,
     /// The last owner, and its text if it can be compared: equal text under one origin is an equal name.
     owner: Option<Name>,
-    owner_text: (u32, u32),
+    pub(super) owner_text: (u32, u32),
     /// Set after an owner that was no name: entries that rely on it are passed over, having been told of once.
     owner_bad: bool,
-    default_ttl: Option<u32>,
+    pub(super) default_ttl: Option<u32>,
     last_ttl: Option<u32>,
 }
 
@@ -270,7 +270,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Token `i` of the current line; of the line made, while generating.
-    fn token(&self, i: usize) -> Token<'_> {
+    pub(super) fn token(&self, i: usize) -> Token<'_> {
         let file = self.open.last().expect("tokens come out of an open file").file;
         let raw = self.tokens[i];
         let text = match self.generating {
@@ -361,111 +361,6 @@ impl<'a> Scanner<'a> {
             state.owner = Some(owner);
         }
     }
-
-    //--- Directives
-
-    fn directive(&mut self, report: &mut Report) {
-        const DIRECTIVES: [&str; 4] = ["$ORIGIN", "$TTL", "$INCLUDE", "$GENERATE"];
-        let word = self.token(0);
-        let done = match word.text.to_ascii_uppercase().as_str() {
-            "$ORIGIN" => self.set_origin(),
-            "$TTL" => self.set_ttl(),
-            "$INCLUDE" => self.include(),
-            "$GENERATE" => self.generate(),
-            other => {
-                let error = self.sources.error(word.span, format!("unknown directive \"{}\"", word.text));
-                Err(error.help(match suggest(other, DIRECTIVES) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => {
-                        format!("directives are {}; a name that starts with $ is written \\$", DIRECTIVES.join(", "))
-                    }
-                }))
-            }
-        };
-        if let Err(problem) = done {
-            report.push(problem);
-        }
-    }
-
-    /// Checks that a directive has from `least` to `most` arguments.
-    fn arguments(&self, least: usize, most: usize, usage: &str) -> Result<(), Diagnostic> {
-        let n = self.tokens.len() - 1;
-        let (span, message) = if n < least {
-            (self.token(n).span.after(), format!("{} needs more arguments", self.token(0).text))
-        } else if n > most {
-            (self.token(most + 1).span, format!("{} takes no more arguments", self.token(0).text))
-        } else {
-            return Ok(());
-        };
-        Err(self.sources.error(span, message).help(format!("it is written: {usage}")))
-    }
-
-    fn name_argument(&self, i: usize) -> Result<Name, Diagnostic> {
-        let token = self.token(i);
-        let state = self.open.last().expect("directives stand in an open file");
-        Name::parse(token.text, &state.origin)
-            .map_err(|why| self.sources.error(token.span, format!("\"{}\" cannot be an origin: {why}", token.text)))
-    }
-
-    fn set_origin(&mut self) -> Result<(), Diagnostic> {
-        self.arguments(1, 1, "$ORIGIN name")?;
-        let origin = self.name_argument(1)?;
-        let state = self.open.last_mut().expect("directives stand in an open file");
-        state.origin = origin;
-        state.owner_text = (0, 0);
-        Ok(())
-    }
-
-    fn set_ttl(&mut self) -> Result<(), Diagnostic> {
-        self.arguments(1, 1, "$TTL seconds")?;
-        let token = self.token(1);
-        let ttl = parse_ttl(token.text).ok_or_else(|| bad_ttl(self.sources, token))?;
-        self.open.last_mut().expect("directives stand in an open file").default_ttl = Some(ttl);
-        Ok(())
-    }
-
-    fn include(&mut self) -> Result<(), Diagnostic> {
-        self.arguments(1, 2, "$INCLUDE file [origin]")?;
-        let token = self.token(1);
-        let current = self.open.last().expect("directives stand in an open file");
-        let octets = token.octets().map_err(|span| self.sources.error(span, "this escape stands for nothing"))?;
-        let written = String::from_utf8_lossy(&octets);
-        let path = join(self.sources.name(current.file), &written);
-        if self.open.iter().any(|f| **self.sources.name(f.file) == *path) {
-            let message = format!("{path} includes itself");
-            let chain: Vec<&str> = self.open.iter().map(|f| &**self.sources.name(f.file)).collect();
-            return Err(self.sources.error(token.span, message).help(format!("it is open: {}", chain.join(" → "))));
-        }
-        if self.open.len() > MAX_INCLUDES {
-            let message = format!("files include each other more than {MAX_INCLUDES} deep");
-            return Err(self.sources.error(token.span, message));
-        }
-        let origin = if self.tokens.len() > 2 { self.name_argument(2)? } else { current.origin.clone() };
-        let mut inner = OpenFile { origin, owner_text: (0, 0), ..current.clone() };
-        let span = token.span;
-        let text = match (self.includes)(&path) {
-            Ok(octets) => decode(octets),
-            Err(why) => return Err(self.sources.error(span, format!("{path} cannot be included: {why}"))),
-        };
-        inner.lexer = Lexer::new(&text);
-        inner.file = self.sources.add(&path, text).ok_or_else(|| too_long(&path))?;
-        self.open.push(inner);
-        self.included = true;
-        Ok(())
-    }
-
-    fn generate(&mut self) -> Result<(), Diagnostic> {
-        self.arguments(4, usize::MAX - 1, "$GENERATE start-stop[/step] owner [TTL] [class] type data")?;
-        let token = self.token(1);
-        let generate = Generate::new(token.text).map_err(|why| {
-            self.sources
-                .error(token.span, why)
-                .help("a range is start-stop or start-stop/step, such as 1-20 or 0-254/2")
-        })?;
-        self.tokens.drain(..2);
-        self.generating = Some(generate);
-        Ok(())
-    }
 }
 
 //----------- Small words ----------------------------------------------------
@@ -481,15 +376,7 @@ pub fn parse_class(text: &str) -> Option<u16> {
     if plain { digits.parse().ok() } else { None }
 }
 
-/// A relative path is joined to the directory of the file it stands in.
-fn join(including: &str, path: &str) -> String {
-    match including.rsplit_once('/') {
-        Some((dir, _)) if !path.starts_with('/') => format!("{dir}/{path}"),
-        _ => path.into(),
-    }
-}
-
-fn too_long(path: &str) -> Diagnostic {
+pub(super) fn too_long(path: &str) -> Diagnostic {
     Diagnostic {
         severity: crate::masterfile::Severity::Error,
         file: path.into(),
@@ -502,7 +389,7 @@ fn too_long(path: &str) -> Diagnostic {
     }
 }
 
-fn bad_ttl(sources: &Sources, token: Token<'_>) -> Diagnostic {
+pub(super) fn bad_ttl(sources: &Sources, token: Token<'_>) -> Diagnostic {
     sources
         .error(token.span, format!("\"{}\" is not a TTL", token.text))
         .help("a TTL is seconds or units, such as 300, 5m or 1h30m")
@@ -524,140 +411,5 @@ fn fault_diagnostic(sources: &Sources, fault: Fault, span: Span) -> Diagnostic {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Scans `text` under `example.` and prints each entry on a line, then each problem.
-    fn scan_with(text: &str, includes: &mut Includes<'_>) -> Vec<String> {
-        let (mut sources, mut report, mut out) = (Sources::default(), Report::default(), Vec::new());
-        let origin = "example.".parse().unwrap();
-        let mut scanner = Scanner::new(&mut sources, includes, "dir/z", text, &origin, &mut report);
-        while let Some(e) = scanner.next_entry(&mut report) {
-            let ttl = e.ttl.map_or("-".into(), |t| t.to_string());
-            let mut line = format!("{} {ttl} {} {}", e.owner, e.class, e.rtype.text);
-            for t in e.tokens() {
-                line += &if t.quoted { format!(" '{}'", t.text) } else { format!(" {}", t.text) };
-            }
-            out.push(line);
-        }
-        out.extend(report.diagnostics.iter().map(|d| format!("{}:{}:{} {}", d.file, d.line, d.column, d.message)));
-        out
-    }
-
-    #[track_caller]
-    fn check(text: &str, want: &[&str]) {
-        assert_eq!(scan_with(text, &mut no_includes), want, "{text}");
-    }
-
-    #[test]
-    fn heads_resolve_what_is_left_out() {
-        check("a A 1", &["a.example. - 1 A 1"]);
-        check("@ A 1\n  B 2", &["example. - 1 A 1", "example. - 1 B 2"]);
-        check("a 5 IN A 1", &["a.example. 5 1 A 1"]);
-        check("a in 5m A 1\n B", &["a.example. 300 1 A 1", "a.example. 300 1 B"]);
-        check("a 5 A 1\nb A 1", &["a.example. 5 1 A 1", "b.example. 5 1 A 1"]);
-        check("$TTL 1h\na 5 A 1\nb A 1", &["a.example. 5 1 A 1", "b.example. 3600 1 A 1"]);
-        check("a CH A 1", &["a.example. - 3 A 1"]);
-        check("a CLASS1 TYPE1 \\# 0", &["a.example. - 1 TYPE1 \\# 0"]);
-        check("in in in in", &["in.example. - 1 in in"]);
-        check("$ORIGIN b\na A\n$ORIGIN c.\na A", &["a.b.example. - 1 A", "a.c. - 1 A"]);
-        check("a TXT \"x y\" z", &["a.example. - 1 TXT 'x y' z"]);
-        check("WWW.Other.\tA 1", &["www.other. - 1 A 1"]);
-    }
-
-    #[test]
-    fn problems_are_told_and_passed_over() {
-        check(
-            " A 1\n A 2\nb A 3",
-            &["b.example. - 1 A 3", "dir/z:1:2 this line leaves its owner out, but no record stands before it"],
-        );
-        check(
-            "a..b A 1\n A 2\nb A 3",
-            &["b.example. - 1 A 3", "dir/z:1:1 \"a..b\" cannot be an owner: a label is empty"],
-        );
-        check("a 5 IN\nb A 3", &["b.example. - 1 A 3", "dir/z:1:7 the line ends before a record type"]);
-        check("a 5x A 1", &["dir/z:1:3 \"5x\" is not a TTL"]);
-        check(
-            "$TTL\n$TTL 5 5\n$TLT 5",
-            &[
-                "dir/z:1:5 $TTL needs more arguments",
-                "dir/z:2:8 $TTL takes no more arguments",
-                "dir/z:3:1 unknown directive \"$TLT\"",
-            ],
-        );
-        check("a A ( 1", &["dir/z:1:5 this parenthesis is never closed"]);
-    }
-
-    #[test]
-    fn includes_are_followed_and_change_nothing_outside() {
-        let mut files = |path: &str| match path {
-            "dir/b" => Ok(b"@ A 1\n$TTL 9\n$ORIGIN x.\nc A 2\n".to_vec()),
-            "dir/loop" => Ok(b"$INCLUDE z\nok A".to_vec()),
-            "/abs" => Ok(b" A inherited".to_vec()),
-            _ => Err("no such file".into()),
-        };
-        let mut check = |text: &str, want: &[&str]| assert_eq!(scan_with(text, &mut files), want, "{text}");
-        check(
-            "$TTL 5\na A\n$INCLUDE b sub\n A\nd A",
-            &["a.example. 5 1 A", "sub.example. 5 1 A 1", "c.x. 9 1 A 2", "a.example. 5 1 A", "d.example. 5 1 A"],
-        );
-        check("a A\n$INCLUDE \"/abs\"", &["a.example. - 1 A", "a.example. - 1 A inherited"]);
-        check("$INCLUDE loop", &["ok.example. - 1 A", "dir/loop:1:10 dir/z includes itself"]);
-        check("$INCLUDE nope\na A", &["a.example. - 1 A", "dir/z:1:10 dir/nope cannot be included: no such file"]);
-    }
-
-    #[test]
-    fn include_loops_under_two_names_end() {
-        let mut n = 0;
-        let mut files = |_: &str| {
-            n += 1;
-            Ok(format!("$INCLUDE /{n}").into_bytes())
-        };
-        let out = scan_with("$INCLUDE /x", &mut files);
-        let (last, most) = (MAX_INCLUDES - 1, MAX_INCLUDES);
-        assert_eq!(out, [format!("/{last}:1:10 files include each other more than {most} deep")]);
-    }
-
-    #[test]
-    fn generated_lines_are_entries() {
-        check(
-            "$GENERATE 1-3/2 h-$ 60 A 10.0.0.$ ; x\n B",
-            &["h-1.example. 60 1 A 10.0.0.1", "h-3.example. 60 1 A 10.0.0.3", "h-3.example. 60 1 B"],
-        );
-        check("$GENERATE 2-1 a A 1", &["dir/z:1:11 \"2-1\" runs backwards"]);
-        check("$GENERATE 1-9 a..$ A 1", &["dir/z:1:15 \"a..1\" cannot be an owner: a label is empty"]);
-        check("$GENERATE 1-9 a${ A 1", &["dir/z:1:15 `${` without `}`"]);
-        check("$GENERATE 1-2 a", &["dir/z:1:16 $GENERATE needs more arguments"]);
-    }
-
-    #[test]
-    fn pieces_of_tokens_have_places() {
-        let (mut sources, mut report) = (Sources::default(), Report::default());
-        let mut includes = no_includes;
-        let text = "a GROUP at=1,23 note=\"x y\" plain";
-        let mut scanner = Scanner::new(&mut sources, &mut includes, "z", text, &Name::root(), &mut report);
-        let entry = scanner.next_entry(&mut report).unwrap();
-        let (key, value) = entry.token(0).unwrap().key_value();
-        let value = value.unwrap();
-        assert_eq!((key.text, value.text, value.span.start), ("at", "1,23", 11));
-        let parts: Vec<_> = value.split(',').map(|t| (t.text, t.span.start, t.span.len)).collect();
-        assert_eq!(parts, [("1", 11, 1), ("23", 13, 2)]);
-        let (_, note) = entry.token(1).unwrap().key_value();
-        assert_eq!(note.map(|t| (t.text, t.quoted, t.span.len)), Some(("x y", true, 5)));
-        assert_eq!(entry.token(2).unwrap().key_value().1, None);
-        assert_eq!(entry.end().start as usize, text.len());
-    }
-
-    proptest::proptest! {
-        /// Whatever operators or line noise write, scanning ends and no place lies outside its text.
-        #[test]
-        fn any_text_scans(pieces in proptest::collection::vec(proptest::sample::select(&[
-            "a", " ", "\n", "(", ")", "\"", "\\", ";", "$ORIGIN", "$TTL", "$GENERATE", "$INCLUDE", "1-3", "5m", "IN", "A",
-            "$", "${", "}", "=", "é", "\r", "\t", ".", "@", "9", "\u{0}",
-        ][..]), 0..40)) {
-            let text = pieces.concat();
-            let mut self_include = |_: &str| Ok(text.clone().into_bytes());
-            scan_with(&text, &mut self_include);
-        }
-    }
-}
+#[path = "scanner_tests.rs"]
+mod tests;
