@@ -114,17 +114,15 @@ impl<'q> Way<'q> {
         }
         let zones = &self.snapshot.zones;
         let of_zone = zones.signed(idx.idx()).cloned();
-        let has_made = of_zone.as_ref().is_some_and(|of_zone| of_zone.is_made_here());
+        let octets = zone.memory_bytes() + of_zone.as_ref().map_or(0, |of_zone| of_zone.memory_bytes());
         let whole = Outgoing::whole(zones.share(idx), self.query, request, self.house.udp_size, signed.seal.take());
         let whole = whole.with_signed(of_zone);
         let outgoing = match has {
             None => whole,
             Some(_) if is_current => whole.by_differences(Vec::new()),
-            // Differences are of files, and have no signatures.
-            Some(_) if has_made => whole,
             // Without differences that lead on from there, or where they are more than all of it, it is all (section 4).
             Some(has) => match zones.history(&apex).and_then(|history| history.since(has)) {
-                Some(chain) if chain.iter().map(|diff| diff.octets()).sum::<usize>() < zone.memory_bytes() => {
+                Some(chain) if chain.iter().map(|diff| diff.octets()).sum::<usize>() < octets => {
                     whole.by_differences(chain)
                 }
                 _ => whole,

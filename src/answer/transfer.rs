@@ -161,7 +161,7 @@ fn part_of(chain: &[Arc<Difference>], part: usize) -> Option<&Records> {
 fn put_soa(zone: &Zone, message: &mut Message<'_>) -> bool {
     let Some(soa) = zone.rrset(zone.apex(), rtype::SOA) else { return true };
     let pointers: Vec<usize> = soa.apex_pointers().collect();
-    message.put_stored(b"", soa.records(), 0, &pointers).is_none()
+    message.put_stored(b"", soa.records(), 0, &pointers, |_| None).is_none()
 }
 
 impl Place {
@@ -186,8 +186,9 @@ impl Place {
                 // The SOA, at the apex, comes first and last.
                 if rrset.rtype != rtype::SOA {
                     let pointers: Vec<usize> = rrset.apex_pointers().collect();
-                    if let Some(sent) = message.put_stored(node.relative_name(), rrset.records(), self.sent, &pointers)
-                    {
+                    let ttl = |rdata: &[u8]| (rrset.rtype == rtype::RRSIG).then(|| node.ttl_of(&rrset, rdata));
+                    let name = node.relative_name();
+                    if let Some(sent) = message.put_stored(name, rrset.records(), self.sent, &pointers, ttl) {
                         self.sent = sent;
                         return false;
                     }
@@ -198,7 +199,7 @@ impl Place {
             let entry = signed.and_then(|signed| signed.entry(zone.node_at_name(node.relative_name())?));
             let n_own = node.rrsets().count();
             let added =
-                entry.into_iter().flat_map(|entry| entry.items()).flat_map(|item| [item.records, item.signatures]);
+                entry.into_iter().flat_map(|entry| entry.leaving()).flat_map(|item| [item.records, item.signatures]);
             for records in added.skip(self.rrset - n_own) {
                 if !self.put(node.relative_name(), records, message) {
                     return false;
@@ -211,8 +212,8 @@ impl Place {
     /// NSEC3, whose owners are no nodes; whether all of it fits.
     fn hashes(&mut self, signed: Option<&Signed>, message: &mut Message<'_>) -> bool {
         while let Some((hash, item)) = signed.and_then(|signed| {
-            let (hash, place) = signed.chain().hashed(self.n_hashes)?;
-            Some((hash, signed.item_at(place)))
+            let (hash, _) = signed.chain().hashed(self.n_hashes)?;
+            Some((hash, signed.leaving_hash(self.n_hashes)?))
         }) {
             let mut label = [32; 33];
             put_base32(hash, &mut label[1..]);
@@ -228,7 +229,7 @@ impl Place {
 
     /// Puts in what is left of the records at hand; whether all of it fits.
     fn put(&mut self, relative: &[u8], records: &[u8], message: &mut Message<'_>) -> bool {
-        if let Some(sent) = message.put_stored(relative, records, self.sent, &[]) {
+        if let Some(sent) = message.put_stored(relative, records, self.sent, &[], |_| None) {
             self.sent = sent;
             return false;
         }
@@ -279,7 +280,15 @@ impl Message<'_> {
 
     /// Writes the records of a stored RRset from octet `from` on, as far as they fit; where it stopped, if that was before
     /// the end. `pointers`: see [`crate::zone::RRset::apex_pointers`].
-    fn put_stored(&mut self, relative: &[u8], records: &[u8], from: usize, pointers: &[usize]) -> Option<usize> {
+    /// `ttl`: that of a record by its RDATA, where it is another than it stands there.
+    fn put_stored(
+        &mut self,
+        relative: &[u8],
+        records: &[u8],
+        from: usize,
+        pointers: &[usize],
+        ttl: impl Fn(&[u8]) -> Option<u32>,
+    ) -> Option<usize> {
         let (mut at, mut owner) = (from, None);
         while at < records.len() {
             let rdata = at + RECORD_HEADER;
@@ -291,6 +300,9 @@ impl Message<'_> {
             // What stands there is `c00c`, a pointer to the question.
             let written = self.out.len();
             self.out.extend_from_slice(&records[at + 2..end]);
+            if let Some(ttl) = ttl(&records[rdata..end]) {
+                self.out[written + 4..written + 8].copy_from_slice(&ttl.to_be_bytes());
+            }
             for pointer_at in pointers.iter().filter(|p| (rdata..end).contains(p)) {
                 let to = written + pointer_at - at - 2;
                 self.out[to..to + 2].copy_from_slice(&pointer(HEADER));

@@ -2,6 +2,7 @@
 //! serials of ours.
 
 use crate::cli::config::Config;
+use crate::cli::dnssec::keys;
 use crate::cli::known::{Changes, Known, KnownFile};
 use crate::cli::load::about;
 use crate::cli::salvage::FromFile;
@@ -36,6 +37,15 @@ impl Known {
     /// What is kept, to be looked at or changed.
     pub(super) fn keep(&self) -> MutexGuard<'_, Keep> {
         self.keep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The settings of a zone for what becomes of its file and its updates: where it is signed here and others have it, what
+    /// they get is looked after on top of that ([`crate::transfer::seal`]).
+    pub(super) fn beneath(&self, of_zone: &Arc<ZoneSettings>, apex: &Name) -> Arc<ZoneSettings> {
+        match self.keep().seals.has(apex) {
+            true => Arc::new(ZoneSettings { journaled: false, is_sealed: true, ..(**of_zone).clone() }),
+            false => of_zone.clone(),
+        }
     }
 
     /// Writes down what was settled, now that all is good.
@@ -76,9 +86,12 @@ impl Known {
             forgotten: Vec::new(),
         };
         self.produce(settings, zones, &mut found, now);
+        let with_keys = keys::zones(&config.dnssec.keys);
         for (path, zone, _) in zones.iter_mut() {
             let (apex, file) = (zone.apex().clone(), zone.clone());
-            let of_zone = settings.of(&apex);
+            let begun = self.keep().seal(&apex, with_keys.contains(&apex), settings.of(&apex));
+            begun.unwrap_or_else(|e| report.push(about(path, e)));
+            let of_zone = &self.beneath(settings.of(&apex), &apex);
             match self.keep().settle(&file, of_zone, now) {
                 Ok(settled) => {
                     if let Some(told) = &settled.told {

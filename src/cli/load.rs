@@ -223,27 +223,37 @@ impl Known {
             Some(known) if **known == answers => known.clone(),
             _ => Arc::new(answers),
         };
-        let request = sign::Request { zones: &set, policies: &policies.policies, answers: &answers, config };
+        let of_zone = |apex: &Name| members.get(apex).unwrap_or_else(|| settings.of(apex)).clone();
+        let request = sign::Request {
+            zones: &set,
+            policies: &policies.policies,
+            answers: &answers,
+            config,
+            settings: &of_zone,
+            keep: &self.keep,
+        };
         let before = report.counts().0;
         let done = sign::sign_all(&request, &self.signed, sign::now(), report);
+        let mut served = None;
         if report.counts().0 > before {
             if errors == Errors::Refuse {
                 return None;
             }
             // Unsigned they would be worse than absent: whoever validates takes them for forgeries.
-            let failed = done.failed?;
+            let failed = done.failed.clone()?;
             for apex in &failed {
                 let what = format!("{apex} is left out and answered with SERVFAIL: it is to be signed, and cannot be");
                 report.push(about(&config.dnssec.keys, what));
             }
             let rest = set.iter().filter(|zone| !failed.contains(zone.apex())).cloned().collect();
-            set = ZoneSet::lacking(rest, &[left_out_names, failed].concat());
+            served = Some(ZoneSet::lacking(rest, &[left_out_names, failed].concat()));
         }
         changes.n_signed = done.n_changed;
         if purpose == Purpose::Take {
             self.commit((settled, forgotten), &elsewhere, config, report);
+            done.commit(&request, report);
         }
-        let set = sign::with_signed(set, &done.known).with_histories(self.keep().histories());
+        let set = sign::with_signed(served.unwrap_or(set), &done.known).with_histories(self.keep().histories());
         let loaded = Loaded {
             zones: Arc::new(set),
             policies: policies.policies.clone(),

@@ -351,6 +351,8 @@ impl Reader {
             },
             journaled: journal_room > 0 && !table.allow_transfer.is_empty(),
             journal_room,
+            leaves: !table.allow_transfer.is_empty() || !notify.is_empty(),
+            is_sealed: false,
             updated: !table.update.is_empty(),
             primaries,
             notify,

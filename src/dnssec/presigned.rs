@@ -1,10 +1,12 @@
 //! Zones that were signed elsewhere: their own signatures and proofs, put where queries look for them.
 //!
-//! Nothing is made and nothing is checked here ([`crate::dnssec::verify`] does that): the zone is served as it came.
+//! Nothing is made and nothing is checked here ([`crate::dnssec::verify`] does that): the zone is served as it came. A zone
+//! that was signed here before a restart comes the same way, to have its signatures kept ([`remember`]).
 
-use crate::dnssec::signer::{moment, put_record};
+use crate::dnssec::signer::{canonical_rdatas, digest, moment, put_record};
 use crate::wire::rtype;
-use crate::zone::signed::{Chain, Facts, HASH_LEN, Parts, Signed, canonical, sort_key};
+use crate::zone::rdata::unbase32;
+use crate::zone::signed::{Chain, Facts, Parts, Signed, canonical, sort_key};
 use crate::zone::store::Node;
 use crate::zone::{RRset, Zone};
 
@@ -22,10 +24,32 @@ pub fn is_presigned(zone: &Zone) -> bool {
 /// # Errors
 /// A text for people: there is neither NSEC nor NSEC3, or the latter with parameters that are not served.
 pub fn gather(zone: &Zone) -> Result<Signed, String> {
+    gather_with(zone, &|_, _| 0)
+}
+
+/// As [`gather`], of a zone that was signed here: with what tells a signer that a signature is that of the same records.
+/// `hash_keys`: see [`crate::dnssec::sign::Task`].
+///
+/// # Errors
+/// As [`gather`].
+pub fn remember(zone: &Zone, hash_keys: (u64, u64)) -> Result<Signed, String> {
+    gather_with(zone, &|node, rrset| {
+        let owner = [node.relative_name(), zone.apex().as_wire()].concat();
+        let mut rdatas = canonical_rdatas(rrset.rtype, rrset.rdatas());
+        rdatas.sort_unstable();
+        rdatas.dedup();
+        digest(hash_keys, &owner, rrset.rtype, rrset.ttl, &rdatas)
+    })
+}
+
+/// Says in short what is signed of a node's RRset.
+type Digest<'d> = &'d dyn Fn(Node<'_>, &RRset<'_>) -> u64;
+
+fn gather_with(zone: &Zone, digest: Digest<'_>) -> Result<Signed, String> {
     let apex = zone.node_at_name(&[]).ok_or("the zone is empty")?;
     let (mut parts, mut facts) = (Parts::default(), Facts { earliest_end: u32::MAX, ..Facts::default() });
     let mut chain = match (apex.rrset(rtype::NSEC3PARAM), apex.rrset(rtype::NSEC)) {
-        (Some(param), _) => hashes(zone, &param, &mut parts, &mut facts)?,
+        (Some(param), _) => hashes(zone, &param, digest, &mut parts, &mut facts)?,
         (None, Some(_)) => {
             let mut names: Vec<_> = zone
                 .nodes()
@@ -56,7 +80,7 @@ pub fn gather(zone: &Zone) -> Result<Signed, String> {
                 rrset.rdatas().for_each(|rdata| put_record(rrset.rtype, rrset.ttl, &rdata, &mut records));
             }
             let n_records = if records.is_empty() { 0 } else { rrset.n };
-            parts.item(rrset.rtype, (n_records, &records), (n, &signatures), 0);
+            parts.item(rrset.rtype, (n_records, &records), (n, &signatures), digest(node, &rrset));
         }
     }
     if facts.n_signatures == 0 {
@@ -84,7 +108,13 @@ fn signatures(node: Node<'_>, rrset: &RRset<'_>, facts: &mut Facts) -> (u16, Vec
 }
 
 /// The hashes of a zone, and items for them in `parts`.
-fn hashes(zone: &Zone, param: &RRset<'_>, parts: &mut Parts, facts: &mut Facts) -> Result<Chain, String> {
+fn hashes(
+    zone: &Zone,
+    param: &RRset<'_>,
+    digest: Digest<'_>,
+    parts: &mut Parts,
+    facts: &mut Facts,
+) -> Result<Chain, String> {
     let rdata = param.rdatas().next().unwrap_or_default();
     let [1, _, i0, i1, _, salt @ ..] = &*rdata else {
         return Err(format!("{} has an NSEC3PARAM with a hash other than SHA-1", zone.apex()));
@@ -106,7 +136,7 @@ fn hashes(zone: &Zone, param: &RRset<'_>, parts: &mut Parts, facts: &mut Facts) 
         let mut records = Vec::new();
         put_record(rtype::NSEC3, rrset.ttl, &rdata, &mut records);
         let (n, signatures) = signatures(node, &rrset, facts);
-        all.push((hash, parts.loose(rtype::NSEC3, (1, &records), (n, &signatures), 0)));
+        all.push((hash, parts.loose(rtype::NSEC3, (1, &records), (n, &signatures), digest(node, &rrset))));
     }
     if all.is_empty() {
         return Err(format!("{} has an NSEC3PARAM and no NSEC3 of it", zone.apex()));
@@ -114,27 +144,4 @@ fn hashes(zone: &Zone, param: &RRset<'_>, parts: &mut Parts, facts: &mut Facts) 
     all.sort_unstable();
     let (hashes, items) = all.into_iter().unzip();
     Ok(Chain::Hashes { hashes, items, iterations, salt })
-}
-
-/// The octets of a label in base 32 with extended hex alphabet, lower case.
-fn unbase32(label: &[u8]) -> Option<[u8; HASH_LEN]> {
-    let (mut out, mut held, mut n_held, mut at) = ([0; HASH_LEN], 0u32, 0, 0);
-    if label.len() != 32 {
-        return None;
-    }
-    for octet in label {
-        let digit = match octet {
-            b'0'..=b'9' => octet - b'0',
-            b'a'..=b'v' => octet - b'a' + 10,
-            _ => return None,
-        };
-        held = (held << 5 | u32::from(digit)) & 0xfff;
-        n_held += 5;
-        if n_held >= 8 {
-            n_held -= 8;
-            out[at] = (held >> n_held) as u8;
-            at += 1;
-        }
-    }
-    Some(out)
 }

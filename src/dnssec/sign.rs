@@ -120,6 +120,28 @@ pub fn sign(task: Task<'_>, before: Option<(&Zone, &Signed)>) -> Result<Signed, 
     Ok(Parts::join(parts, chain, facts))
 }
 
+/// Signs the SOA anew in what was made of a zone that differs from `task.zone` in its serial alone.
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_soa(task: Task<'_>, signed: &mut Signed) -> Result<(), String> {
+    let (zone, mut count) = (task.zone, Count::default());
+    let Some((apex, soa)) = zone.node_at_name(&[]).and_then(|apex| Some((apex, apex.rrset(rtype::SOA)?))) else {
+        return Err(format!("{} has no SOA", zone.apex()));
+    };
+    let signer = Signer::new(zone.apex(), task.ring, None, task.now, task.rules.validity, task.hash_keys);
+    let mut rdatas = canonical_rdatas(rtype::SOA, soa.rdatas());
+    let s = signer.sign(None, zone.apex().as_wire(), rtype::SOA, soa.ttl, &mut rdatas, &mut count)?;
+    if !signed.replace_signatures(apex, rtype::SOA, &s.records, s.digest) {
+        // Of another length than a key's signatures are: none does that.
+        return Err(format!("the SOA of {} cannot be signed again", zone.apex()));
+    }
+    let end = count.earliest_end.unwrap_or(u32::MAX);
+    signed.facts.earliest_end = signed.facts.earliest_end.min(end);
+    signed.facts.renew_at = signed.facts.renew_at.map(|at| at.min(signer.renew_at(end)));
+    Ok(())
+}
+
 //----------- Names ----------------------------------------------------------
 
 /// Whether a node has anything to sign, or an NSEC: a name of the zone's own, or a cut, with records or a policy.
@@ -248,7 +270,10 @@ impl Work<'_> {
         // What stands by itself comes before the entry.
         let mut windows = Vec::new();
         let mut without = [0, 0];
-        let types = self.types(node, steered.as_ref());
+        let types = self.types(node, steered.as_ref(), steered.is_some());
+        // A server without policies has other types here, and has to prove that others are absent.
+        let of_file = self.types(node, None, steered.is_some());
+        let mut leaving = None;
         if let Some(steered) = &steered {
             for member in steered.members() {
                 let mut of_member: [Vec<u32>; 3] = Default::default();
@@ -286,8 +311,17 @@ impl Work<'_> {
             }
             services.push(Service { rtype, places });
         }
+        let differs = of_file != types;
         if nsec3 {
-            items.push((number, self.hashed(number, &types, parts, count)?));
+            let place = self.hashed(number, &types, parts, count)?;
+            items.push((number, place));
+            if differs {
+                let other = self.hashed(number, &of_file, parts, count)?;
+                parts.leaves_as(place, other);
+            }
+        } else if differs {
+            let (records, s) = self.nsec(Some(node.relative_name()), i, &owner, &of_file, count)?;
+            leaving = Some(parts.loose(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest));
         }
 
         parts.entry(node);
@@ -311,7 +345,8 @@ impl Work<'_> {
                 }
                 Own::Nsec => {
                     let (records, s) = self.nsec(Some(node.relative_name()), i, &owner, &types, count)?;
-                    parts.item(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest);
+                    let place = parts.item(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest);
+                    leaving.into_iter().for_each(|other| parts.leaves_as(place, other));
                 }
             }
         }
@@ -326,13 +361,15 @@ impl Work<'_> {
     /// An alias that a policy may give is not among them: with CNAME in the bitmap, no proof that another type is absent would
     /// be taken (RFC 4035 section 5.4), and there are such whenever somebody else is picked. A and AAAA are there instead, so
     /// that no resolver denies out of its cache (RFC 8198) what the alias leads to.
-    fn types(&self, node: Node<'_>, steered: Option<&Steered<'_>>) -> Vec<u16> {
+    ///
+    /// `steered`: what a policy may give, `None` for the types that are left without; `is_steered`: whether one answers here.
+    fn types(&self, node: Node<'_>, steered: Option<&Steered<'_>>, is_steered: bool) -> Vec<u16> {
         let nsec3 = !self.hashes.is_empty();
         let mut types: Vec<u16> = node.rrsets().map(|rrset| rrset.rtype).collect();
         if node.is_cut() {
             types.retain(|rtype| matches!(*rtype, rtype::NS | rtype::DS));
         }
-        types.extend(self.rrsets(node, steered.is_some(), false).map(|own| own.rtype()));
+        types.extend(self.rrsets(node, is_steered, false).map(|own| own.rtype()));
         types.extend(steered.into_iter().flat_map(Steered::types));
         let is_signed = !nsec3 || types.iter().any(|rtype| !node.is_cut() || *rtype == rtype::DS);
         types.extend(is_signed.then_some(rtype::RRSIG));

@@ -28,7 +28,7 @@ pub struct Validity {
 pub struct Kept<'o> {
     zone: &'o Zone,
     signed: &'o Signed,
-    /// Items that stand under no type of a name: alternatives and NSEC3, by digest.
+    /// Items that stand under no type of a name: alternatives, NSEC3, what leaves in place of others; by digest.
     loose: HashMap<u64, u32>,
 }
 
@@ -38,18 +38,17 @@ impl<'o> Kept<'o> {
         let mut loose = HashMap::new();
         let places = signed.entries().filter_map(|(_, entry)| entry.alternatives()).flat_map(|a| a.places());
         let hashed = (0..).map_while(|number| signed.chain().hashed(number)).map(|(_, place)| place);
-        for place in places.chain(hashed) {
+        for place in places.chain(hashed).chain(signed.of_leaving()) {
             loose.insert(signed.item_at(place).digest, place);
         }
         Kept { zone, signed, loose }
     }
 
     fn find(&self, relative: Option<&[u8]>, rtype: u16, digest: u64) -> Option<Item<'o>> {
-        let item = match relative {
-            Some(relative) => self.signed.entry(self.zone.node_at_name(relative)?)?.item(rtype)?,
-            None => self.signed.item_at(*self.loose.get(&digest)?),
-        };
-        (item.digest == digest).then_some(item)
+        let own = relative.and_then(|relative| self.signed.entry(self.zone.node_at_name(relative)?)?.item(rtype));
+        // What stands by itself here may have been a name's own before, as it left.
+        let loose = || self.loose.get(&digest).map(|place| self.signed.item_at(*place));
+        own.filter(|item| item.digest == digest).or_else(loose)
     }
 }
 
@@ -112,7 +111,7 @@ impl<'k> Signer<'k> {
         end.saturating_sub(self.validity.refresh)
     }
 
-    /// The signatures of an RRset. `relative`: its owner, if it is one that stands in its name's entry; `owner` is absolute, in
+    /// The signatures of an RRset. `relative`: its owner, if it may be one that stands in its name's entry; `owner` is absolute, in
     /// lower case. `rdatas`: canonical, in any order.
     ///
     /// # Errors
@@ -129,7 +128,7 @@ impl<'k> Signer<'k> {
         // RFC 4034 section 6.3: in order, and each once.
         rdatas.sort_unstable();
         rdatas.dedup();
-        let digest = self.digest(owner, rtype, ttl, rdatas);
+        let digest = digest(self.hash_keys, owner, rtype, ttl, rdatas);
         let keys = self.ring.signers(rtype);
         if let Some(item) = self.kept.as_ref().and_then(|kept| kept.find(relative, rtype, digest))
             && self.is_good(&item, keys)
@@ -170,18 +169,6 @@ impl<'k> Signer<'k> {
         Ok(Signatures { n: n as u16, records, digest })
     }
 
-    fn digest(&self, owner: &[u8], rtype: u16, ttl: u32, rdatas: &[Vec<u8>]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.hash_keys.0, self.hash_keys.1);
-        hasher.write(owner);
-        hasher.write_u16(rtype);
-        hasher.write_u32(ttl);
-        for rdata in rdatas {
-            hasher.write_usize(rdata.len());
-            hasher.write(rdata);
-        }
-        hasher.finish()
-    }
-
     /// Whether signatures are those of these keys and hold for a while. Those that end within a thirty-second of the validity
     /// after the first that is due are made anew with it, so that there are some passes over the zone, not thousands.
     fn is_good(&self, item: &Item<'_>, keys: &[&Key]) -> bool {
@@ -191,8 +178,22 @@ impl<'k> Signer<'k> {
                 && rdata.get(16..18) == Some(&key.tag.to_be_bytes())
                 && moment(rdata, 8).is_some_and(|end| end > enough)
         };
-        usize::from(item.n_signatures) == keys.len() && item.rrsigs().zip(keys).all(|(rdata, key)| of_key(rdata, key))
+        let has = |key: &Key| item.rrsigs().any(|rdata| of_key(rdata, key));
+        usize::from(item.n_signatures) == keys.len() && keys.iter().all(|key| has(key))
     }
+}
+
+/// What is signed, in short. `rdatas`: canonical and in order, each once.
+pub fn digest(hash_keys: (u64, u64), owner: &[u8], rtype: u16, ttl: u32, rdatas: &[Vec<u8>]) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(hash_keys.0, hash_keys.1);
+    hasher.write(owner);
+    hasher.write_u16(rtype);
+    hasher.write_u32(ttl);
+    for rdata in rdatas {
+        hasher.write_usize(rdata.len());
+        hasher.write(rdata);
+    }
+    hasher.finish()
 }
 
 /// A moment of an RRSIG's RDATA: 8 the end, 12 the beginning.

@@ -12,6 +12,8 @@
 //!   Checked   checked u64: the primary has nothing newer
 //! ```
 //!
+//! The journal of a zone that is signed here (`transfer::seal`) has Whole, End and Fetched, of the zone as it leaves.
+//!
 //! All numbers are big-endian; a difference is two lists, each behind its length. A frame counts once it is whole and its
 //! sum is right: what was written when the power failed is cut off at the next start, and what was told to be done was synced
 //! before. `of the file` and `of the zone` are [`digest`]s, by which it is seen that a file is the one that updates were made
@@ -21,6 +23,7 @@ use crate::wire::records::{Record, Records, Soa};
 use crate::wire::{Name, rtype};
 use crate::zone::Zone;
 use crate::zone::diff::Difference;
+use crate::zone::signed::Version;
 use siphasher::sip::SipHasher24;
 use std::fs::{File, OpenOptions};
 use std::hash::Hasher;
@@ -378,6 +381,25 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
+/// One version of a zone in parts, as it leaves.
+pub fn parts_of(version: Version<'_>) -> impl Iterator<Item = Frame> {
+    let (mut records, mut n, mut is_over) = (version.records(), 0, false);
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let mut part = Records::default();
+        while part.as_octets().len() < PART
+            && let Some(of_owner) = records.next()
+        {
+            of_owner.iter().for_each(|record| part.put(&record));
+        }
+        n += part.len() as u64;
+        is_over = part.is_empty();
+        Some(if is_over { Frame::End { serial: version.zone.serial(), checked: 0, n } } else { Frame::Whole(part) })
+    })
+}
+
 /// A zone in parts, as it is written whole.
 pub fn parts(zone: &Zone, checked: u64) -> impl Iterator<Item = Frame> + '_ {
     let (mut cursor, mut n, mut is_over) = (0, 0, false);
@@ -391,7 +413,8 @@ pub fn parts(zone: &Zone, checked: u64) -> impl Iterator<Item = Frame> + '_ {
         {
             let owner = [node.relative_name(), zone.apex().as_wire()].concat();
             for rrset in node.rrsets() {
-                rrset.rdatas().for_each(|rdata| part.push(&owner, rrset.rtype, rrset.ttl, [&rdata, b""]));
+                let ttl = |rdata: &[u8]| node.ttl_of(&rrset, rdata);
+                rrset.rdatas().for_each(|rdata| part.push(&owner, rrset.rtype, ttl(&rdata), [&rdata, b""]));
             }
         }
         n += part.len() as u64;

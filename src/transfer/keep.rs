@@ -13,6 +13,7 @@
 //! Nothing is committed before it is on the disk, and nothing is published before it is committed.
 
 use crate::transfer::journal::{Frame, Journal, digest, digest_after, parts};
+use crate::transfer::seal::{self, Seals};
 use crate::transfer::serial;
 use crate::transfer::settings::{SerialRule, ZoneSettings};
 use crate::wire::Name;
@@ -43,6 +44,8 @@ pub struct Keep {
     /// Whether the folder is somebody else's to write to.
     only_reads: bool,
     zones: HashMap<Name, Kept>,
+    /// The same of zones that are signed here, as they leave.
+    pub seals: Seals,
 }
 
 /// What is known of one zone.
@@ -124,8 +127,33 @@ impl Keep {
 
     /// The histories of all zones.
     pub fn histories(&self) -> HashMap<Name, Arc<History>> {
-        let some = self.zones.iter().filter(|(_, kept)| !kept.history.is_empty());
-        some.map(|(apex, kept)| (apex.clone(), kept.history.clone())).collect()
+        let beneath = self.zones.iter().map(|(apex, kept)| (apex, &kept.history));
+        let mut all: HashMap<Name, Arc<History>> =
+            beneath.chain(self.seals.histories()).map(|(apex, history)| (apex.clone(), history.clone())).collect();
+        all.retain(|_, history| !history.is_empty());
+        all
+    }
+
+    /// Gives a zone serials of its own above those that its file has, if it is signed here and others are to have it, or had
+    /// it so before.
+    ///
+    /// # Errors
+    /// A text for people: the journal cannot be read.
+    pub fn seal(&mut self, apex: &Name, is_signed: bool, settings: &ZoneSettings) -> Result<(), String> {
+        if self.seals.has(apex) {
+            return Ok(());
+        }
+        let path = self.dir.as_ref().map(|dir| dir.join(file_name(apex)).with_extension("signed"));
+        let is_known = path.as_ref().is_some_and(|path| path.exists());
+        if !(is_known || is_signed && seal::is_wanted(settings)) {
+            return Ok(());
+        }
+        let looked = self.seals.look(apex, path.as_deref(), self.only_reads, settings.journal_room);
+        looked.map_err(|e| format!("{}: {e}", path.unwrap_or_default().display()))?;
+        if let Some((_, served)) = self.zones.get(apex).and_then(|kept| kept.served.as_ref()) {
+            self.seals.follow(served);
+        }
+        Ok(())
     }
 
     /// Reads what is on the disk of a zone, if that was not done.
@@ -314,8 +342,11 @@ impl Keep {
     /// Forgets a zone that is not served any more, and its journal.
     pub fn forget(&mut self, apex: &Name) {
         self.zones.remove(apex);
+        self.seals.forget(apex);
         if let Some(dir) = self.dir.as_ref().filter(|_| !self.only_reads) {
-            let _ = std::fs::remove_file(dir.join(file_name(apex)));
+            let path = dir.join(file_name(apex));
+            let _ = std::fs::remove_file(path.with_extension("signed"));
+            let _ = std::fs::remove_file(path);
         }
     }
 }
@@ -444,7 +475,7 @@ impl Kept {
             (SerialRule::File, true, _) => file.serial(),
             _ => serial,
         };
-        if before.is_some_and(|stand| !is_same && !is_newer(serial, stand.serial)) {
+        if !settings.is_sealed && before.is_some_and(|stand| !is_same && !is_newer(serial, stand.serial)) {
             told = Some(format!("it has changed and its serial, {serial}, has not grown: secondaries will not notice"));
         } else if !is_same_file && !drops && body.is_some() && before.is_some() {
             told = Some(format!(

@@ -3,6 +3,7 @@
 //! ```text
 //!   settings            what the operator wants of each zone
 //!   keep, journal       what is on disk: copies of others' zones, and what has changed in each (`zone::history`)
+//!   seal                the same of zones that are signed here, as they leave
 //!   serial              which serial a changed zone gets
 //!   fetch               one transfer in: TCP or TLS, AXFR or IXFR, verified
 //!   secondary           when to look and when a copy is worth nothing any more
@@ -21,6 +22,7 @@ pub mod journal;
 pub mod keep;
 pub mod live;
 pub mod notify;
+pub mod seal;
 pub mod serial;
 pub mod settings;
 pub mod update;

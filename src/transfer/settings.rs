@@ -43,6 +43,10 @@ pub struct ZoneSettings {
     pub journaled: bool,
     /// How many octets of that.
     pub journal_room: usize,
+    /// Whether others are to have the zone: they may fetch it, or are told of it.
+    pub leaves: bool,
+    /// Whether the zone is signed here and has serials of its own above these ([`crate::transfer::seal`]).
+    pub is_sealed: bool,
     /// Whether updates may come.
     pub updated: bool,
     /// Whence the zone comes; empty: from its file.
@@ -59,6 +63,8 @@ impl Default for ZoneSettings {
             serial: SerialRule::File,
             journaled: false,
             journal_room: JOURNAL_ROOM,
+            leaves: false,
+            is_sealed: false,
             updated: false,
             primaries: Vec::new(),
             notify: Vec::new(),
@@ -70,7 +76,7 @@ impl Default for ZoneSettings {
 /// Which serial a zone gets when it changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SerialRule {
-    /// What its file says; an update adds one.
+    /// What its file says; an update, or a new signature, adds one.
     #[default]
     File,
     /// Seconds since 1970, or one more than before if that is not more.

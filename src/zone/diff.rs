@@ -226,10 +226,11 @@ fn is_alike(a: Node<'_>, b: Node<'_>) -> bool {
 
 fn compare(owner: &[u8], old: Option<Node<'_>>, new: Option<Node<'_>>, removed: &mut Records, added: &mut Records) {
     let all = |node: Option<Node<'_>>| -> HashMap<(u16, Vec<u8>), u32> {
-        let rrsets = node.into_iter().flat_map(|node| node.rrsets()).filter(|rrset| rrset.rtype != rtype::SOA);
-        let of =
-            |rrset: RRset<'_>| rrset.rdatas().map(|d| ((rrset.rtype, d.into_owned()), rrset.ttl)).collect::<Vec<_>>();
-        rrsets.flat_map(of).collect()
+        let Some(node) = node else { return HashMap::new() };
+        let of = |rrset: RRset<'_>| {
+            rrset.rdatas().map(|d| ((rrset.rtype, d.to_vec()), node.ttl_of(&rrset, &d))).collect::<Vec<_>>()
+        };
+        node.rrsets().filter(|rrset| rrset.rtype != rtype::SOA).flat_map(of).collect()
     };
     let (old, new) = (all(old), all(new));
     let only = |of: &HashMap<(u16, Vec<u8>), u32>, other: &HashMap<(u16, Vec<u8>), u32>, into: &mut Records| {

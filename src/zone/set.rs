@@ -89,6 +89,12 @@ impl ZoneSet {
         ZoneSet { signed: if some { signed } else { Vec::new() }, ..self }
     }
 
+    /// Puts another version of a zone in its place.
+    pub fn replace(&mut self, idx: ZoneIdx, zone: Arc<Zone>) {
+        debug_assert_eq!(self.zones[idx.idx()].apex(), zone.apex());
+        self.zones[idx.idx()] = zone;
+    }
+
     /// What makes a zone a signed one, by its position; `None`: it is not signed.
     #[inline(always)]
     pub fn signed(&self, idx: usize) -> Option<&Arc<Signed>> {

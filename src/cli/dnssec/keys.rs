@@ -4,6 +4,7 @@ use crate::cli::load::about;
 use crate::dnssec::{Key, keyfile};
 use crate::masterfile::Report;
 use crate::wire::Name;
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -93,6 +94,13 @@ pub fn read(dir: &Path, report: &mut Report) -> Folder {
         }
     }
     Folder { keys, faulty }
+}
+
+/// The zones that have keys in a folder, by the names of the files.
+pub fn zones(dir: &Path) -> HashSet<Name> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let private = entries.filter(|path| path.extension().is_some_and(|extension| extension == "private"));
+    private.filter_map(|path| zone_of(&path)).collect()
 }
 
 /// The zone that a key's files are named for: `Kexample.com.+013+12345`.

@@ -6,18 +6,21 @@ use crate::cli::dnssec::config::Denial as Configured;
 use crate::cli::dnssec::keys::{self, Filed, Folder};
 use crate::cli::known::KEYS;
 use crate::cli::load::about;
-use crate::dnssec::sign::{Denial, Rules, Task, sign};
+use crate::dnssec::sign::{Denial, Rules, Task};
 use crate::dnssec::signer::Validity;
-use crate::dnssec::{Ring, State, presigned};
+use crate::dnssec::{Key, Ring, State, presigned};
 use crate::exchange::MemberAnswer;
+use crate::id::ZoneIdx;
 use crate::masterfile::{Diagnostic, Report, Severity};
 use crate::policy::Policies;
+use crate::transfer::keep::Keep;
+use crate::transfer::settings::ZoneSettings;
 use crate::wire::{Name, rtype};
 use crate::zone::rdata::type_text;
 use crate::zone::{Signed, Zone, ZoneSet};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Types that a zone's file may not hold at names of the zone when we make them.
@@ -30,13 +33,19 @@ pub type KnownSigned = HashMap<Name, OfZone>;
 /// One signed zone, and all that it was made of.
 #[derive(Clone)]
 pub struct OfZone {
+    /// The zone as files, updates or a primary have it, and as it was handed over to be signed last: this one, or a version
+    /// that was served.
+    from: Arc<Zone>,
+    given: Arc<Zone>,
+    /// The zone as it is served: another serial may stand in it.
     zone: Arc<Zone>,
     policies: Arc<Policies>,
     answers: Arc<Vec<Vec<MemberAnswer>>>,
     rules: Rules,
     /// What the keys did; empty for a zone that was signed elsewhere.
     ring: Vec<String>,
-    signed: Arc<Signed>,
+    /// `None`: it was signed once, others have it, and it is signed no more.
+    signed: Option<Arc<Signed>>,
 }
 
 /// What a load signs.
@@ -49,6 +58,10 @@ pub struct Request<'r> {
     pub answers: &'r Arc<Vec<Vec<MemberAnswer>>>,
     /// The file.
     pub config: &'r Config,
+    /// Who is to have the zones, and what is kept of them.
+    pub settings: &'r dyn Fn(&Name) -> Arc<ZoneSettings>,
+    /// What was served of those that others have.
+    pub keep: &'r Mutex<Keep>,
 }
 
 /// Seconds since 1970.
@@ -65,6 +78,8 @@ pub struct Done {
     pub n_changed: usize,
     /// Zones that have keys and could not be signed; `None` if nobody can say which they are.
     pub failed: Option<Vec<Name>>,
+    /// Zones of which there is another version than before, to be written down.
+    fresh: Vec<Name>,
 }
 
 /// Signs every zone that has keys. What is wrong is in the report.
@@ -73,47 +88,98 @@ pub fn sign_all(request: &Request<'_>, before: &KnownSigned, now: u32, report: &
     let Folder { keys, faulty } = keys::read(&dnssec.keys, report);
     let mut failed: Vec<Name> = Vec::new();
     let is_known = warn_of_idle(request, &keys, report) && !faulty.contains(&Name::root());
-    let (mut known, mut n_changed) = (KnownSigned::new(), 0);
+    let (mut known, mut n_changed, mut fresh) = (KnownSigned::new(), 0, Vec::new());
     for zone in request.zones.iter() {
-        if faulty.contains(zone.apex()) {
-            failed.push(zone.apex().clone());
+        let apex = zone.apex();
+        if faulty.contains(apex) {
+            failed.push(apex.clone());
             continue;
         }
-        let mut of_zone = keys.iter().map(|filed| &filed.key).filter(|key| key.zone == *zone.apex()).peekable();
-        if of_zone.peek().is_none() {
-            if presigned::is_presigned(zone) {
-                match gather(zone, request, before.get(zone.apex()), &mut n_changed) {
-                    Ok(of_zone) => _ = known.insert(zone.apex().clone(), of_zone),
-                    Err(problem) => {
-                        report.push(problem);
-                        failed.push(zone.apex().clone());
-                    }
-                }
-            }
-            continue;
-        }
-        let ring = match Ring::at(now, zone.apex(), of_zone) {
-            Ok(ring) => ring,
-            Err(e) => {
-                let help = "`Activate` and `Inactive` in the private key's file say when it signs";
-                report.push(about(&dnssec.keys, e).help(help));
-                failed.push(zone.apex().clone());
-                continue;
-            }
+        let of_zone: Vec<&Key> = keys.iter().map(|filed| &filed.key).filter(|key| key.zone == *apex).collect();
+        let old = before.get(apex);
+        let work = Work { request, zone, old, now, settings: (request.settings)(apex) };
+        let made = match of_zone.is_empty() {
+            false => work.sign(&of_zone),
+            true if presigned::is_presigned(zone) => work.gather(),
+            true => work.go_on_unsigned(),
         };
+        match made {
+            Ok(None) => {}
+            Ok(Some(Made::Kept)) => _ = old.map(|old| known.insert(apex.clone(), old.clone())),
+            Ok(Some(Made::New(of_zone))) => {
+                n_changed += 1;
+                fresh.push(apex.clone());
+                known.insert(apex.clone(), *of_zone);
+            }
+            Err(problem) => {
+                report.push(problem);
+                failed.push(apex.clone());
+            }
+        }
+    }
+    n_changed += before.keys().filter(|apex| !known.contains_key(apex)).count();
+    Done { known, n_changed, failed: is_known.then_some(failed), fresh }
+}
+
+impl Done {
+    /// Writes down what is served from now on of the zones that others have. What could not be is in the report.
+    pub fn commit(&self, request: &Request<'_>, report: &mut Report) {
+        for of_zone in self.fresh.iter().filter_map(|apex| self.known.get(apex)) {
+            let (apex, settings) = (of_zone.zone.apex(), (request.settings)(of_zone.zone.apex()));
+            let (from, served) = (of_zone.given.serial(), of_zone.zone.serial());
+            if from != served {
+                tracing::info!("{apex} is served under serial {served}, not {from}: it is signed here");
+            }
+            let mut keep = lock(request.keep);
+            if let Err(e) = keep.seals.commit(&of_zone.zone, of_zone.made_here(), &settings) {
+                let mut problem = about(
+                    &request.config.state.dir,
+                    format!("{apex}: what has changed could not be written down: {e}"),
+                );
+                problem.severity = Severity::Warning;
+                report.push(problem);
+            }
+        }
+    }
+}
+
+//----------- Work -----------------------------------------------------------
+
+/// One zone, to be signed or not.
+struct Work<'w> {
+    request: &'w Request<'w>,
+    zone: &'w Arc<Zone>,
+    old: Option<&'w OfZone>,
+    now: u32,
+    settings: Arc<ZoneSettings>,
+}
+
+/// What came of it.
+enum Made {
+    /// What there was holds.
+    Kept,
+    New(Box<OfZone>),
+}
+
+/// `Ok(None)`: the zone is not signed.
+type Outcome = Result<Option<Made>, Diagnostic>;
+
+impl Work<'_> {
+    fn sign(&self, keys: &[&Key]) -> Outcome {
+        let Work { request, zone, old, now, .. } = self;
+        let dir = &request.config.dnssec.keys;
+        let ring = Ring::at(*now, zone.apex(), keys.iter().copied())
+            .map_err(|e| about(dir, e).help("`Activate` and `Inactive` in the private key's file say when it signs"))?;
         if let Some(rtype) = made_by_others(zone) {
             let message = format!("{} has keys here, and {} records in its file", zone.apex(), type_text(rtype));
             let help =
                 "a zone is signed either here or elsewhere: take these records out of the file, or the keys away";
-            report.push(about(&dnssec.keys, message).help(help));
-            failed.push(zone.apex().clone());
-            continue;
+            return Err(about(dir, message).help(help));
         }
+        let mut keep = self.keep(true)?;
         let (rules, done) = (rules_of(request.config, zone.apex()), does(&ring));
-        let old = before.get(zone.apex());
-        if let Some(old) = old.filter(|old| old.still_holds(zone, request, &rules, &done, now)) {
-            known.insert(zone.apex().clone(), old.clone());
-            continue;
+        if old.is_some_and(|old| old.still_holds(zone, request, &rules, &done, *now) && old.is_sealed(&keep)) {
+            return Ok(Some(Made::Kept));
         }
         let task = Task {
             zone,
@@ -121,82 +187,122 @@ pub fn sign_all(request: &Request<'_>, before: &KnownSigned, now: u32, report: &
             answers: request.answers,
             ring: &ring,
             rules: &rules,
-            now,
+            now: *now,
             hash_keys: *KEYS,
         };
-        // What was signed under other rules is another chain, but every RRset that is the same keeps its signature.
-        match sign(task, old.map(|old| (&*old.zone, &*old.signed))) {
-            Ok(signed) => {
-                n_changed += 1;
-                let (policies, answers) = (request.policies.clone(), request.answers.clone());
-                let signed = Arc::new(signed);
-                let of_zone = OfZone { zone: zone.clone(), policies, answers, rules, ring: done, signed };
-                known.insert(zone.apex().clone(), of_zone);
-            }
-            Err(e) => {
-                report.push(about(&dnssec.keys, e));
-                failed.push(zone.apex().clone());
-            }
+        let known = old.and_then(|old| Some((&*old.zone, &**old.signed.as_ref()?)));
+        let signed = keep.seals.sign(zone, task, known, &self.settings);
+        let (version, signed) = signed.map_err(|e| about(dir, e))?;
+        Ok(Some(self.made(version, rules, done, Some(signed))))
+    }
+
+    /// What a zone that was signed elsewhere brings.
+    fn gather(&self) -> Outcome {
+        let Work { request, zone, old, now, .. } = self;
+        let dir = &request.config.zones.dir;
+        if let Some((name, _)) = zone.marks().first() {
+            let message =
+                format!("{name} cannot be steered: {} was signed elsewhere, and its keys are not here", zone.apex());
+            let help = format!(
+                "put the zone's keys into {} and take the signatures out of its file, or steer names of an unsigned zone",
+                request.config.dnssec.keys.display()
+            );
+            return Err(about(dir, message).help(help));
         }
+        let mut keep = self.keep(false)?;
+        if old.is_some_and(|old| old.ring.is_empty() && old.signed.is_some() && old.is_of(zone) && old.is_sealed(&keep))
+        {
+            return Ok(Some(Made::Kept));
+        }
+        let version = keep.seals.number(zone, &self.settings, (*now).into());
+        let signed = Arc::new(presigned::gather(&version).map_err(|e| about(dir, e))?);
+        let rules = rules_of(request.config, zone.apex());
+        Ok(Some(self.made(version, rules, Vec::new(), Some(signed))))
     }
-    n_changed += before.keys().filter(|apex| !known.contains_key(apex)).count();
-    Done { known, n_changed, failed: is_known.then_some(failed) }
+
+    /// A zone without keys that others have had signed goes on under the serials of before.
+    fn go_on_unsigned(&self) -> Outcome {
+        let mut keep = self.keep(false)?;
+        if !keep.seals.has(self.zone.apex()) {
+            return Ok(None);
+        }
+        if self.old.is_some_and(|old| old.signed.is_none() && old.is_of(self.zone) && old.is_sealed(&keep)) {
+            return Ok(Some(Made::Kept));
+        }
+        let version = keep.seals.number(self.zone, &self.settings, self.now.into());
+        Ok(Some(self.made(version, rules_of(self.request.config, self.zone.apex()), Vec::new(), None)))
+    }
+
+    /// What is kept, with the zone in it if others are to have it.
+    fn keep(&self, is_signed: bool) -> Result<MutexGuard<'_, Keep>, Diagnostic> {
+        let mut keep = lock(self.request.keep);
+        let begun = keep.seal(self.zone.apex(), is_signed, &self.settings);
+        begun.map(|()| keep).map_err(|e| about(&self.request.config.state.dir, e))
+    }
+
+    fn made(&self, zone: Arc<Zone>, rules: Rules, ring: Vec<String>, signed: Option<Arc<Signed>>) -> Made {
+        let (policies, answers, given) =
+            (self.request.policies.clone(), self.request.answers.clone(), self.zone.clone());
+        let from = self.old.filter(|old| Arc::ptr_eq(&old.zone, &given)).map_or(&given, |old| &old.from).clone();
+        Made::New(Box::new(OfZone { from, given, zone, policies, answers, rules, ring, signed }))
+    }
 }
 
-/// What a zone that was signed elsewhere brings.
-fn gather(
-    zone: &Arc<Zone>,
-    request: &Request<'_>,
-    before: Option<&OfZone>,
-    n_changed: &mut usize,
-) -> Result<OfZone, Diagnostic> {
-    let dir = &request.config.zones.dir;
-    if let Some((name, _)) = zone.marks().first() {
-        let message =
-            format!("{name} cannot be steered: {} was signed elsewhere, and its keys are not here", zone.apex());
-        let help = format!(
-            "put the zone's keys into {} and take the signatures out of its file, or steer names of an unsigned zone",
-            request.config.dnssec.keys.display()
-        );
-        return Err(about(dir, message).help(help));
-    }
-    if let Some(before) = before.filter(|before| before.ring.is_empty() && Arc::ptr_eq(&before.zone, zone)) {
-        return Ok(before.clone());
-    }
-    let signed = Arc::new(presigned::gather(zone).map_err(|e| about(dir, e))?);
-    *n_changed += 1;
-    let (policies, answers) = (request.policies.clone(), request.answers.clone());
-    let rules = rules_of(request.config, zone.apex());
-    Ok(OfZone { zone: zone.clone(), policies, answers, rules, ring: Vec::new(), signed })
+fn lock(keep: &Mutex<Keep>) -> MutexGuard<'_, Keep> {
+    keep.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The zones with their signatures; those that are others than were signed have none.
-pub fn with_signed(zones: ZoneSet, known: &KnownSigned) -> ZoneSet {
-    let of = |zone: &Arc<Zone>| known.get(zone.apex()).filter(|known| Arc::ptr_eq(&known.zone, zone));
-    let signed = zones.iter().map(|zone| of(zone).map(|of_zone| of_zone.signed.clone())).collect();
-    zones.with_signed(signed)
+/// The zones as they are served, with their signatures; those that are others than were signed have none.
+pub fn with_signed(mut zones: ZoneSet, known: &KnownSigned) -> ZoneSet {
+    let mut all = Vec::with_capacity(zones.n_zones());
+    for i in 0..zones.n_zones() {
+        let idx = ZoneIdx::from(i);
+        let zone = zones.share(idx);
+        let of_zone = known.get(zone.apex()).filter(|of_zone| of_zone.is_of(&zone));
+        if let Some(of_zone) = of_zone {
+            zones.replace(idx, of_zone.zone.clone());
+        }
+        all.push(of_zone.and_then(|of_zone| of_zone.signed.clone()));
+    }
+    zones.with_signed(all)
 }
 
 impl OfZone {
     /// Whether it should be signed again.
     pub fn is_due(&self, now: u32) -> bool {
-        self.signed.facts.renew_at.is_some_and(|at| at <= now)
+        self.signed.as_ref().and_then(|signed| signed.facts.renew_at).is_some_and(|at| at <= now)
     }
 
     /// Signatures made for it since `before`.
     pub fn n_made_since(&self, before: &KnownSigned) -> usize {
-        let is_same = before.get(self.zone.apex()).is_some_and(|before| Arc::ptr_eq(&before.signed, &self.signed));
-        if is_same { 0 } else { self.signed.facts.n_made }
+        let Some(signed) = &self.signed else { return 0 };
+        let before = before.get(self.zone.apex()).and_then(|before| before.signed.as_ref());
+        if before.is_some_and(|before| Arc::ptr_eq(before, signed)) { 0 } else { signed.facts.n_made }
+    }
+
+    /// Whether it is made of this zone.
+    fn is_of(&self, zone: &Arc<Zone>) -> bool {
+        [&self.from, &self.given, &self.zone].iter().any(|own| Arc::ptr_eq(own, zone))
+    }
+
+    /// What is made here of it.
+    fn made_here(&self) -> Option<&Arc<Signed>> {
+        self.signed.as_ref().filter(|signed| signed.is_made_here())
+    }
+
+    /// Whether it is the version that was written down last.
+    fn is_sealed(&self, keep: &Keep) -> bool {
+        keep.seals.holds(&self.zone, self.made_here())
     }
 
     fn still_holds(&self, zone: &Arc<Zone>, request: &Request<'_>, rules: &Rules, ring: &[String], now: u32) -> bool {
         let is_steered = !zone.marks().is_empty();
-        Arc::ptr_eq(&self.zone, zone)
+        self.is_of(zone)
             && (!is_steered || Arc::ptr_eq(&self.policies, request.policies))
             && (!is_steered || Arc::ptr_eq(&self.answers, request.answers))
             && self.rules == *rules
             && self.ring == ring
-            && self.signed.facts.renew_at.is_none_or(|at| at > now)
+            && self.signed.as_ref().is_some_and(|signed| signed.facts.renew_at.is_none_or(|at| at > now))
     }
 }
 

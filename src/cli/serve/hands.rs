@@ -60,7 +60,7 @@ impl Hands for Reloader {
     fn update(&self, update: &Update, from: IpAddr) -> Rcode {
         let mut known = self.known();
         let Some(used) = known.used.clone() else { return Rcode::ServFail };
-        let of_zone = used.1.of(&update.apex);
+        let of_zone = &known.beneath(used.1.of(&update.apex), &update.apex);
         let Some(zone) = known.keep().served(&update.apex).cloned() else { return Rcode::ServFail };
         let house = self.exchange.load().house.clone();
         let grants = &house.rules.of(&update.apex).update;

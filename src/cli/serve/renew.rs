@@ -8,6 +8,8 @@ use crate::cli::dnssec::{keys, rollover};
 use crate::cli::serve::reload::{Reloader, say};
 use crate::exchange::Snapshot;
 use crate::masterfile::{Report, Severity};
+use crate::transfer::settings::ZoneSettings;
+use crate::wire::Name;
 use crate::zone::ZoneSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -44,7 +46,11 @@ impl Reloader {
         if !is_due && !has_rolled && !report.has_errors() {
             return;
         }
-        let request = Request { zones: &served, policies: &policies, answers: &answers, config: &config };
+        let Some(used) = known.used.clone() else { return };
+        let of_zone = |apex: &Name| known.members.get(apex).unwrap_or_else(|| used.1.of(apex)).clone();
+        let (settings, keep) = (&of_zone as &dyn Fn(&Name) -> Arc<ZoneSettings>, &*known.keep.clone());
+        let request =
+            Request { zones: &served, policies: &policies, answers: &answers, config: &config, settings, keep };
         let done = sign::sign_all(&request, &known.signed, now, &mut report);
         if report.has_errors() {
             self.loads.note_renewal_failed();
@@ -57,8 +63,14 @@ impl Reloader {
             return;
         }
         let n_made: usize = done.known.values().map(|of_zone| of_zone.n_made_since(&known.signed)).sum();
+        done.commit(&request, &mut report);
+        say(&report);
         known.signed = done.known;
-        let zones = |now: &Snapshot| Arc::new(sign::with_signed((*now.zones).clone(), &known.signed));
+        let histories = known.keep().histories();
+        let zones = |now: &Snapshot| {
+            let zones = sign::with_signed((*now.zones).clone(), &known.signed);
+            Arc::new(zones.with_histories(histories.clone()))
+        };
         let next = |now: &Snapshot| now.with_zones(zones(now), now.answers.clone());
         let before = self.exchange.publish_next(next);
         self.free(before);

@@ -164,6 +164,29 @@ fn days_of(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468
 }
 
+/// The octets of a hash's label (RFC 5155 section 3.3); `None` if it is none, or not in lower case.
+pub fn unbase32(label: &[u8]) -> Option<[u8; 20]> {
+    let (mut out, mut held, mut n_held, mut at) = ([0; 20], 0u32, 0, 0);
+    if label.len() != 32 {
+        return None;
+    }
+    for octet in label {
+        let digit = match octet {
+            b'0'..=b'9' => octet - b'0',
+            b'a'..=b'v' => octet - b'a' + 10,
+            _ => return None,
+        };
+        held = (held << 5 | u32::from(digit)) & 0xfff;
+        n_held += 5;
+        if n_held >= 8 {
+            n_held -= 8;
+            out[at] = (held >> n_held) as u8;
+            at += 1;
+        }
+    }
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ mod scan;
 mod svcb;
 pub mod wire;
 
-pub(crate) use codec::{base32, parse_moment, print_moment, put_base32};
+pub(crate) use codec::{base32, parse_moment, print_moment, put_base32, unbase32};
 pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
 pub use print::print;
 pub use scan::{lacks_dot, scan, unknown_type};

@@ -17,9 +17,11 @@
 //! Made by [`Parts`], which several threads fill, for exactly one zone: places mean nothing in another.
 
 mod chain;
+mod leaving;
 mod parts;
 
 pub use chain::{Chain, HASH_LEN, canonical, sort_key};
+pub use leaving::{Changes, Version};
 pub use parts::Parts;
 
 use crate::zone::store::{Node, Zone, word};
@@ -37,6 +39,8 @@ pub struct Signed {
     places: Places,
     chain: Chain,
     alternatives: Vec<Alternatives>,
+    /// By place of an item, the place of the one that stands for it where the zone leaves; ascending.
+    leaving: Vec<(u32, u32)>,
     /// What is known of it as a whole.
     pub facts: Facts,
 }
@@ -78,6 +82,33 @@ impl Signed {
         self.item((place as usize) << 2).0
     }
 
+    /// The item of a hash of the chain, as it leaves in a transfer.
+    pub fn leaving_hash(&self, number: usize) -> Option<Item<'_>> {
+        self.chain.hashed(number).map(|(_, place)| self.item_at(self.leaves_as(place)))
+    }
+
+    /// The places of items that stand for others where the zone leaves.
+    pub fn of_leaving(&self) -> impl Iterator<Item = u32> {
+        self.leaving.iter().map(|(_, other)| *other)
+    }
+
+    fn leaves_as(&self, place: u32) -> u32 {
+        self.leaving.binary_search_by_key(&place, |(item, _)| *item).map_or(place, |at| self.leaving[at].1)
+    }
+
+    /// Puts other signatures of an RRset in the place of those there are; whether they are as long.
+    pub fn replace_signatures(&mut self, node: Node<'_>, rtype: u16, signatures: &[u8], digest: u64) -> bool {
+        let Some(item) = self.entry(node).and_then(|entry| entry.item(rtype)) else { return false };
+        if item.signatures.len() != signatures.len() {
+            return false;
+        }
+        let at = item.signatures.as_ptr() as usize - self.arena.as_ptr() as usize;
+        let header = at - item.records.len() - ITEM_HEADER;
+        self.arena[at..at + signatures.len()].copy_from_slice(signatures);
+        self.arena[header + 12..header + ITEM_HEADER].copy_from_slice(&digest.to_le_bytes());
+        true
+    }
+
     /// Every entry, in no particular order, and the place of its node.
     pub fn entries(&self) -> impl Iterator<Item = (u32, Entry<'_>)> {
         self.places.iter().map(|(node, at)| (node, Entry { signed: self, at: (at as usize) << 2 }))
@@ -98,6 +129,7 @@ impl Signed {
             + self.arena.capacity()
             + self.places.memory_bytes()
             + self.chain.memory_bytes()
+            + self.leaving.capacity() * size_of::<(u32, u32)>()
             + alternatives
     }
 
@@ -147,6 +179,16 @@ impl<'s> Entry<'s> {
             let (item, next) = self.signed.item(at);
             at = next;
             item
+        })
+    }
+
+    /// All items as they leave in a transfer, ascending by type.
+    pub fn leaving(self) -> impl Iterator<Item = Item<'s>> {
+        let mut at = self.at + ENTRY_HEADER;
+        (0..word(&self.signed.arena, self.at)).map(move |_| {
+            let place = self.signed.leaves_as((at >> 2) as u32);
+            at = self.signed.item(at).1;
+            self.signed.item_at(place)
         })
     }
 

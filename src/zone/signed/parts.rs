@@ -10,6 +10,8 @@ pub struct Parts {
     /// Node and entry.
     entries: Vec<(u32, u32)>,
     alternatives: Vec<Alternatives>,
+    /// See [`Parts::leaves_as`].
+    leaving: Vec<(u32, u32)>,
     /// Where the entry starts that is being written.
     open: Option<usize>,
 }
@@ -17,7 +19,7 @@ pub struct Parts {
 impl Default for Parts {
     fn default() -> Parts {
         // Place 0 means "none".
-        Parts { arena: vec![0; 4], entries: Vec::new(), alternatives: Vec::new(), open: None }
+        Parts { arena: vec![0; 4], entries: Vec::new(), alternatives: Vec::new(), leaving: Vec::new(), open: None }
     }
 }
 
@@ -31,19 +33,24 @@ impl Parts {
         self.arena.extend_from_slice(&[0; ENTRY_HEADER]);
     }
 
-    /// Adds an item to the entry: `n` records where the zone does not have them, and their signatures.
+    /// Adds an item to the entry: `n` records where the zone does not have them, and their signatures. Returns its place.
     pub fn item(
         &mut self,
         rtype: u16,
         (n, records): (u16, &[u8]),
         (n_signatures, signatures): (u16, &[u8]),
         digest: u64,
-    ) {
+    ) -> u32 {
         if let Some(at) = self.open {
             let n_items = u16::from_le_bytes([self.arena[at], self.arena[at + 1]]) + 1;
             self.arena[at..at + 2].copy_from_slice(&n_items.to_le_bytes());
         }
-        self.loose(rtype, (n, records), (n_signatures, signatures), digest);
+        self.loose(rtype, (n, records), (n_signatures, signatures), digest)
+    }
+
+    /// Says that another item stands for this one where the zone leaves in a transfer.
+    pub fn leaves_as(&mut self, item: u32, other: u32) {
+        self.leaving.push((item, other));
     }
 
     /// Adds an item that belongs to no entry by itself, and returns its place. Not between [`Parts::entry`] and its items.
@@ -93,7 +100,7 @@ impl Parts {
     pub fn join(all: Vec<Parts>, chain: impl FnOnce(&dyn Fn(usize, u32) -> u32) -> Chain, facts: Facts) -> Signed {
         let len = all.iter().map(|parts| parts.arena.len() + 4).sum();
         let (mut arena, mut entries, mut alternatives) = (Vec::with_capacity(len), Vec::new(), Vec::new());
-        let mut bases = Vec::with_capacity(all.len());
+        let (mut bases, mut leaving) = (Vec::with_capacity(all.len()), Vec::new());
         for parts in all {
             arena.resize(usize::next_multiple_of(arena.len(), 4), 0);
             let (base, first) = ((arena.len() >> 2) as u32, alternatives.len() as u32);
@@ -109,6 +116,7 @@ impl Parts {
                 entries.push((node, at + base));
             }
             let moved = |place: u32| if place == 0 { 0 } else { place + base };
+            leaving.extend(parts.leaving.into_iter().map(|(item, other)| (item + base, other + base)));
             alternatives.extend(parts.alternatives.into_iter().map(|a| {
                 Alternatives {
                     windows: a.windows.into_iter().map(moved).collect(),
@@ -123,6 +131,7 @@ impl Parts {
             }));
         }
         let chain = chain(&|part, place| bases.get(part).map_or(0, |base| base + place));
-        Signed { arena, places: Places::of(entries.into_iter()), chain, alternatives, facts }
+        leaving.sort_unstable();
+        Signed { arena, places: Places::of(entries.into_iter()), chain, alternatives, leaving, facts }
     }
 }

@@ -30,6 +30,7 @@ mod build;
 mod index;
 mod pack;
 mod patch;
+mod serial;
 mod steered;
 mod survey;
 
@@ -385,6 +386,14 @@ impl<'z> Node<'z> {
             at = next;
             rrset
         })
+    }
+
+    /// The TTL of a record of one of its RRsets: of a signature that of what it covers, since the signatures of one name are no
+    /// RRset (RFC 4034 section 3).
+    pub fn ttl_of(self, rrset: &RRset<'_>, rdata: &[u8]) -> u32 {
+        let covered = rdata.first_chunk().filter(|_| rrset.rtype == rtype::RRSIG);
+        let covered = covered.and_then(|covered| self.rrset(u16::from_be_bytes(*covered)));
+        covered.map_or(rrset.ttl, |covered| covered.ttl)
     }
 
     /// Whether there are addresses here.
