@@ -2,7 +2,8 @@
 //!
 //! Parse → find the zone → look up → (steered names) locate the client, pick a member → compose, scope,
 //! truncate → count. Everything it needs is in the [`Snapshot`] and in [`Scratch`]; it reads no clock, takes no
-//! lock, allocates nothing, and no message makes it panic.
+//! lock, allocates nothing, and no message makes it panic. Where a zone has compact denial, some queries have a proof signed, as
+//! many in a second as the zone's rules say (`answer::online`); that allocates.
 
 mod additional;
 mod alias;
@@ -12,6 +13,7 @@ mod debug;
 pub mod errand;
 pub mod explain;
 mod foresee;
+mod online;
 mod operation;
 mod options;
 mod plain;
@@ -80,6 +82,8 @@ pub struct Scratch {
     pub(crate) thread: Option<usize>,
     /// What the message at hand leaves to do.
     pub(crate) errand: Option<Box<Errand>>,
+    /// The proofs of absence that were signed when they were asked for.
+    pub(crate) made: Option<Box<online::Made>>,
     /// Where the low-discrepancy sequence of `pick=spread` stands.
     pub(crate) spread: u64,
 }
@@ -94,7 +98,7 @@ impl Scratch {
     /// For answers that nobody gets, as in explain: they are not counted.
     pub fn uncounted() -> Scratch {
         let (name, host) = (NameBuf::default(), NameBuf::default());
-        Scratch { name, host, dnames: [(0, 0); MAX_LINKS], thread: None, errand: None, spread: 0 }
+        Scratch { name, host, dnames: [(0, 0); MAX_LINKS], thread: None, errand: None, made: None, spread: 0 }
     }
 }
 
@@ -216,7 +220,7 @@ fn answer_by(
     };
     let tail = tsig_len(&request, &signed, &extras, limit);
     let mut reply = Reply::new(query, &request, limit, &extras, tail, out);
-    let mut way = Way::new(query, &request, client, snapshot, house, scratch);
+    let mut way = Way::new(query, &request, client, (snapshot, house, now), scratch);
     let rcode = match request.fault.or(fault).or(unsound) {
         Some(rcode) => {
             way.ede = (rcode == Rcode::NotImp).then_some(Ede::NotSupported);
@@ -224,11 +228,11 @@ fn answer_by(
         }
         None => way.go(&mut reply, &mut signed),
     };
-    let Way { authoritative, scope, steered, key, ede, refused_by, .. } = way;
+    let Way { authoritative, scope, steered, key, compact, ede, refused_by, .. } = way;
     let ede = ede.or_else(|| steered.filter(|group| is_stale(snapshot, *group)).map(|_| Ede::Stale));
     let scope = scope.min(longest_scope(&request, house));
     let truncated = reply.is_truncated();
-    let ending = Ending { rcode, authoritative, scope, udp_size: house.udp_size, extras: &extras, ede };
+    let ending = Ending { rcode, authoritative, scope, udp_size: house.udp_size, extras: &extras, compact, ede };
     let mut len = reply.finish(&request, &ending);
     if let Some(seal) = signed.seal.as_mut().filter(|_| tail > 0) {
         len = seal.append(out, len, u64::from(now));

@@ -407,6 +407,8 @@ impl Opt {
         // Root, type, class; extended RCODE, version, flags; length of the options.
         let (&[root, t0, t1, s0, s1, _, version, flags, _, l0, l1], mut options) =
             tail.split_first_chunk::<OPT_LEN>()?;
+        // CO asks for more than the short way knows of (RFC 9824 section 5.1).
+        let version = if flags & 0x40 != 0 { return None } else { version };
         let is_opt = root == 0 && u16::from_be_bytes([t0, t1]) == rtype::OPT && version == 0;
         if !is_opt || usize::from(u16::from_be_bytes([l0, l1])) != options.len() {
             return None;

@@ -47,6 +47,10 @@ pub(super) struct Way<'q> {
     pub ede: Option<Ede>,
     /// See [`crate::answer::Outcome::refused_by`].
     pub refused_by: Option<List>,
+    /// Whether the reply has the flag CO: it may have NXDOMAIN beside a compact proof (RFC 9824 section 5.1).
+    pub compact: bool,
+    /// Seconds since 1970.
+    pub(super) now: u32,
     /// What is proven to be absent.
     pub(super) proofs: Proofs<'q>,
 }
@@ -123,8 +127,7 @@ impl<'q> Way<'q> {
         query: &'q [u8],
         request: &'q Request,
         client: Client,
-        snapshot: &'q Snapshot,
-        house: &'q House,
+        (snapshot, house, now): (&'q Snapshot, &'q House, u32),
         scratch: &'q mut Scratch,
     ) -> Way<'q> {
         Way {
@@ -141,6 +144,8 @@ impl<'q> Way<'q> {
             key: 0,
             ede: None,
             refused_by: None,
+            compact: false,
+            now,
             proofs: Proofs::default(),
         }
     }
@@ -165,6 +170,9 @@ impl<'q> Way<'q> {
             };
             if zone.is_left_out() {
                 return if link == 0 { self.fail() } else { Rcode::NoError };
+            }
+            if self.request.edns.as_ref().is_some_and(|edns| edns.compact_ok && edns.dnssec_ok) {
+                self.compact |= signed.is_some_and(|signed| signed.online().is_some());
             }
             let name = &self.scratch.name;
             let hash = name.hash_from(0);
@@ -258,8 +266,7 @@ impl<'q> Way<'q> {
             }
             Found::NxDomain => {
                 self.authoritative = true;
-                self.deny(reply, here, Absent::Name, u32::MAX);
-                Step::Done(Rcode::NxDomain)
+                Step::Done(self.deny(reply, here, Absent::Name, u32::MAX))
             }
             Found::Cut { node, label } => {
                 let cut = here.spot.offset(self.scratch.name.start(label));

@@ -5,12 +5,14 @@
 //!
 //! Proofs stand in the authority section, so those that belong to an expanded wildcard wait until the answer is complete.
 
+use crate::answer::Scratch;
+use crate::answer::online::{EMPTY, NXNAME, Wanted};
 use crate::answer::records::put;
 use crate::answer::resolve::{Here, Verdict, Way};
 use crate::exchange::{Family, MemberAnswer};
 use crate::id::MemberIdx;
 use crate::wire::reply::{POINTER_MAX, Reply, Section};
-use crate::wire::{NameBuf, rtype};
+use crate::wire::{NameBuf, Rcode, rtype};
 use crate::zone::rdata::put_base32;
 use crate::zone::signed::{Chain, HASH_LEN, Item, Kind, Signed};
 use crate::zone::store::{Node, ancestors};
@@ -29,6 +31,8 @@ pub(super) struct Proofs<'q> {
     /// two records.
     said: [usize; MAX_PROOFS],
     n_said: usize,
+    /// How many were waiting before those of the wildcard at hand.
+    of_wildcard: Option<usize>,
 }
 
 /// One NSEC or NSEC3.
@@ -103,16 +107,25 @@ impl<'q> Way<'q> {
     /// Puts in what a signed zone has of a type beside its records: keys, proofs, the answer to ANY, or, where signatures
     /// themselves are asked for, those of one RRset (RFC 8482 section 4.1). Whether there is any.
     pub(super) fn put_added(&self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, rtype: u16) -> bool {
-        let Some(entry) = here.signed.and_then(|signed| signed.entry(node)) else { return false };
+        let Some((signed, entry)) = here.signed.and_then(|signed| Some((signed, signed.entry(node)?))) else {
+            return false;
+        };
         let section = Section::Answer;
+        if rtype == rtype::NSEC && here.is_wildcard && signed.online().is_some() {
+            return false;
+        }
         if rtype == rtype::RRSIG {
-            let Some(item) = entry.items().find(|item| item.n_signatures > 0) else { return false };
+            let own = entry.items().find(|item| item.n_signatures > 0);
+            let Some(item) = own.and_then(|item| Some(signed.answered(entry.place(item.rtype)?))) else { return false };
             reply.put(section, item.n_signatures, item.signatures, here.owner, std::iter::empty(), 0);
             return true;
         }
-        let Some(item) = entry.item(rtype).filter(|item| item.n > 0) else { return false };
-        if reply.put(section, item.n, item.records, here.owner, std::iter::empty(), 0).is_some() {
-            self.put_signatures(reply, section, here, node, rtype, here.owner);
+        // In compact denial a name's NSEC tells of no other name.
+        let item = entry.place(rtype).map(|place| signed.answered(place));
+        let Some(item) = item.filter(|item| item.n > 0) else { return false };
+        let is_in = reply.put(section, item.n, item.records, here.owner, std::iter::empty(), 0).is_some();
+        if is_in && self.wanted(here).is_some() {
+            reply.put(section, item.n_signatures, item.signatures, here.owner, std::iter::empty(), 0);
         }
         true
     }
@@ -171,29 +184,89 @@ impl<'q> Way<'q> {
     ///
     /// `most_secs` bounds that where a pick, not the zone, has nothing to give: the next pick may have, and a resolver
     /// that goes by RFC 7871 section 7.4 takes the denial as one for all its clients, whatever the scope says.
+    /// The RCODE is for names: NXDOMAIN, or NOERROR beside a compact proof, unless the client has said that it understands those
+    /// (RFC 9824 sections 3.1 and 5.1).
     #[inline]
-    pub(super) fn deny(&mut self, reply: &mut Reply, here: Here<'q>, absent: Absent<'q>, most_secs: u32) {
-        let Some(soa) = here.zone.negative_soa() else { return };
-        let Some(start) = put(reply, Section::Authority, soa, here.apex_at, here.apex_at) else { return };
+    pub(super) fn deny(&mut self, reply: &mut Reply, here: Here<'q>, absent: Absent<'q>, most_secs: u32) -> Rcode {
+        let rcode = if matches!(absent, Absent::Name) { Rcode::NxDomain } else { Rcode::NoError };
+        if self.request.qtype == rtype::NSEC && self.answers_itself(reply, here, absent) {
+            return Rcode::NoError;
+        }
+        let Some(soa) = here.zone.negative_soa() else { return rcode };
+        let Some(start) = put(reply, Section::Authority, soa, here.apex_at, here.apex_at) else { return rcode };
+        let mut is_compact = false;
         if let Some(signed) = self.wanted(here) {
-            self.prove(reply, here, signed, absent);
+            is_compact = self.prove(reply, here, signed, absent);
             // The SOA was signed with its own TTL.
             reply.lower_ttls(start, most_secs.min(soa.ttl));
         } else if most_secs < soa.ttl {
             reply.set_ttls(start, 1, 0, most_secs);
         }
+        if is_compact && !self.compact { Rcode::NoError } else { rcode }
     }
 
+    /// Whether a name is proven to be absent by itself.
     #[cold]
-    fn prove(&mut self, reply: &mut Reply, here: Here<'q>, signed: &'q Signed, absent: Absent<'q>) {
+    fn prove(&mut self, reply: &mut Reply, here: Here<'q>, signed: &'q Signed, absent: Absent<'q>) -> bool {
         if let Some(apex) = here.zone.node_at_name(&[]) {
             self.put_signatures(reply, Section::Authority, here, apex, rtype::SOA, here.apex_at);
         }
+        let is_made = self.make(reply, Section::Authority, here, signed, absent);
         match absent {
+            _ if is_made => {}
             Absent::Name => self.no_name(here, signed),
             Absent::Type(node, rtype) => self.no_type(here, signed, node, rtype),
         }
         self.put_waiting(reply);
+        is_made
+    }
+
+    /// In compact denial every name has an NSEC, and who asks for it gets it: its absence could not be proven.
+    #[cold]
+    fn answers_itself(&mut self, reply: &mut Reply, here: Here<'q>, absent: Absent<'q>) -> bool {
+        self.wanted(here).is_some_and(|signed| self.make(reply, Section::Answer, here, signed, absent))
+    }
+
+    /// Makes a proof for the name at hand, in compact denial, if it is one that has to be made; whether it was.
+    fn make(
+        &mut self,
+        reply: &mut Reply,
+        section: Section,
+        here: Here<'q>,
+        signed: &'q Signed,
+        absent: Absent<'q>,
+    ) -> bool {
+        let Some(online) = signed.online() else { return false };
+        let bitmap = match absent {
+            Absent::Name => NXNAME,
+            Absent::Type(node, rtype) => match self.place_of(signed, node, rtype) {
+                // A wildcard's types are those of every name that it stands for.
+                Some(place) if here.is_wildcard => signed.item_at(place).rdatas().next().map_or(EMPTY, bitmap_of),
+                Some(_) => return false,
+                None => EMPTY,
+            },
+        };
+        let Scratch { made, name, .. } = &mut *self.scratch;
+        let apex = here.zone.apex().as_wire();
+        let wanted = Wanted { owner: name.as_wire(), owner_at: here.owner, apex, bitmap };
+        let is_made = made.get_or_insert_default().prove(reply, section, &wanted, online, self.now);
+        if is_made && here.is_wildcard {
+            // The name is there by what was made, and nothing stands for it.
+            self.proofs.forget_last();
+        }
+        is_made
+    }
+
+    /// The place of the proof that a type is absent at a node which has records.
+    fn place_of(&self, signed: &'q Signed, node: Node<'q>, rtype: u16) -> Option<u32> {
+        let entry = signed.entry(node)?;
+        let kind = match rtype {
+            rtype::A => Some(Kind::A),
+            rtype::AAAA => Some(Kind::Aaaa),
+            _ => None,
+        };
+        let without = kind.and_then(|kind| entry.alternatives()?.without(kind));
+        without.or_else(|| entry.place(rtype::NSEC))
     }
 
     /// No such name, nor a wildcard that would stand for it (RFC 4035 section 3.1.3.2, RFC 5155 section 7.2.2).
@@ -224,17 +297,8 @@ impl<'q> Way<'q> {
     fn no_type(&mut self, here: Here<'q>, signed: &'q Signed, node: Node<'q>, rtype: u16) {
         let entry = signed.entry(node);
         let hashed = entry.and_then(|entry| signed.chain().hashed(entry.hashed()?));
-        let kind = match rtype {
-            rtype::A => Some(Kind::A),
-            rtype::AAAA => Some(Kind::Aaaa),
-            _ => None,
-        };
-        let without = entry.and_then(|entry| entry.alternatives()?.without(kind?)).map(|place| signed.item_at(place));
-        let item = match (without, hashed) {
-            (Some(item), _) => Some(item),
-            (None, Some((_, place))) => Some(signed.item_at(place)),
-            (None, None) => entry.and_then(|entry| entry.item(rtype::NSEC)),
-        };
+        let place = self.place_of(signed, node, rtype).or(hashed.map(|(_, place)| place));
+        let item = place.map(|place| if here.is_wildcard { signed.item_at(place) } else { signed.answered(place) });
         let owner = match hashed {
             Some((hash, _)) => Owner::Hash(hash),
             None if here.is_wildcard => Owner::Name(node.relative_name()),
@@ -268,6 +332,7 @@ impl<'q> Way<'q> {
     /// That no name is closer than a wildcard which is to stand for the name at hand; waits for the answer's end.
     pub(super) fn note_wildcard(&mut self, here: Here<'q>, node: Node<'q>) {
         let Some(signed) = self.wanted(here) else { return };
+        self.proofs.of_wildcard = Some(self.proofs.n_waiting);
         match signed.chain() {
             // RFC 4035 section 3.1.3.3.
             Chain::Names { .. } => {
@@ -304,13 +369,14 @@ impl<'q> Way<'q> {
             return;
         }
         let entry = signed.entry(node);
-        let (hashed, nsec) = (entry.and_then(|entry| entry.hashed()), entry.and_then(|entry| entry.item(rtype::NSEC)));
+        let (hashed, nsec) = (entry.and_then(|entry| entry.hashed()), entry.and_then(|entry| entry.place(rtype::NSEC)));
         match (hashed.and_then(|number| signed.chain().hashed(number)), nsec) {
             (Some((hash, place)), _) => {
                 let (item, owner) = (signed.item_at(place), Owner::Hash(hash));
                 self.proofs.wait(Proof { item, owner, whose: at(hash), apex_at: here.apex_at });
             }
-            (None, Some(item)) => {
+            (None, Some(place)) => {
+                let item = signed.answered(place);
                 let whose = at(node.relative_name());
                 self.proofs.wait(Proof { item, owner: Owner::At(cut), whose, apex_at: here.apex_at });
             }
@@ -382,12 +448,19 @@ impl<'q> Proofs<'q> {
                 reply.truncate();
             }
         }
-        self.n_waiting = 0;
+        (self.n_waiting, self.of_wildcard) = (0, None);
+    }
+
+    /// Forgets what a wildcard has had wait last.
+    fn forget_last(&mut self) {
+        if let Some(n) = self.of_wildcard.take() {
+            (self.n_said, self.n_waiting) = (self.n_said - (self.n_waiting - n), n);
+        }
     }
 
     /// Forgets all of them: the reply begins anew.
     pub(super) fn clear(&mut self) {
-        (self.n_waiting, self.n_said) = (0, 0);
+        (self.n_waiting, self.n_said, self.of_wildcard) = (0, 0, None);
     }
 }
 
@@ -408,6 +481,15 @@ impl Verdict<'_> {
 }
 
 //----------- Leaves ---------------------------------------------------------
+
+/// The bitmap of an NSEC's RDATA, behind the next name.
+fn bitmap_of(rdata: &[u8]) -> &[u8] {
+    let mut at = 0;
+    while let Some(len) = rdata.get(at).filter(|len| **len > 0) {
+        at += 1 + usize::from(*len);
+    }
+    rdata.get(at + 1..).unwrap_or_default()
+}
 
 /// Where octets lie.
 fn at(octets: &[u8]) -> usize {

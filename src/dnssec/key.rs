@@ -2,10 +2,12 @@
 
 use crate::dnssec::der;
 use crate::wire::Name;
+use crate::zone::signed::{LONGEST, Signs};
 use hickory_proto::dnssec::crypto::{Digest, EcdsaSigningKey, Ed25519SigningKey, RsaSigningKey};
 use hickory_proto::dnssec::{self, DigestType, SigningKey, TBS};
 use rustls::pki_types::{PrivatePkcs1KeyDer, PrivatePkcs8KeyDer};
 use std::fmt;
+use std::sync::Arc;
 
 //----------- Algorithm ------------------------------------------------------
 
@@ -197,7 +199,7 @@ pub struct Key {
     pub timing: Timing,
     /// The key tag (RFC 4034 appendix B).
     pub tag: u16,
-    signer: Box<dyn SigningKey>,
+    signer: Arc<dyn SigningKey>,
 }
 
 impl Key {
@@ -264,6 +266,35 @@ impl Key {
     }
 }
 
+impl Key {
+    /// What signs while a query waits; `None` for algorithms that take too long or too much room.
+    pub fn online(&self) -> Option<Arc<dyn Signs>> {
+        let is_quick = matches!(self.algorithm, Algorithm::EcdsaP256 | Algorithm::Ed25519);
+        is_quick.then(|| Arc::new(Quick { signer: self.signer.clone(), tag: self.tag }) as Arc<dyn Signs>)
+    }
+}
+
+/// A key that signs while a query waits.
+struct Quick {
+    signer: Arc<dyn SigningKey>,
+    tag: u16,
+}
+
+impl Signs for Quick {
+    fn sign(&self, data: &[u8], out: &mut [u8; LONGEST]) -> Option<usize> {
+        let signature = self.signer.sign(&TBS::from(data)).ok()?;
+        out.get_mut(..signature.len())?.copy_from_slice(&signature);
+        Some(signature.len())
+    }
+}
+
+impl fmt::Debug for Quick {
+    /// Without the private key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Quick({})", self.tag)
+    }
+}
+
 impl fmt::Debug for Key {
     /// Without the private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -271,7 +302,7 @@ impl fmt::Debug for Key {
     }
 }
 
-fn signer(algorithm: Algorithm, private: &der::Private, public: Option<&[u8]>) -> Result<Box<dyn SigningKey>, String> {
+fn signer(algorithm: Algorithm, private: &der::Private, public: Option<&[u8]>) -> Result<Arc<dyn SigningKey>, String> {
     let wrong = |e: dnssec::DnsSecError| format!("the private key: {e}");
     Ok(match (private, algorithm) {
         (der::Private::Ec { bits, scalar, public: own }, Algorithm::EcdsaP256 | Algorithm::EcdsaP384)
@@ -279,17 +310,17 @@ fn signer(algorithm: Algorithm, private: &der::Private, public: Option<&[u8]>) -
         {
             let public = public.or(own.as_deref()).ok_or("the private key lacks its public key")?;
             let pkcs8 = PrivatePkcs8KeyDer::from(der::ec_pkcs8(*bits, scalar, public));
-            Box::new(EcdsaSigningKey::from_pkcs8(&pkcs8, algorithm.hickory()).map_err(wrong)?)
+            Arc::new(EcdsaSigningKey::from_pkcs8(&pkcs8, algorithm.hickory()).map_err(wrong)?)
         }
         (der::Private::Ed25519(seed), Algorithm::Ed25519) => {
             let found = ed25519_public(private);
             let public = public.or(found.as_deref()).ok_or("the private key is no Ed25519 key")?;
             let pkcs8 = PrivatePkcs8KeyDer::from(der::ed25519_pkcs8(seed, public));
-            Box::new(Ed25519SigningKey::from_pkcs8(&pkcs8).map_err(wrong)?)
+            Arc::new(Ed25519SigningKey::from_pkcs8(&pkcs8).map_err(wrong)?)
         }
         (der::Private::Rsa(numbers), Algorithm::RsaSha256 | Algorithm::RsaSha512) => {
             let pkcs1 = PrivatePkcs1KeyDer::from(der::rsa_pkcs1(numbers));
-            Box::new(RsaSigningKey::from_pkcs1(&pkcs1, algorithm.hickory()).map_err(wrong)?)
+            Arc::new(RsaSigningKey::from_pkcs1(&pkcs1, algorithm.hickory()).map_err(wrong)?)
         }
         _ => return Err(format!("the private key is not one for {algorithm}")),
     })

@@ -7,12 +7,14 @@ use crate::dnssec::canonical::put_bitmap;
 use crate::dnssec::ring::Ring;
 use crate::dnssec::signer::{Count, Kept, Signatures, Signer, Validity, canonical_rdatas, put_record};
 use crate::dnssec::steered::{self, Hinted, Steered};
+use crate::dnssec::{Algorithm, Key};
 use crate::exchange::MemberAnswer;
 use crate::policy::Policies;
+use crate::wire::name::MAX_NAME;
 use crate::wire::rtype;
 use crate::zone::Zone;
 use crate::zone::rdata::base32;
-use crate::zone::signed::{Chain, Facts, HASH_LEN, Parts, Service, Signed, canonical, sort_key};
+use crate::zone::signed::{Chain, Facts, HASH_LEN, Online, OnlineKey, Parts, Service, Signed, canonical, sort_key};
 use crate::zone::store::{Node, ancestors};
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -49,6 +51,12 @@ pub enum Denial {
     Nsec3 {
         /// Whether unsigned delegations are left out (RFC 5155 section 6).
         opt_out: bool,
+    },
+    /// By the absent name itself (RFC 9824): signed ahead where it has records, else when it is asked for. There is a chain of
+    /// NSEC, too, for what leaves in a transfer, for wildcards, and for more questions than may be signed.
+    Compact {
+        /// Most signatures that a thread makes within a second.
+        per_second: u32,
     },
 }
 
@@ -91,7 +99,7 @@ pub fn sign(task: Task<'_>, before: Option<(&Zone, &Signed)>) -> Result<Signed, 
     let kept = before.map(|(zone, signed)| Kept::of(zone, signed));
     let signer = Signer::new(zone.apex(), task.ring, kept, task.now, task.rules.validity, task.hash_keys);
     let (names, hashes) = match task.rules.denial {
-        Denial::Nsec => (owners(zone, false), Vec::new()),
+        Denial::Nsec | Denial::Compact { .. } => (owners(zone, false), Vec::new()),
         Denial::Nsec3 { opt_out } => {
             let names = hashed_owners(zone, opt_out);
             let hashes = hash_all(zone, &names)?;
@@ -117,7 +125,27 @@ pub fn sign(task: Task<'_>, before: Option<(&Zone, &Signed)>) -> Result<Signed, 
             salt: Box::default(),
         },
     };
-    Ok(Parts::join(parts, chain, facts))
+    let signed = Parts::join(parts, chain, facts);
+    match task.rules.denial {
+        Denial::Compact { per_second } => Ok(signed.with_online(online(task.ring, absent_ttl, per_second)?)),
+        _ => Ok(signed),
+    }
+}
+
+/// The keys of a zone, to sign what is asked for.
+fn online(ring: &Ring<'_>, ttl: u32, per_second: u32) -> Result<Online, String> {
+    let key = |key: &&Key| match key.online() {
+        Some(signer) => Ok(OnlineKey { algorithm: key.algorithm.number(), tag: key.tag, signer }),
+        None => Err(format!(
+            "compact denial of {} is signed when it is asked for, which takes keys of {} or {}; {} is one of {}",
+            key.zone,
+            Algorithm::EcdsaP256,
+            Algorithm::Ed25519,
+            key.tag,
+            key.algorithm
+        )),
+    };
+    Ok(Online { keys: ring.of_zone.iter().map(key).collect::<Result<_, _>>()?, ttl, per_second })
 }
 
 /// Signs the SOA anew in what was made of a zone that differs from `task.zone` in its serial alone.
@@ -293,12 +321,16 @@ impl Work<'_> {
                         true => self.hashed(number, &types, parts, count)?,
                         false => {
                             let (records, s) = self.nsec(None, i, &owner, &types, count)?;
-                            parts.loose(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest)
+                            let place = parts.loose(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest);
+                            let other = self.compact(&owner, &types, parts, count)?;
+                            other.into_iter().for_each(|other| parts.answered_as(place, other));
+                            place
                         }
                     };
                 }
             }
         }
+        let compact = self.compact(&owner, &types, parts, count)?;
         let mut services = Vec::new();
         for hinted in Hinted::at(node, policies, answers) {
             let (rtype, ttl, mut places) = (hinted.rtype, hinted.ttl, Vec::new());
@@ -347,6 +379,7 @@ impl Work<'_> {
                     let (records, s) = self.nsec(Some(node.relative_name()), i, &owner, &types, count)?;
                     let place = parts.item(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest);
                     leaving.into_iter().for_each(|other| parts.leaves_as(place, other));
+                    compact.into_iter().for_each(|other| parts.answered_as(place, other));
                 }
             }
         }
@@ -428,6 +461,23 @@ impl Work<'_> {
         let mut rdata = [next.relative_name(), zone.apex().as_wire()].concat();
         put_bitmap(types, &mut rdata);
         self.proof(rtype::NSEC, relative, owner, rdata, count)
+    }
+
+    /// Adds the NSEC of a name by itself, in compact denial; its place. None for a name so long that none is right behind it.
+    fn compact(
+        &self,
+        owner: &[u8],
+        types: &[u16],
+        parts: &mut Parts,
+        count: &mut Count,
+    ) -> Result<Option<u32>, String> {
+        if !matches!(self.task.rules.denial, Denial::Compact { .. }) || owner.len() + 2 > MAX_NAME {
+            return Ok(None);
+        }
+        let mut rdata = [b"\x01\0", owner].concat();
+        put_bitmap(types, &mut rdata);
+        let (records, s) = self.proof(rtype::NSEC, None, owner, rdata, count)?;
+        Ok(Some(parts.loose(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest)))
     }
 
     /// Adds the NSEC3 of a hash with these types; its place.

@@ -38,7 +38,7 @@ impl<'o> Kept<'o> {
         let mut loose = HashMap::new();
         let places = signed.entries().filter_map(|(_, entry)| entry.alternatives()).flat_map(|a| a.places());
         let hashed = (0..).map_while(|number| signed.chain().hashed(number)).map(|(_, place)| place);
-        for place in places.chain(hashed).chain(signed.of_leaving()) {
+        for place in places.chain(hashed).chain(signed.stand_ins()) {
             loose.insert(signed.item_at(place).digest, place);
         }
         Kept { zone, signed, loose }

@@ -24,6 +24,8 @@ pub struct Edns {
     pub version: u8,
     /// DNSSEC OK, copied to the reply (RFC 3225 section 3).
     pub dnssec_ok: bool,
+    /// Compact Answers OK: NXDOMAIN is wanted where a compact proof says that a name is not there (RFC 9824 section 5.1).
+    pub compact_ok: bool,
     /// Client subnet, if given.
     pub ecs: Option<Ecs>,
     /// Which other options there are.
@@ -44,6 +46,7 @@ impl Edns {
             udp_size: class.max(512),
             version,
             dnssec_ok: ttl & 0x8000 != 0,
+            compact_ok: ttl & 0x4000 != 0,
             ecs: None,
             asks: Asks::default(),
             cookie: Cookie::default(),
@@ -329,11 +332,13 @@ mod tests {
             udp_size,
             version,
             dnssec_ok,
+            compact_ok: false,
             ecs: None,
             asks: Asks::default(),
             cookie: Cookie::default(),
         };
         assert_eq!(Edns::parse(100, 0x8000, &[]).0, plain(512, 0, true));
+        assert_eq!(Edns::parse(512, 0x4000, &[]).0, Edns { compact_ok: true, ..plain(512, 0, false) });
         assert_eq!(Edns::parse(1232, 0x0001_0000, &[0xff]), (plain(1232, 1, false), true));
     }
 

@@ -59,6 +59,8 @@ pub struct Opt<'a> {
     pub scope: u8,
     /// See [`Extras`].
     pub extras: &'a Extras<'a>,
+    /// Whether RCODEs are restored beside compact proofs (RFC 9824 section 5.1).
+    pub compact: bool,
     /// The extended error, if there is one to tell.
     pub ede: Option<Ede>,
 }
@@ -75,7 +77,7 @@ impl Opt<'_> {
         head[5] = (self.rcode.number() >> 4) as u8;
         head[6] = 0; // our version, the only one there is
         // DO is copied (RFC 3225 section 3), unknown flags are not (RFC 6891 section 6.1.4).
-        head[7] = if self.edns.dnssec_ok { 0x80 } else { 0 };
+        head[7] = if self.edns.dnssec_ok { 0x80 } else { 0 } | if self.compact { 0x40 } else { 0 };
         head[8] = 0;
         let mut at = start + OPT_LEN;
         if let Some(ecs) = &self.edns.ecs {

@@ -223,10 +223,10 @@ impl<'o> Reply<'o> {
     #[inline]
     pub fn finish(self, request: &Request, ending: &Ending) -> usize {
         let Reply { out, mut at, bound, tail, counts, truncated, .. } = self;
-        let Ending { rcode, authoritative, scope, udp_size, extras, ede } = *ending;
+        let Ending { rcode, authoritative, scope, udp_size, extras, compact, ede } = *ending;
         let mut n_additional = counts[Section::Additional as usize];
         if let Some(edns) = &request.edns {
-            at = Opt { edns, rcode, udp_size, scope, extras, ede }.compose(out, at, bound, tail);
+            at = Opt { edns, rcode, udp_size, scope, extras, compact, ede }.compose(out, at, bound, tail);
             n_additional += 1;
         }
         // AD and CD are clear in an authoritative answer without validation (RFC 4035 section 3.1.6), RA
@@ -254,6 +254,8 @@ pub struct Ending<'a> {
     pub udp_size: u16,
     /// The options that room was set aside for.
     pub extras: &'a Extras<'a>,
+    /// Whether the zone proves absence compactly, and the query has CO (RFC 9824 section 5.1).
+    pub compact: bool,
     /// Why, if there is more to say than the RCODE does.
     pub ede: Option<Ede>,
 }

@@ -4,6 +4,7 @@
 mod fixture;
 
 mod additional;
+mod compact;
 mod debug;
 mod envelope;
 mod hints;

@@ -10,6 +10,9 @@ const MIN_VALIDITY: u32 = 86_400;
 /// Longest: RFC 1982 compares moments half of 136 years apart, and nobody wants a signature for more than a year.
 const MAX_VALIDITY: u32 = 400 * 86_400;
 
+/// Most proofs that a thread may be told to sign within a second: a third of its time, or so.
+const MOST_PER_SECOND: u32 = 10_000;
+
 /// How zones with keys are signed.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -28,6 +31,9 @@ pub struct Dnssec {
     /// Most answers of one zone's steered names, each of which has signatures of its own. Default 65,536: some seconds of
     /// one core, and 8 MiB.
     pub max_alternatives: usize,
+    /// Most proofs of compact denial that a thread signs within a second; beyond it NSEC proves absence. Default 500: some
+    /// hundredths of a thread's time.
+    pub compact_per_second: u32,
     /// Zones with rules of their own, by name.
     pub zones: BTreeMap<String, OfZone>,
 }
@@ -41,6 +47,7 @@ impl Default for Dnssec {
             dnskey_ttl: 3600,
             zsk_lifetime_seconds: 0,
             max_alternatives: 65_536,
+            compact_per_second: 500,
             zones: BTreeMap::new(),
         }
     }
@@ -65,6 +72,8 @@ pub enum Denial {
     Nsec,
     /// NSEC3 (RFC 5155) with the parameters of RFC 9276: hashes of them are told.
     Nsec3,
+    /// Compact denial (RFC 9824): nothing but the name itself is told, in one NSEC that is signed when it is asked for.
+    Compact,
 }
 
 impl Dnssec {
@@ -81,6 +90,10 @@ impl Dnssec {
         if !(3600..=most).contains(&self.refresh_seconds) {
             let found = self.refresh_seconds;
             return Err(format!("[dnssec] refresh-seconds = {found}: 3600 to {most}, three quarters of the validity"));
+        }
+        if self.compact_per_second > MOST_PER_SECOND {
+            let found = self.compact_per_second;
+            return Err(format!("[dnssec] compact-per-second = {found}: at most {MOST_PER_SECOND}"));
         }
         if self.dnskey_ttl > 86_400 {
             return Err(format!("[dnssec] dnskey-ttl = {}: at most 86400, a day", self.dnskey_ttl));

@@ -342,6 +342,7 @@ fn rules_of(config: &Config, apex: &Name) -> Rules {
         denial: match of_zone.denial {
             Configured::Nsec => Denial::Nsec,
             Configured::Nsec3 => Denial::Nsec3 { opt_out: of_zone.opt_out },
+            Configured::Compact => Denial::Compact { per_second: dnssec.compact_per_second },
         },
         validity: Validity { holds: dnssec.validity_seconds, refresh: dnssec.refresh_seconds },
         dnskey_ttl: dnssec.dnskey_ttl,

@@ -18,10 +18,12 @@
 
 mod chain;
 mod leaving;
+mod online;
 mod parts;
 
 pub use chain::{Chain, HASH_LEN, canonical, sort_key};
 pub use leaving::{Changes, Version};
+pub use online::{LONGEST, Online, OnlineKey, Signs};
 pub use parts::Parts;
 
 use crate::zone::store::{Node, Zone, word};
@@ -41,6 +43,10 @@ pub struct Signed {
     alternatives: Vec<Alternatives>,
     /// By place of an item, the place of the one that stands for it where the zone leaves; ascending.
     leaving: Vec<(u32, u32)>,
+    /// By place of a proof, the place of the one that stands for it in compact denial; ascending.
+    compact: Vec<(u32, u32)>,
+    /// Who signs what is asked for, in compact denial.
+    online: Option<Online>,
     /// What is known of it as a whole.
     pub facts: Facts,
 }
@@ -87,9 +93,26 @@ impl Signed {
         self.chain.hashed(number).map(|(_, place)| self.item_at(self.leaves_as(place)))
     }
 
-    /// The places of items that stand for others where the zone leaves.
-    pub fn of_leaving(&self) -> impl Iterator<Item = u32> {
-        self.leaving.iter().map(|(_, other)| *other)
+    /// The places of items that stand for others.
+    pub fn stand_ins(&self) -> impl Iterator<Item = u32> {
+        self.leaving.iter().chain(&self.compact).map(|(_, other)| *other)
+    }
+
+    /// The same, with proofs of absence that are signed when they are asked for (RFC 9824).
+    pub fn with_online(self, online: Online) -> Signed {
+        Signed { online: Some(online), ..self }
+    }
+
+    /// Who signs proofs that are asked for; `None`: the chain proves absence.
+    #[inline]
+    pub fn online(&self) -> Option<&Online> {
+        self.online.as_ref()
+    }
+
+    /// The proof that is answered in place of the one at a place.
+    pub fn answered(&self, place: u32) -> Item<'_> {
+        let other = self.compact.binary_search_by_key(&place, |(item, _)| *item);
+        self.item_at(other.map_or(place, |at| self.compact[at].1))
     }
 
     fn leaves_as(&self, place: u32) -> u32 {
@@ -129,7 +152,7 @@ impl Signed {
             + self.arena.capacity()
             + self.places.memory_bytes()
             + self.chain.memory_bytes()
-            + self.leaving.capacity() * size_of::<(u32, u32)>()
+            + (self.leaving.capacity() + self.compact.capacity()) * size_of::<(u32, u32)>()
             + alternatives
     }
 
@@ -160,12 +183,22 @@ impl<'s> Entry<'s> {
     /// The item of a type.
     #[inline]
     pub fn item(self, rtype: u16) -> Option<Item<'s>> {
+        self.find(rtype).map(|at| self.signed.item(at).0)
+    }
+
+    /// The place of the item of a type.
+    pub fn place(self, rtype: u16) -> Option<u32> {
+        self.find(rtype).map(|at| (at >> 2) as u32)
+    }
+
+    #[inline]
+    fn find(self, rtype: u16) -> Option<usize> {
         let arena = &self.signed.arena;
         let mut at = self.at + ENTRY_HEADER;
         for _ in 0..word(arena, self.at) {
             let here = word(arena, at) as u16;
             if here >= rtype {
-                return (here == rtype).then(|| self.signed.item(at).0);
+                return (here == rtype).then_some(at);
             }
             at = (at + ITEM_HEADER + word(arena, at + 4) + word(arena, at + 8)).next_multiple_of(4);
         }

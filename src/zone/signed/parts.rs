@@ -10,8 +10,9 @@ pub struct Parts {
     /// Node and entry.
     entries: Vec<(u32, u32)>,
     alternatives: Vec<Alternatives>,
-    /// See [`Parts::leaves_as`].
+    /// See [`Parts::leaves_as`] and [`Parts::answered_as`].
     leaving: Vec<(u32, u32)>,
+    compact: Vec<(u32, u32)>,
     /// Where the entry starts that is being written.
     open: Option<usize>,
 }
@@ -19,7 +20,14 @@ pub struct Parts {
 impl Default for Parts {
     fn default() -> Parts {
         // Place 0 means "none".
-        Parts { arena: vec![0; 4], entries: Vec::new(), alternatives: Vec::new(), leaving: Vec::new(), open: None }
+        Parts {
+            arena: vec![0; 4],
+            entries: Vec::new(),
+            alternatives: Vec::new(),
+            leaving: Vec::new(),
+            compact: Vec::new(),
+            open: None,
+        }
     }
 }
 
@@ -51,6 +59,11 @@ impl Parts {
     /// Says that another item stands for this one where the zone leaves in a transfer.
     pub fn leaves_as(&mut self, item: u32, other: u32) {
         self.leaving.push((item, other));
+    }
+
+    /// Says that another item stands for this proof where absence is proven by names themselves (RFC 9824).
+    pub fn answered_as(&mut self, item: u32, other: u32) {
+        self.compact.push((item, other));
     }
 
     /// Adds an item that belongs to no entry by itself, and returns its place. Not between [`Parts::entry`] and its items.
@@ -100,7 +113,7 @@ impl Parts {
     pub fn join(all: Vec<Parts>, chain: impl FnOnce(&dyn Fn(usize, u32) -> u32) -> Chain, facts: Facts) -> Signed {
         let len = all.iter().map(|parts| parts.arena.len() + 4).sum();
         let (mut arena, mut entries, mut alternatives) = (Vec::with_capacity(len), Vec::new(), Vec::new());
-        let (mut bases, mut leaving) = (Vec::with_capacity(all.len()), Vec::new());
+        let (mut bases, mut leaving, mut compact) = (Vec::with_capacity(all.len()), Vec::new(), Vec::new());
         for parts in all {
             arena.resize(usize::next_multiple_of(arena.len(), 4), 0);
             let (base, first) = ((arena.len() >> 2) as u32, alternatives.len() as u32);
@@ -117,6 +130,7 @@ impl Parts {
             }
             let moved = |place: u32| if place == 0 { 0 } else { place + base };
             leaving.extend(parts.leaving.into_iter().map(|(item, other)| (item + base, other + base)));
+            compact.extend(parts.compact.into_iter().map(|(item, other)| (item + base, other + base)));
             alternatives.extend(parts.alternatives.into_iter().map(|a| {
                 Alternatives {
                     windows: a.windows.into_iter().map(moved).collect(),
@@ -132,6 +146,8 @@ impl Parts {
         }
         let chain = chain(&|part, place| bases.get(part).map_or(0, |base| base + place));
         leaving.sort_unstable();
-        Signed { arena, places: Places::of(entries.into_iter()), chain, alternatives, leaving, facts }
+        compact.sort_unstable();
+        let places = Places::of(entries.into_iter());
+        Signed { arena, places, chain, alternatives, leaving, compact, online: None, facts }
     }
 }
