@@ -242,6 +242,7 @@ mod tests {
             source: Source {
                 history: Default::default(),
                 control: Default::default(),
+                desk: Default::default(),
                 exchange: fixtures::exchange(fixtures::plan()),
                 inbox: Arc::new(Inbox::new(10)),
                 books: Arc::new(Books::new(1)),

@@ -42,6 +42,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
     xdp(&mut page, source);
     samples(&mut page, source);
     history::add(&mut page, &source.history.counted());
+    overrides(&mut page, &state);
     pops(&mut page, &state);
     groups(&mut page, &state);
     forecast::add(&mut page, &state.forecasts);
@@ -328,6 +329,12 @@ fn pops(page: &mut Page, state: &State) {
     page.gauge("pop_breaker_state", "1 for the state that the breaker is in", rows);
 }
 
+fn overrides(page: &mut Page, state: &State) {
+    let of = |word: &str| state.overrides.iter().filter(|o| o.what.verb.word() == word).count() as f64;
+    let rows = crate::control::overrides::WORDS.map(|word| (vec![("verb", word.to_owned())], of(word)));
+    page.gauge("overrides", "Decisions of operators that hold", rows);
+}
+
 fn groups(page: &mut Page, state: &State) {
     let groups = &state.groups;
     let by = |name: &str| vec![("group", name.to_owned())];
@@ -422,6 +429,7 @@ mod tests {
             loads: Arc::new(Loads::default()),
             history: Default::default(),
             control: Default::default(),
+            desk: Default::default(),
             clock: Clock::start(),
         };
         source.inbox.refuse(Refusal::Stale);
@@ -457,6 +465,7 @@ mod tests {
             "floodway_pop_breaker_state{pop=\"dub.pop.example.com.\",state=\"Closed\"} 0.0",
             "floodway_member_planned_share_ratio{group=\"web.example.com.\",member=\"ams.web.example.com.\"} 0.7",
             "floodway_group_forecast_requests_per_second{group=\"web.example.com.\",lead_seconds=\"1800\",quantile=\"0.9\"} 1400.0",
+            "floodway_overrides{verb=\"drain\"} 0.0",
             "floodway_snapshot_generation 1.0",
             "floodway_plan_mode{mode=\"live\"} 1.0",
             "floodway_loads_total{result=\"taken\"} 1",

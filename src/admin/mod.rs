@@ -3,6 +3,7 @@
 pub mod http;
 pub mod loads;
 pub mod metrics;
+pub mod overrides;
 mod page;
 pub mod process;
 pub mod running;

@@ -7,6 +7,7 @@ use crate::admin::{Loads, Place, Running};
 use crate::clock::Clock;
 use crate::control;
 use crate::control::foresight::Foresight;
+use crate::control::overrides::{Desk, Override};
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::policy::{Group, Member, Role};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
@@ -36,6 +37,9 @@ pub struct State {
     pub groups: Vec<GroupState>,
     /// The books of telemetry since the process began.
     pub samples: Samples,
+    /// What operators decided in the place of the loop.
+    #[serde(default)]
+    pub overrides: Vec<Override>,
     /// How good forecasts are, and where they come from, as of the last minute.
     #[serde(default)]
     pub forecasts: Foresight,
@@ -157,6 +161,8 @@ pub struct Source {
     pub loads: Arc<Loads>,
     /// The books of the history.
     pub history: Arc<store::Books>,
+    /// Where overrides are made and kept.
+    pub desk: Arc<Desk>,
     /// The books of the control loop.
     pub control: Arc<control::live::Status>,
     /// What time it is.
@@ -167,7 +173,8 @@ impl Source {
     /// The state at this moment.
     pub fn state(&self) -> State {
         let state = State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix);
-        State { forecasts: (*self.control.foresight()).clone(), ..state }
+        let overrides = self.desk.current(state.time).iter().cloned().collect();
+        State { forecasts: (*self.control.foresight()).clone(), overrides, ..state }
     }
 
     /// The process at this moment.
@@ -218,6 +225,7 @@ impl State {
             pops: pops.collect(),
             groups: groups.collect(),
             samples: Samples::of(counts),
+            overrides: Vec::new(),
             forecasts: Foresight::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! `floodway.v1.Steering`: the state of the server and its reasons over gRPC, and the protobuf form of
 //! [`State`].
 
+use crate::admin::overrides::Operators;
 use crate::admin::state::{Ahead, GroupState, MemberState, PopState, Samples};
 use crate::admin::{Source, State};
 use crate::answer;
@@ -26,9 +27,9 @@ const MAX_WATCHERS: usize = 256;
 
 //----------- Service --------------------------------------------------------
 
-/// The steering service. Its streams end when `stop` becomes true.
-pub fn service(source: Source, stop: watch::Receiver<bool>) -> SteeringServer<Service> {
-    let service = Service { source, room: Arc::new(Semaphore::new(MAX_WATCHERS)), stop };
+/// The steering service. Its streams end when `stop` becomes true. `operators`: who may override.
+pub fn service(source: Source, operators: Operators, stop: watch::Receiver<bool>) -> SteeringServer<Service> {
+    let service = Service { source, operators, room: Arc::new(Semaphore::new(MAX_WATCHERS)), stop };
     SteeringServer::new(service).max_decoding_message_size(MAX_MESSAGE)
 }
 
@@ -36,6 +37,7 @@ pub fn service(source: Source, stop: watch::Receiver<bool>) -> SteeringServer<Se
 #[derive(Debug)]
 pub struct Service {
     source: Source,
+    operators: Operators,
     room: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
@@ -96,6 +98,31 @@ impl proto::steering_server::Steering for Service {
         let explanation = answer::explain(&name, client, qtype, &self.source.exchange.load());
         let json = serde_json::to_string(&explanation).map_err(|e| Status::internal(e.to_string()))?;
         Ok(Response::new(proto::ExplainResponse { text: explanation.to_string(), json }))
+    }
+
+    async fn r#override(
+        &self,
+        request: Request<proto::OverrideRequest>,
+    ) -> Result<Response<proto::OverrideResponse>, Status> {
+        self.operators.make(&self.source, request).await.map(Response::new)
+    }
+
+    async fn end_overrides(
+        &self,
+        request: Request<proto::EndOverridesRequest>,
+    ) -> Result<Response<proto::EndOverridesResponse>, Status> {
+        self.operators.end(&self.source, request).await.map(Response::new)
+    }
+
+    async fn overrides(
+        &self,
+        _: Request<proto::OverridesRequest>,
+    ) -> Result<Response<proto::OverridesResponse>, Status> {
+        Ok(Response::new(self.operators.list(&self.source)))
+    }
+
+    async fn what_if(&self, request: Request<proto::WhatIfRequest>) -> Result<Response<proto::WhatIfResponse>, Status> {
+        self.operators.what_if(&self.source, request.into_inner()).await.map(Response::new)
     }
 }
 
@@ -198,7 +225,8 @@ pub fn from_proto(state: proto::StateResponse) -> State {
             accepted: samples.accepted,
             refused: samples.refused.into_iter().collect(),
         },
-        // Not in the protocol: `/state` has it.
+        // Not in the protocol: `/state` has them, and `Overrides` the latter.
+        overrides: Vec::new(),
         forecasts: Default::default(),
     }
 }

@@ -18,6 +18,7 @@ pub mod house;
 pub mod keygen;
 pub mod known;
 pub mod load;
+pub mod overrides;
 pub mod peers;
 pub mod pops;
 pub mod report;
@@ -59,6 +60,14 @@ enum Command {
     Explain(explain::Args),
     /// Shows POPs, groups and shadows of a running server.
     Pops(pops::Args),
+    /// Gives no new answers for POPs or members, for a while.
+    Drain(overrides::Drain),
+    /// Ends a drain.
+    Undrain(overrides::Undrain),
+    /// Decides in the place of a running server, for a while; lists and ends such decisions.
+    Override(overrides::Override),
+    /// Shows what shares a running server would give if something were decided.
+    Plan(overrides::Plan),
     /// Says how a running server is, and what is wrong with it.
     Status(running::Status),
     /// Has a running server load its files anew, or say what that would do.
@@ -92,6 +101,10 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args, config),
         Command::Explain(args) => explain::run(args, config),
         Command::Pops(args) => pops::run(args, config),
+        Command::Drain(args) => end(overrides::drain(args, config)),
+        Command::Undrain(args) => end(overrides::undrain(args, config)),
+        Command::Override(args) => end(overrides::r#override(args, config)),
+        Command::Plan(args) => end(overrides::plan(args, config)),
         Command::Status(args) => running::status(&args, config),
         Command::Reload(args) => running::reload(&args, config),
         Command::Report(args) => report::run(*args, config),

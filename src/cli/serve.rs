@@ -18,6 +18,7 @@ mod takeover;
 mod watch;
 
 use crate::admin::loads::{Became, Wish};
+use crate::admin::overrides::Operators;
 use crate::admin::{self, Loads, Place, Source};
 use crate::cli::check::{self, counted};
 use crate::cli::config::Config;
@@ -26,6 +27,7 @@ use crate::cli::known::Known;
 use crate::cli::load::kept_in;
 use crate::cli::load::{Errors, Loaded};
 use crate::clock::Clock;
+use crate::control::overrides::Desk;
 use crate::control::{Live, Saved, Wiring, live};
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::masterfile::Report;
@@ -316,10 +318,12 @@ impl Server {
         let heirloom = keep_for_successors(&config, takeovers > 0, copies, Estate::new(&ready, takeovers));
         let history = keep_history(&config, clock);
         let kept = history.as_ref().map(|history| history.recorder().books()).unwrap_or_default();
+        let desk = Arc::new(Desk::open(&config.state.dir, clock.now().unix)?);
         let wiring = Wiring {
             exchange: exchange.clone(),
             inbox: inbox.clone(),
             board: board.clone(),
+            desk: desk.clone(),
             clock,
             state_dir: Some(config.state.dir.clone()),
             history: history.clone(),
@@ -341,12 +345,14 @@ impl Server {
             place: Arc::new(Place { listeners: ready.listeners(), takeovers }),
             loads: loads.clone(),
             history: kept,
+            desk,
             control: status.clone(),
             clock,
         };
+        let operators = Operators::of(&config.grpc);
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
         let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
-            .add_service(admin::steering::service(source.clone(), stopping.clone()));
+            .add_service(admin::steering::service(source.clone(), operators, stopping.clone()));
         let reloader = Arc::new(Reloader {
             config,
             exchange,

@@ -48,7 +48,7 @@ pub fn extent(group: &Group, given: &[bool], route_of_cell: &[Option<u16>]) -> E
 }
 
 /// The members that may stand in under a route: those inside its fence that are not retired. `is_off[m]`: member `m`
-/// is a shadow that nobody has started.
+/// is drained, or a shadow that nobody has started.
 fn inside(group: &Group, route: Option<&Route>, is_off: &[bool]) -> Vec<bool> {
     let fence = match route.map(|r| &r.effect) {
         Some(Effect::Only(set)) => Some(set),
@@ -66,7 +66,7 @@ pub type Rows<'a> = (&'a [Row], &'a [u32]);
 pub struct Sources<'a> {
     /// Whether each member may be given at all.
     pub given: &'a [bool],
-    /// Whether each member is a shadow that nobody has started: it does not stand in while another can.
+    /// Whether each member is drained, or a shadow that nobody has started: it does not stand in while another can.
     pub is_off: &'a [bool],
     /// What was served before.
     pub last: Option<Rows<'a>>,
@@ -99,7 +99,19 @@ pub fn fill(policies: &Policies, cells: &CellMap, g: GroupIdx, from: Sources, se
         };
         let declared = || {
             let row = from.declared.map(|(rows, row_of_cell)| rows[row_of_cell[r] as usize].clone());
-            row.filter(|row| !row.is_empty()).unwrap_or_else(|| up_row(policies, g, cell, route))
+            let row = row.filter(|row| !row.is_empty()).unwrap_or_else(|| up_row(policies, g, cell, route));
+            if !row.given().any(|(m, _)| from.is_off[m]) {
+                return row;
+            }
+            let inside = inside(spec, route, from.is_off);
+            let weights: Vec<f64> =
+                (0..).zip(&inside).map(|(m, of)| if *of { row.get(m).into() } else { 0.0 }).collect();
+            let others = candidates(spec, route, &inside);
+            match proportional(&weights) {
+                kept if !kept.is_empty() => kept,
+                _ if !others.is_empty() => by_capacity(policies, g, &others),
+                _ => row,
+            }
         };
         filled.push(match () {
             () if !some.is_empty() => by_capacity(policies, g, &some),

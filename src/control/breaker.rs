@@ -181,6 +181,11 @@ impl Breaker {
         Breaker { state: BreakerState::Open, trips: 1, spell_secs: cooldown_secs, reason, ..closed }
     }
 
+    /// On the first step of the ramp since `now`: for what was kept out by somebody's decision and not for a failure.
+    pub fn returning(now: Now) -> Breaker {
+        Breaker { state: BreakerState::Ramp, reason: ramp_words(0), ..Breaker::closed(now) }
+    }
+
     /// Its state.
     pub fn state(&self) -> BreakerState {
         self.state

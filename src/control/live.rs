@@ -10,6 +10,7 @@ use crate::control::declared::declared_plan;
 use crate::control::fitter::Fitter;
 use crate::control::foresight::{self, Alerts, Foresight};
 use crate::control::notes::Note;
+use crate::control::overrides::{Desk, Override, Overrides, Plans};
 use crate::control::persist::Saved;
 use crate::control::remember::{Remember, demand_of};
 use crate::control::state::State;
@@ -69,6 +70,8 @@ pub struct Wiring {
     pub inbox: Arc<Inbox>,
     /// Where directives go.
     pub board: Arc<Board>,
+    /// Where operators' overrides and questions come from.
+    pub desk: Arc<Desk>,
     /// The time.
     pub clock: Clock,
     /// Where the plan is saved; `None` saves nothing.
@@ -288,6 +291,7 @@ impl Loop {
         let samples = self.wiring.inbox.drain();
         let tally = self.count(base);
         let inputs = Inputs { policies: &base.policies, cells: &base.cells, samples: &samples, tally: &tally };
+        self.state.overrule(self.wiring.desk.current(now.unix));
         let ticked = (self.tick)(&mut self.state, &inputs, now);
         self.tell(&ticked.notes, now);
         self.wiring.board.set(ticked.directives);
@@ -297,11 +301,38 @@ impl Loop {
             fitter.step(&mut self.state, now);
         }
         self.look_over(now);
+        self.rehearse(base, now);
         let due = self.saved_at.is_none_or(|at| now.since(at) >= SAVE_SECS);
         if due || !ticked.notes.is_empty() {
             self.saved_at = Some(now);
             self.save();
         }
+    }
+
+    /// Answers a question about overrides that are not: by ticks on copies of the state.
+    fn rehearse(&mut self, base: &Arc<Snapshot>, now: Now) {
+        let Some(question) = self.wiring.desk.question() else { return };
+        let asked = question.whats.into_iter().zip(1..).map(|(what, id)| Override {
+            id: u64::MAX - id,
+            what,
+            author: "the question".into(),
+            reason: "what if".into(),
+            made_at: now.unix,
+            ends_at: f64::MAX,
+        });
+        let current = self.wiring.desk.current(now.unix);
+        let with_asked = Overrides::of(current.iter().cloned().chain(asked));
+        let none = TallySum::default();
+        let inputs = Inputs { policies: &base.policies, cells: &base.cells, samples: &[], tally: &none };
+        // The plan that is out may be older than what is known: both are of this moment.
+        let [now, then] = [current, with_asked].map(|overrides| {
+            let mut state = self.state.clone();
+            state.rouse();
+            state.overrule(overrides);
+            (self.tick)(&mut state, &inputs, now).plan
+        });
+        // Whoever asked may have gone.
+        let _ = question.answer.send(Plans { now, then, policies: base.policies.clone() });
     }
 
     /// What the data plane counted since the last beat.
@@ -409,7 +440,10 @@ impl Loop {
                 Note::Breaker { .. } | Note::Panic { .. } | Note::AllDown { .. } | Note::Anomaly { .. } => {
                     tracing::warn!("{note}");
                 }
-                Note::Shadow { .. } | Note::PanicOver | Note::Mode { .. } => tracing::info!("{note}"),
+                Note::Override { over: false, .. } => tracing::warn!("{note}"),
+                Note::Shadow { .. } | Note::PanicOver | Note::Override { .. } | Note::Mode { .. } => {
+                    tracing::info!("{note}")
+                }
             }
         }
         self.status.note(now, notes);
@@ -438,127 +472,5 @@ pub fn answers_alike(a: &Plan, b: &Plan) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::control::carry;
-    use crate::control::fixture::{self, at, sample};
-    use crate::id::{CellIdx, GroupIdx};
-    use crate::policy::Effect;
-
-    fn wiring(dir: Option<&Path>, plan: Option<&Saved>) -> Wiring {
-        let (policies, cells) = (Arc::new(fixture::policies()), Arc::new(fixture::cells()));
-        let plan = Arc::new(first_plan(plan, &policies, &cells));
-        let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, None));
-        let first = Snapshot::first(1, Arc::default(), policies, cells, Arc::default(), plan, table);
-        Wiring {
-            exchange: Arc::new(Exchange::new(first)),
-            inbox: Arc::default(),
-            board: Arc::default(),
-            clock: Clock::start(),
-            state_dir: dir.map(Path::to_path_buf),
-            history: None,
-            forecast: foresight::Config::default(),
-            seed: 1,
-        }
-    }
-
-    fn looping(wiring: &Wiring, saved: Option<Saved>, tick: Tick) -> Loop {
-        Loop::new(wiring.clone(), saved, Arc::default(), tick)
-    }
-
-    fn iad_share(wiring: &Wiring) -> f32 {
-        wiring.exchange.load().plan.row(GroupIdx(0), CellIdx(3)).get(2)
-    }
-
-    #[test]
-    fn a_trip_is_published_and_survives_the_process() {
-        let dir = tempfile::tempdir().unwrap();
-        let wired = wiring(Some(dir.path()), None);
-        let mut looping = looping(&wired, None, tick);
-        looping.beat(at(1000.0));
-        assert_eq!(iad_share(&wired), 1.0);
-        wired.inbox.push(sample("iad", 1000.0, 10.0, 1000.0, 500.0)).unwrap();
-        looping.beat(at(1000.3));
-        assert_eq!(iad_share(&wired), 0.0);
-        assert_eq!(wired.exchange.load().generation, 3);
-        assert_eq!(wired.board.wanted().len(), 1, "the shadow's POP is told what is wanted");
-        drop(looping);
-
-        let saved = read_saved(dir.path(), at(1010.0)).unwrap();
-        let wired = wiring(None, Some(&saved));
-        assert_eq!((iad_share(&wired), wired.exchange.load().plan.mode), (0.0, Mode::Stale));
-    }
-
-    #[test]
-    fn a_panic_in_the_tick_keeps_the_plan_and_the_loop() {
-        let wired = wiring(None, None);
-        let mut looping = looping(&wired, None, |state, inputs, now| match inputs.samples.first() {
-            Some(poison) if poison.requests == 13.0 => panic!("poison"),
-            _ => tick(state, inputs, now),
-        });
-        wired.inbox.push(sample("iad", 1000.0, 10.0, 1000.0, 500.0)).unwrap();
-        looping.beat(at(1000.0));
-        wired.inbox.push(sample("iad", 1001.0, 1.0, 13.0, 0.0)).unwrap();
-        looping.beat(at(1001.0));
-        assert_eq!(looping.status.panics.load(Ordering::Relaxed), 1);
-        assert_eq!(iad_share(&wired), 0.0);
-        looping.beat(at(1002.0));
-        assert_eq!(iad_share(&wired), 0.0, "the breaker is still Open after the new start");
-        assert_eq!(looping.status.ticks.load(Ordering::Relaxed), 2);
-    }
-
-    #[test]
-    fn a_table_is_compiled_only_when_answers_change() {
-        let wired = wiring(None, None);
-        let mut looping = looping(&wired, None, tick);
-        looping.beat(at(1.0));
-        let before = wired.exchange.load_full();
-        looping.beat(at(2.0));
-        let after = wired.exchange.load_full();
-        assert!(Arc::ptr_eq(&before.table, &after.table) && after.generation > before.generation);
-    }
-
-    /// Members swap places in the policies: clients stay where they were, through the reload and the beat after it.
-    #[test]
-    fn clients_stay_where_they_were_over_a_reload() {
-        let wired = wiring(None, None);
-        let mut looping = looping(&wired, None, tick);
-        looping.beat(at(1.0));
-        let before = wired.exchange.load_full();
-        let mut swapped = (*before.policies).clone();
-        swapped.groups[0].members.swap(0, 1);
-        let Effect::Only(set) = &mut swapped.groups[0].routes[0].effect else { panic!("the fixture has a fence") };
-        set.reverse();
-        let (policies, cells) = (Arc::new(swapped), Arc::new(fixture::cells()));
-        let plan = carry(&before.plan, (&before.policies, &before.cells), (&policies, &cells));
-        let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, Some(&before.table)));
-        wired.exchange.publish(before.reloaded(Arc::default(), policies, cells, Arc::default(), Arc::new(plan), table));
-        looping.beat(at(2.0));
-        let after = wired.exchange.load_full();
-        for cell in 0..5 {
-            for i in 0..1000u64 {
-                let name = |at: &Snapshot| {
-                    let picked = at.table.pick(GroupIdx(0), CellIdx(cell), i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                    at.policies.groups[0].members[picked.unwrap().member.idx()].name.clone()
-                };
-                assert_eq!(name(&before), name(&after), "cell {cell}, client {i}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_damaged_file_is_no_plan() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(read_saved(dir.path(), at(0.0)).is_none());
-        std::fs::write(dir.path().join(FILE), "{").unwrap();
-        assert!(read_saved(dir.path(), at(0.0)).is_none());
-    }
-
-    #[test]
-    fn the_thread_starts_and_stops() {
-        let live = Live::start(wiring(None, None), None).unwrap();
-        let status = live.status();
-        live.stop();
-        assert_eq!(status.panics.load(Ordering::Relaxed), 0);
-    }
-}
+#[path = "live_tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ pub mod live;
 mod notes;
 
 mod outlook;
+pub mod overrides;
 pub mod persist;
 mod placing;
 mod remember;

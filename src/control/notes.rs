@@ -57,6 +57,13 @@ pub enum Note {
         /// Seconds since the anomaly began.
         secs: f64,
     },
+    /// Somebody's decision takes the place of the loop's, or does so no more.
+    Override {
+        /// What, whose, until when and why.
+        order: String,
+        /// Whether it has ended.
+        over: bool,
+    },
     /// Plans rest on something else from now on.
     Mode {
         /// On what they rested.
@@ -81,6 +88,7 @@ impl Note {
             Note::PanicOver => "panic-over",
             Note::AllDown { .. } => "all-down",
             Note::Anomaly { .. } => "anomaly",
+            Note::Override { .. } => "override",
             Note::Mode { .. } => "mode",
             Note::Refused { .. } => "refused",
         }
@@ -129,6 +137,8 @@ impl fmt::Display for Note {
                     Change::Ended(a) => write!(f, "demand of {group}: {} is over after {minutes:.0} min", a.kind),
                 }
             }
+            Note::Override { order, over: false } => write!(f, "override: {order}"),
+            Note::Override { order, over: true } => write!(f, "no longer overridden: {order}"),
             Note::Mode { from, to } => write!(f, "plans were {from:?} and are {to:?} now"),
             Note::Refused { reason } => write!(f, "a plan was refused and the one before is kept: {reason}"),
         }

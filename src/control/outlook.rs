@@ -274,7 +274,7 @@ pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>]) -> Vec<Exp
         let now = total.unwrap_or(0.0);
         let lead = lead_secs(state.plan.groups[g].ttl);
         let level = |i: usize| group.outlook.at((i + 1) as f64 * lead).map_or(0.0, |q| q.at(PLANNED[i]));
-        let planned = match spec.forecast {
+        let planned = match state.forecast_use(layout, GroupIdx::from(g)) {
             ForecastUse::Steer => now.max(level(0)).max(level(1)),
             ForecastUse::Show | ForecastUse::Off => now,
         };

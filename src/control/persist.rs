@@ -22,7 +22,7 @@ const FORMAT: u32 = 2;
 /// A plan older than this is ignored, seconds.
 pub const MAX_AGE_SECS: f64 = 86_400.0;
 /// Reasons for which a member may not be given; see `MemberPlan::usable`.
-pub const REASONS: [&str; 4] = ["Open", "Cold", "Warming", "Draining"];
+pub const REASONS: [&str; 5] = ["Open", "Drained", "Cold", "Warming", "Draining"];
 
 //----------- Saved ----------------------------------------------------------
 

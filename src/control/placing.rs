@@ -98,6 +98,27 @@ pub fn place(
     }
 }
 
+/// Puts what operators decided in the place of the allocation: the shares of before for groups that are frozen, the declared
+/// ones where steering is off; less what may no longer be given.
+pub fn overrule(
+    state: &State,
+    layout: &Layout,
+    expected: &[Expected],
+    standings: &[Vec<Standing>],
+    placed: &mut Placed,
+) {
+    for (g, placed) in placed.groups.iter_mut().enumerate() {
+        let kept = match state.forced.group(GroupIdx::from(g)) {
+            force if force.steering_off => &layout.declared.groups[g],
+            force if force.frozen => &state.plan.groups[g],
+            _ => continue,
+        };
+        let set = blended(kept, &placed.blind, &standings[g], 0.0);
+        placed.load = loads(&set.rows, &set.row_of_cell, &expected[g].by_cell, standings[g].len());
+        (placed.rows, placed.row_of_cell) = (set.rows, set.row_of_cell);
+    }
+}
+
 /// Whether anything is laid over the allocation of a group.
 fn overlaid(standing: &[Standing]) -> bool {
     standing.iter().any(|s| matches!(s, Standing::Ramping(_) | Standing::Trickle))

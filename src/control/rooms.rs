@@ -7,6 +7,7 @@ use crate::control::candidates::{declared_capacity, members_at};
 use crate::control::capacity::{Overload, exhausted};
 use crate::control::declared::pop_reserve;
 use crate::control::outlook::Expected;
+use crate::control::overrides::force::Hold;
 use crate::control::silence::{Rung, UNKNOWN_FACTOR, rung};
 use crate::control::state::{GroupState, Layout, State};
 use crate::control::trips::outcomes_at;
@@ -44,8 +45,10 @@ fn pop_room(state: &mut State, layout: &Layout, expected: &[Expected], pop: PopI
         .then(|| Overload { goodput: outcomes_at(state, pop).goodput().unwrap_or(0.0), binding: binding(state, pop) });
     let reported = reported(state, pop);
     let of = &mut state.pops[pop.idx()];
-    of.base = of.learned.step(spec.capacity, reported, overload, now);
+    let learned = of.learned.step(spec.capacity, reported, overload, now);
+    of.base = state.forced.capacity(pop, spec.capacity).unwrap_or(learned);
     let factor = match of.breaker.state() {
+        _ if state.forced.pop(pop) == Some(Hold::Closed) => 1.0,
         BreakerState::Open if of.readmitted => 1.0 - of.tripped_errors,
         _ => of.breaker.factor(),
     };
@@ -62,7 +65,7 @@ fn pop_room(state: &mut State, layout: &Layout, expected: &[Expected], pop: PopI
     }
     let target = capacity * keep;
     let whole = match state.pops[pop.idx()].breaker.state() {
-        BreakerState::Ramp => 1.0 / factor,
+        BreakerState::Ramp if factor < 1.0 => 1.0 / factor,
         _ => 1.0,
     };
     let max = capacity * (spec.max / spec.capacity).max(1.0);
@@ -132,6 +135,7 @@ pub fn member_room(state: &State, layout: &Layout, rooms: &[PopRoom], g: GroupId
     let reporter = state.groups[g.idx()].reporters.get(&(pop, Some(m))).and_then(|r| r.capacity);
     let factor = match own.breaker.state() {
         BreakerState::Ramp => 1.0,
+        _ if state.forced.member(&layout.policies, g, m) == Some(Hold::Closed) => 1.0,
         _ => own.breaker.factor(),
     };
     if spec.capacity.is_none() && reporter.is_none() && factor >= 1.0 {

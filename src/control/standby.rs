@@ -9,7 +9,7 @@ use crate::control::shadow::{LEAST_ON_SECS, Need, Seen};
 use crate::control::standing::Standing;
 use crate::control::state::{Layout, State};
 use crate::control::ttl::Outlook;
-use crate::id::{MemberIdx, PopIdx};
+use crate::id::{GroupIdx, MemberIdx, PopIdx};
 use crate::policy::Role;
 use crate::steering::{BreakerState, ShadowState};
 use crate::telemetry::Directive;
@@ -106,12 +106,13 @@ fn step_group(state: &mut State, layout: &Layout, scene: &Scene, g: usize, now: 
         let capacity = pop.map_or(0.0, |p| free_for(layout, scene, g, p));
         let lead = warmup_secs + lead_secs(state.plan.groups[g].ttl);
         let short = scene.placed.groups[g].short > 0.0 && soon <= without;
+        let forecast = state.forecast_use(layout, GroupIdx::from(g));
         let group = &state.groups[g];
         let need = Need {
-            risk: risk(group, spec.forecast, demand.planned, soon + capacity / 2.0, lead),
+            risk: risk(group, forecast, demand.planned, soon + capacity / 2.0, lead),
             now: demand.planned > without || short,
             calm: scene.placed.groups[g].short <= 0.0
-                && high(group, spec.forecast, demand.now, lead.max(LEAST_ON_SECS)) <= CALM * without,
+                && high(group, forecast, demand.now, lead.max(LEAST_ON_SECS)) <= CALM * without,
         };
         let seen = seen(state, g, m, pop, capacity, spec.ttl_max, now);
         let of = &mut state.groups[g].members[m];
@@ -141,8 +142,8 @@ fn ttl(state: &mut State, layout: &Layout, scene: &Scene, g: usize, blind: bool,
     let demand = &scene.expected[g].demand;
     let limit = usable(layout, scene, g, |m| scene.standings[g][m].serves());
     let group = &state.groups[g];
-    let risk =
-        RISK_LEADS_SECS.iter().map(|lead| risk(group, spec.forecast, demand.now, limit, *lead)).fold(0.0, f64::max);
+    let forecast = state.forecast_use(layout, GroupIdx::from(g));
+    let risk = RISK_LEADS_SECS.iter().map(|lead| risk(group, forecast, demand.now, limit, *lead)).fold(0.0, f64::max);
     let unsettled = spec.members.iter().zip(&group.members).any(|(member, of)| {
         let shadow = of.shadow.map(|s| s.state());
         // A Cold shadow's POP may be in any state: it is not in play.

@@ -1,6 +1,7 @@
 //! What a member may get, before any number is looked at: from its breakers and its state as a shadow.
 
 use crate::control::breaker::Breaker;
+use crate::control::overrides::force::Hold;
 use crate::control::state::{Layout, State};
 use crate::id::{GroupIdx, MemberIdx};
 use crate::steering::{BreakerState, ShadowState};
@@ -30,7 +31,13 @@ impl Standing {
 /// What one member may get, by the breakers over it and its state as a shadow.
 pub fn member_standing(state: &State, layout: &Layout, g: GroupIdx, m: MemberIdx) -> Standing {
     let pop = layout.policies.groups[g.idx()].members[m.idx()].pop;
-    let [of_pop, own] = breakers(state, layout, g, m);
+    let hold = state.forced.member(&layout.policies, g, m);
+    match hold {
+        Some(Hold::Drained) => return Standing::Not("Drained"),
+        Some(Hold::Open) => return Standing::Not("Open"),
+        Some(Hold::Closed) | None => {}
+    }
+    let [of_pop, own] = breakers(state, layout, g, m).map(|breaker| breaker.filter(|_| hold.is_none()));
     let readmitted = pop.is_some_and(|p| state.pops[p.idx()].readmitted);
     let of_pop = of_pop.filter(|_| !readmitted);
     let least = [of_pop, own].into_iter().flatten().min_by(|a, b| a.share_cap().total_cmp(&b.share_cap()));
@@ -62,7 +69,7 @@ pub fn given(standing: &[Standing]) -> Vec<bool> {
     standing.iter().map(|s| !matches!(s, Standing::Not(_))).collect()
 }
 
-/// Which members are shadows that nobody has started, or that are told to stop.
+/// Which members are shadows that nobody has started, or that are told to stop, or are drained.
 pub fn is_off(standing: &[Standing]) -> Vec<bool> {
     standing.iter().map(|s| matches!(s, Standing::Not(why) if *why != "Open")).collect()
 }

@@ -13,6 +13,7 @@ use crate::control::demand::{CellShares, Gain};
 use crate::control::fitter;
 use crate::control::limits::Removed;
 use crate::control::outlook::{Outlook, Told};
+use crate::control::overrides::{Forced, Overrides};
 use crate::control::persist::{Saved, carry};
 use crate::control::shadow::Shadow;
 use crate::control::ttl::Ttl;
@@ -21,7 +22,7 @@ use crate::forecast::settings::Settings;
 use crate::forecast::thrift::{Thrift, Tier};
 use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
-use crate::policy::{Policies, Role};
+use crate::policy::{ForecastUse, Policies, Role};
 use crate::steering::{BreakerState, GroupPlan, Mode, Plan, ShadowState};
 use crate::telemetry::Directive;
 use crate::telemetry::Utilisation;
@@ -60,6 +61,10 @@ pub struct State {
     pub(in crate::control) waiting: Option<Now>,
     /// While no sample has ever been heard, nothing to plan by can change: what the last tick wanted of the POPs.
     pub(in crate::control) untold: Option<Vec<Directive>>,
+    /// What operators decide in the loop's place, and whom that means.
+    pub(in crate::control) overrides: Overrides,
+    /// See `overrides`.
+    pub(in crate::control) forced: Forced,
     resume: Option<Saved>,
     /// Demand of groups before the start, minute by minute up to it.
     past: HashMap<Name, Vec<Option<f64>>>,
@@ -166,9 +171,27 @@ impl State {
         }
     }
 
+    /// Has the next tick plan, though nothing was ever told.
+    pub fn rouse(&mut self) {
+        self.untold = None;
+    }
+
+    /// Tells it what operators decide in its place from the next tick on: all of it.
+    pub fn overrule(&mut self, overrides: Overrides) {
+        self.overrides = overrides;
+    }
+
     /// The plan that is served, parallel to the policies of the last tick.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What forecasts of a group may do: what its policy says, less what is overridden.
+    pub(in crate::control) fn forecast_use(&self, layout: &Layout, g: GroupIdx) -> ForecastUse {
+        match layout.policies.groups[g.idx()].forecast {
+            ForecastUse::Steer if self.forced.group(g).forecast_off => ForecastUse::Show,
+            said => said,
+        }
     }
 
     /// What to save of it; `None` before the first tick, and while there is nothing but declarations.
@@ -213,6 +236,7 @@ impl State {
         }
         self.layout = Some(layout.clone());
         self.untold = None;
+        self.forced.stale = true;
         layout
     }
 

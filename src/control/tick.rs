@@ -10,6 +10,7 @@ use crate::control::guard;
 use crate::control::intake;
 use crate::control::notes::Note;
 use crate::control::outlook::{self, Expected};
+use crate::control::overrides::force;
 use crate::control::placing::{self, Placed};
 use crate::control::rooms::{self, PopRoom};
 use crate::control::rows::RowSet;
@@ -60,6 +61,7 @@ pub struct Ticked {
 pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let mut notes = Vec::new();
     let layout = &*state.adopt(inputs.policies, inputs.cells, now);
+    force::step(state, layout, now, &mut notes);
     let dt = state.elapse(now);
     let reported = intake::drain(state, layout, inputs.samples, now);
     if !state.live
@@ -81,6 +83,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let rooms = rooms::step(state, layout, &expected, now);
     let standings = standings(state, layout);
     let mut placed = placing::place(state, layout, &expected, &rooms, &standings);
+    placing::overrule(state, layout, &expected, &standings, &mut placed);
     let mode = lay_silence(state, layout, &expected, &standings, quiet, now, &mut placed);
     stand_in(state, layout, &expected, &standings, quiet, &mut placed, &mut notes);
     let loads = standby::loads(layout, &placed);
@@ -114,8 +117,9 @@ fn lay_silence(
     let weight = silence::blind_weight(quiet);
     let stale = still_stale(state, now);
     if !state.live && !stale {
-        for (placed, declared) in placed.groups.iter_mut().zip(&layout.declared.groups) {
-            (placed.rows, placed.row_of_cell) = (declared.rows.clone(), declared.row_of_cell.clone());
+        for ((placed, declared), standing) in placed.groups.iter_mut().zip(&layout.declared.groups).zip(standings) {
+            let set = placing::blended(declared, &placed.blind, standing, 0.0);
+            (placed.rows, placed.row_of_cell) = (set.rows, set.row_of_cell);
         }
         return Mode::Declared;
     }
@@ -258,7 +262,8 @@ fn assemble(
             BreakerState::Closed | BreakerState::Suspect => rooms::limits(state, layout, PopIdx::from(p), now),
             _ => String::new(),
         };
-        let reason = [reason, limits].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
+        let held = state.forced.words(PopIdx::from(p)).to_string();
+        let reason = [reason, limits, held].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
         PopPlan {
             breaker: of.breaker.state(),
             reason,
@@ -358,3 +363,7 @@ fn great_move(state: &State, layout: &Layout, plan: &Plan) -> Option<String> {
 #[cfg(test)]
 #[path = "tick_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "overrides/tick_tests.rs"]
+mod override_tests;

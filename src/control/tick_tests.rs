@@ -12,28 +12,28 @@ use proptest::prelude::*;
 
 /// POPs of the fixture, by position.
 const LABELS: [&str; 5] = ["ams", "fra", "iad", "sin", "dub"];
-const IAD: usize = 2;
-const SIN: usize = 3;
+pub const IAD: usize = 2;
+pub const SIN: usize = 3;
 const DUB: usize = 4;
 /// Cells of the fixture.
-const DE: usize = 1;
-const US: usize = 3;
-const JP: usize = 4;
+pub const DE: usize = 1;
+pub const US: usize = 3;
+pub const JP: usize = 4;
 
-struct World {
-    state: State,
+pub struct World {
+    pub state: State,
     policies: Arc<Policies>,
     cells: Arc<CellMap>,
     now: f64,
-    last: Ticked,
-    notes: Vec<String>,
+    pub last: Ticked,
+    pub notes: Vec<String>,
     /// Requests per second and error share that each POP reports each second; `None` is silence.
-    reports: [Option<(f64, f64)>; 5],
+    pub reports: [Option<(f64, f64)>; 5],
     shadow: ShadowState,
 }
 
 impl World {
-    fn new(policies: Policies) -> World {
+    pub fn new(policies: Policies) -> World {
         World::resumed(policies, State::new(7), 1000.0)
     }
 
@@ -52,7 +52,7 @@ impl World {
         world
     }
 
-    fn calm() -> World {
+    pub fn calm() -> World {
         let mut world = World::new(fixture::policies());
         for p in 0..4 {
             world.reports[p] = Some((500.0, 0.0));
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// One second at a time, every POP reporting each second.
-    fn run(&mut self, secs: f64) {
+    pub fn run(&mut self, secs: f64) {
         let until = self.now + secs;
         while self.now < until {
             self.now += 1.0;
@@ -86,15 +86,15 @@ impl World {
         }
     }
 
-    fn shares(&self, cell: usize) -> Vec<f32> {
+    pub fn shares(&self, cell: usize) -> Vec<f32> {
         self.last.plan.row(GroupIdx(0), CellIdx::from(cell)).to_vec()
     }
 
-    fn breaker(&self, pop: usize) -> BreakerState {
+    pub fn breaker(&self, pop: usize) -> BreakerState {
         self.last.plan.pops[pop].breaker
     }
 
-    fn told(&self, part: &str) -> bool {
+    pub fn told(&self, part: &str) -> bool {
         self.notes.iter().any(|n| n.contains(part))
     }
 }

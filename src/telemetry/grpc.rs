@@ -84,7 +84,7 @@ impl proto::telemetry_server::Telemetry for Service {
 }
 
 /// Who sends: by its address, and by its certificate if there was TLS.
-fn peer_of<T>(request: &Request<T>) -> Peer {
+pub fn peer_of<T>(request: &Request<T>) -> Peer {
     let voice = match request.peer_certs() {
         // The first is the peer's own (RFC 8446 section 4.4.2).
         Some(certs) => certs.first().map_or(Voice::Pops(Vec::new()), |cert| Voice::of_certificate(cert)),

@@ -4,6 +4,7 @@
 
 use crate::telemetry::proto;
 use crate::telemetry::tls::Tls;
+use crate::wire::Name;
 use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
@@ -45,6 +46,10 @@ const MAX_HEADERS: u32 = 16 << 10;
 pub struct Config {
     /// `[grpc.tls]`; without it the socket binds to loopback only.
     pub tls: Option<TlsFiles>,
+    /// Whose certificates may override what the server decides: names as in a certificate's subject alternative name or common
+    /// name. A plain connection, which comes from loopback only, may. Default: nobody's.
+    #[serde(deserialize_with = "names")]
+    pub operators: Vec<Name>,
     /// Connections at one time; more are closed at once. Default 1024.
     pub max_connections: usize,
     /// Telemetry streams at one time; more are refused. Default 4096.
@@ -52,6 +57,14 @@ pub struct Config {
     /// Samples per second that one peer may send in the long run, and twice that at once. Default 10,000:
     /// our choice, a collector for 100 POPs × 100 groups.
     pub samples_per_second: f64,
+}
+
+fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Name>, D::Error> {
+    let texts: Vec<String> = serde::Deserialize::deserialize(deserializer)?;
+    let wrong = |text: &str, e: &dyn fmt::Display| {
+        serde::de::Error::custom(format!("{text:?} is no name in a certificate: {e}"))
+    };
+    texts.iter().map(|text| text.parse::<Name>().map_err(|e| wrong(text, &e))).collect()
 }
 
 /// Files in PEM.
@@ -68,7 +81,13 @@ pub struct TlsFiles {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { tls: None, max_connections: 1024, max_streams: 4096, samples_per_second: 10_000.0 }
+        Config {
+            tls: None,
+            operators: Vec::new(),
+            max_connections: 1024,
+            max_streams: 4096,
+            samples_per_second: 10_000.0,
+        }
     }
 }
 

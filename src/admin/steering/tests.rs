@@ -14,6 +14,7 @@ fn source() -> Source {
     Source {
         history: Default::default(),
         control: Default::default(),
+        desk: Default::default(),
         exchange: fixtures::exchange(fixtures::plan()),
         inbox: Arc::new(Inbox::new(10)),
         books: Arc::new(Books::new(1)),
@@ -40,7 +41,7 @@ async fn start(source: Source) -> (SteeringClient<Channel>, watch::Sender<bool>)
     let stop = watch::Sender::new(false);
     let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &Config::default(), None).await.unwrap();
     let addr = bound.local_addr().unwrap();
-    let routes = tonic::service::Routes::new(service(source, stop.subscribe()));
+    let routes = tonic::service::Routes::new(service(source, Operators::default(), stop.subscribe()));
     tokio::spawn(bound.serve(routes, stop.subscribe()));
     (SteeringClient::connect(format!("http://{addr}")).await.unwrap(), stop)
 }
@@ -74,6 +75,39 @@ fn a_watcher_sees_changes_until_the_stop() {
         while states.message().await.unwrap().unwrap().generation < 2 {}
         stop.send(true).unwrap();
         while states.message().await.unwrap().is_some() {}
+    });
+}
+
+#[test]
+fn overrides_are_made_listed_and_ended() {
+    run(async {
+        let (mut client, _stop) = start(source()).await;
+        let wish = |what: &str| proto::OverrideRequest {
+            what: what.into(),
+            seconds: 60.0,
+            author: "anna".into(),
+            reason: "new disks".into(),
+        };
+        let made = client.r#override(wish("drain AMS.*")).await.unwrap().into_inner();
+        assert_eq!(made.names, ["ams.pop.example.com.", "ams.web.example.com.", "ams.api.example.com."]);
+        let listed = client.overrides(proto::OverridesRequest {}).await.unwrap().into_inner().overrides;
+        assert_eq!(listed, [made.made.unwrap()]);
+        for (bad, code) in [
+            (wish("drain nobody.*"), Code::NotFound),
+            (wish("freeze ams.pop"), Code::NotFound),
+            (wish("drain"), Code::InvalidArgument),
+            (proto::OverrideRequest { seconds: 0.0, ..wish("drain ams.pop") }, Code::FailedPrecondition),
+            (proto::OverrideRequest { reason: String::new(), ..wish("drain ams.pop") }, Code::FailedPrecondition),
+        ] {
+            assert_eq!(client.r#override(bad.clone()).await.unwrap_err().code(), code, "{bad:?}");
+        }
+        let end = proto::EndOverridesRequest { ids: vec![7], whats: vec!["drain ams.*".into()] };
+        assert_eq!(client.end_overrides(end.clone()).await.unwrap().into_inner().ended, listed);
+        assert_eq!(client.end_overrides(end).await.unwrap().into_inner().ended, []);
+        for bad in [vec![], vec!["drain ams.*".to_owned(); 101], vec!["drain".to_owned()]] {
+            let answer = client.what_if(proto::WhatIfRequest { whats: bad.clone() }).await;
+            assert_eq!(answer.unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
+        }
     });
 }
 

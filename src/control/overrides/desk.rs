@@ -1,0 +1,265 @@
+//! Where overrides are made, kept and asked about: between people on one side and the loop on the other.
+//!
+//! What is acknowledged is on the disk. The loop reads the desk at every beat and tells the tick; what has come to its end
+//! is taken off. Questions ("what would the shares be if …") are answered by the loop, on a copy of its state.
+
+use crate::control::overrides::{LONGEST_SECS, LONGEST_TEXT, MOST, Override, Overrides, What};
+use crate::policy::Policies;
+use crate::steering::Plan;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+/// Name of the file in the state directory.
+const FILE: &str = "overrides.json";
+/// Version of the file; others are refused.
+const FORMAT: u32 = 1;
+/// Questions that wait, at most; each costs the loop about a beat.
+const MOST_QUESTIONS: usize = 8;
+
+//----------- Desk -----------------------------------------------------------
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Desk {
+    /// The folder that keeps them; `None` keeps nothing.
+    dir: Option<PathBuf>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    overrides: Overrides,
+    last_id: u64,
+    questions: VecDeque<Question>,
+}
+
+/// What is asked of the loop: the plan if these held as well.
+#[derive(Debug)]
+pub struct Question {
+    /// What would be decided.
+    pub whats: Vec<What>,
+    /// To whom the answer goes.
+    pub answer: oneshot::Sender<Plans>,
+}
+
+/// An answer: the plan of now, the plan that would be, and the policies that both run parallel to.
+#[derive(Clone, Debug)]
+pub struct Plans {
+    /// With what holds now.
+    pub now: Plan,
+    /// With what was asked about.
+    pub then: Plan,
+    /// Names to their positions.
+    pub policies: Arc<Policies>,
+}
+
+/// An override that somebody wants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// What is to be decided of whom.
+    pub what: What,
+    /// Who says so.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// For how long, seconds.
+    pub secs: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File {
+    floodway_overrides: u32,
+    last_id: u64,
+    overrides: Vec<Override>,
+}
+
+impl Desk {
+    /// Reads what an earlier process kept in `dir`; `now` in unix seconds.
+    ///
+    /// # Errors
+    /// The reason, with the file, if there is one that cannot be read: to go on without what somebody decided
+    /// would be to undo it.
+    pub fn open(dir: &Path, now: f64) -> Result<Desk, String> {
+        let path = dir.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Desk { dir: Some(dir.to_owned()), held: Mutex::default() });
+            }
+            Err(e) => return Err(format!("{}: {e}", path.display())),
+        };
+        let file: File = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+        if file.floodway_overrides != FORMAT {
+            return Err(format!("{}: written by another version", path.display()));
+        }
+        let overrides = Overrides::of(file.overrides.into_iter().filter(|o| o.ends_at > now).take(MOST));
+        let held = Held { overrides, last_id: file.last_id, questions: VecDeque::new() };
+        Ok(Desk { dir: Some(dir.to_owned()), held: Mutex::new(held) })
+    }
+
+    /// Those that hold at `now`, unix seconds.
+    pub fn current(&self, now: f64) -> Overrides {
+        let mut held = self.lock();
+        if held.overrides.iter().any(|o| o.ends_at <= now) {
+            held.overrides = Overrides::of(held.overrides.iter().filter(|o| o.ends_at > now).cloned());
+        }
+        held.overrides.clone()
+    }
+
+    /// Makes one; it is kept before this returns.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that it cannot be kept: then it does not hold.
+    pub fn make(&self, wish: Wish, now: f64) -> Result<Override, String> {
+        wish.check()?;
+        let mut held = self.lock();
+        let going_on: Vec<Override> = held.overrides.iter().filter(|o| o.ends_at > now).cloned().collect();
+        if going_on.len() >= MOST {
+            return Err(format!("there are {MOST} overrides already; end some"));
+        }
+        let id = held.last_id + 1;
+        let Wish { what, author, reason, secs } = wish;
+        let made = Override { id, what, author, reason, made_at: now, ends_at: now + secs };
+        self.keep(&mut held, going_on.into_iter().chain([made.clone()]).collect(), id)?;
+        Ok(made)
+    }
+
+    /// Ends those that `which` names, and returns them.
+    ///
+    /// # Errors
+    /// That this cannot be kept: then they go on.
+    pub fn end(&self, which: impl Fn(&Override) -> bool) -> Result<Vec<Override>, String> {
+        let mut held = self.lock();
+        let (ended, kept): (Vec<_>, Vec<_>) = held.overrides.iter().cloned().partition(|o| which(o));
+        if !ended.is_empty() {
+            let last_id = held.last_id;
+            self.keep(&mut held, kept, last_id)?;
+        }
+        Ok(ended)
+    }
+
+    /// Has the loop asked; it answers with its next beat.
+    ///
+    /// # Errors
+    /// That too many questions wait already.
+    pub fn ask(&self, whats: Vec<What>) -> Result<oneshot::Receiver<Plans>, String> {
+        let mut held = self.lock();
+        if held.questions.len() >= MOST_QUESTIONS {
+            return Err("too many questions wait already; ask again in a while".into());
+        }
+        let (answer, comes) = oneshot::channel();
+        held.questions.push_back(Question { whats, answer });
+        Ok(comes)
+    }
+
+    /// The question that has waited longest.
+    pub fn question(&self) -> Option<Question> {
+        self.lock().questions.pop_front()
+    }
+
+    fn keep(&self, held: &mut Held, overrides: Vec<Override>, last_id: u64) -> Result<(), String> {
+        let file = File { floodway_overrides: FORMAT, last_id, overrides };
+        if let Some(dir) = &self.dir {
+            let text = serde_json::to_string(&file).expect("names and finite numbers print as JSON");
+            write(dir, &text).map_err(|e| format!("{}: {e}; nothing was changed", dir.join(FILE).display()))?;
+        }
+        (held.overrides, held.last_id) = (Overrides::of(file.overrides), last_id);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes beside and renames, so that a crash leaves the old or the new.
+fn write(dir: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let beside = dir.join(format!("{FILE}.new"));
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&beside, dir.join(FILE))?;
+    std::fs::File::open(dir)?.sync_all()
+}
+
+impl Wish {
+    fn check(&self) -> Result<(), String> {
+        if !(1.0..=LONGEST_SECS).contains(&self.secs) {
+            return Err(
+                "an override lasts from a second to 30 days; what is to hold for longer belongs in the policies".into(),
+            );
+        }
+        for (what, text) in [("an author", &self.author), ("a reason", &self.reason)] {
+            if text.trim().is_empty() {
+                return Err(format!("{what} is missing: whoever meets the override will ask"));
+            }
+            if text.len() > LONGEST_TEXT || text.contains(char::is_control) {
+                return Err(format!("{what} has at most {LONGEST_TEXT} octets, and no line ends"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(what: &str, secs: f64) -> Wish {
+        Wish { what: what.parse().unwrap(), author: "anna".into(), reason: "new disks".into(), secs }
+    }
+
+    fn whats(desk: &Desk, now: f64) -> Vec<String> {
+        desk.current(now).iter().map(|o| format!("{} {}", o.id, o.what)).collect()
+    }
+
+    #[test]
+    fn what_is_acknowledged_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Desk::open(dir.path(), 0.0).unwrap();
+        desk.make(wish("drain fra.pop", 60.0), 100.0).unwrap();
+        desk.make(wish("capacity ams.*=50%", 600.0), 100.0).unwrap();
+        desk.make(wish("freeze web", 600.0), 100.0).unwrap();
+        assert_eq!(desk.end(|o| o.id == 3).unwrap().len(), 1);
+        assert_eq!(desk.end(|o| o.id == 3).unwrap(), []);
+        assert_eq!(whats(&desk, 150.0), ["1 drain fra.pop", "2 capacity ams.*=50%"]);
+        assert_eq!(whats(&desk, 160.0), ["2 capacity ams.*=50%"], "it has come to its end");
+        let again = Desk::open(dir.path(), 150.0).unwrap();
+        assert_eq!(whats(&again, 150.0), ["1 drain fra.pop", "2 capacity ams.*=50%"]);
+        assert_eq!(again.make(wish("drain *", 5.0), 150.0).unwrap().id, 4, "numbers are not used twice");
+        assert_eq!(whats(&Desk::open(dir.path(), 1000.0).unwrap(), 1000.0), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_does_not_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a file");
+        std::fs::write(&file, "").unwrap();
+        let desk = Desk { dir: Some(file), held: Mutex::default() };
+        assert!(desk.make(wish("drain *", 60.0), 0.0).unwrap_err().contains("nothing was changed"));
+        assert!(desk.current(0.0).is_empty());
+        std::fs::write(dir.path().join(FILE), "{}").unwrap();
+        assert!(Desk::open(dir.path(), 0.0).unwrap_err().contains(FILE));
+    }
+
+    #[test]
+    fn whose_why_and_until_when_must_be_said() {
+        let desk = Desk::default();
+        let check = |wish: Wish, says: &str| assert!(desk.make(wish, 0.0).unwrap_err().contains(says), "{says}");
+        check(wish("drain *", 0.0), "30 days");
+        check(wish("drain *", f64::NAN), "30 days");
+        check(wish("drain *", 1e9), "30 days");
+        check(Wish { author: " ".into(), ..wish("drain *", 60.0) }, "an author is missing");
+        check(Wish { reason: String::new(), ..wish("drain *", 60.0) }, "a reason is missing");
+        check(Wish { reason: "a\nb".into(), ..wish("drain *", 60.0) }, "no line ends");
+        for _ in 0..MOST {
+            desk.make(wish("drain *", 60.0), 0.0).unwrap();
+        }
+        check(wish("drain *", 60.0), "end some");
+    }
+}
