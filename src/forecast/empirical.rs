@@ -37,8 +37,6 @@ impl Member for Empirical {
 
     /// With one value its own size, with few a normal as wide as the steps seen make a random walk, twice
     /// over, is mixed in: it is honest to know little. `None` only for an empty history.
-    /// With one value its own size, with few a normal as wide as the steps seen make a random walk, twice
-    /// over, is mixed in: it is honest to know little. `None` only for an empty history.
     fn fit(&self, history: &History, _: &Known, leads: &[usize]) -> Option<FittedEmpirical> {
         let offsets = || leads.iter().map(|lead| (*lead, offsets(history, *lead))).collect();
         (!history.is_empty()).then(|| FittedEmpirical { offsets: offsets() })
