@@ -31,6 +31,13 @@ const COLUMN_TAIL: f64 = 0.003;
 const TARGET_TAIL: f64 = 0.005;
 /// `δ`, in mean `|e|`: keeps logarithms of small errors from ruling.
 const DELTA: f64 = 0.3;
+/// Penalty of the ridge, per row. Columns have like spread and much in common, so this much leaves the few directions in which they
+/// go together, and what else there is to the trees: on 1,000 origins of each traffic series 1.2 % less CRPS than 0.1,
+/// on 19 of the 20; 8 and more lose it again.
+const LAMBDA: f64 = 2.0;
+/// The spread of an event's column beside that of the others, which makes its penalty `λ / 20`: it has nothing in common with them, and
+/// what was announced is to be believed.
+const EVENT_SPREAD: f64 = 4.5;
 /// Penalty of the model of width, per row.
 const WIDTH_LAMBDA: f64 = 0.01;
 
@@ -51,7 +58,7 @@ pub struct Direct {
 
 impl Default for Direct {
     fn default() -> Self {
-        Direct { rows: 4000, window_days: 42, least_window: 7000, lambda: Some(0.1), growth: Growth::default() }
+        Direct { rows: 4000, window_days: 42, least_window: 7000, lambda: Some(LAMBDA), growth: Growth::default() }
     }
 }
 
@@ -201,12 +208,13 @@ impl Column {
 }
 
 impl Column {
-    /// For a column that is rarely other than 0: all of it is looked at, and nothing is held back.
+    /// For a column that is rarely other than 0: all of it is looked at, nothing is held back, and its spread is
+    /// [`EVENT_SPREAD`].
     fn of_all(values: impl Iterator<Item = f32> + Clone) -> Column {
         let n = values.clone().count().max(1) as f64;
         let mean = values.clone().map(f64::from).sum::<f64>() / n;
         let deviation = (values.map(|v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt();
-        let inverse = if deviation > 1e-6 { 1.0 / deviation } else { 0.0 };
+        let inverse = if deviation > 1e-6 { EVENT_SPREAD / deviation } else { 0.0 };
         Column { least: f32::MIN, most: f32::MAX, mean: mean as f32, inverse: inverse as f32 }
     }
 }
