@@ -309,6 +309,8 @@ impl<'q> Draft<'q> {
         if is_stale(snapshot, group) {
             return None;
         }
+        // Found before the decision, so that the memory of both comes at once.
+        let signed = signed.map(|(signed, node)| (signed, signed.entry(node)));
         let (mut spread, thread) = (self.scratch.spread, self.scratch.thread);
         let decision = Decision::make(snapshot, group, self.subject, &mut spread, thread.map(|_| family));
         // Nobody to give: any key would say so, and the long way asks again.
@@ -322,10 +324,7 @@ impl<'q> Draft<'q> {
         let (first, take) = rotation(decision.key, n, snapshot.policies.groups.get(group.idx())?.answers);
         let end = start + take * len;
         let signatures = match signed {
-            Some((signed, node)) => {
-                let place = signed.entry(node)?.alternatives()?.of_member(member.idx(), kind, first)?;
-                Some(signed.item_at(place))
-            }
+            Some((signed, entry)) => Some(signed.item_at(entry?.of_member(member.idx(), kind, first)?)),
             None => None,
         };
         if end + signatures.map_or(0, |item| item.signatures.len()) > self.limit {

@@ -141,11 +141,8 @@ impl<'q> Way<'q> {
         (kind, verdict): (Kind, &Verdict<'q>),
     ) {
         let Some(signed) = self.wanted(here) else { return };
-        let Some(alternatives) = signed.entry(node).and_then(|entry| entry.alternatives()) else { return };
-        let first = verdict.first(kind);
-        let Some(place) = verdict.member.and_then(|member| alternatives.of_member(member.idx(), kind, first)) else {
-            return;
-        };
+        let Some((entry, member)) = signed.entry(node).zip(verdict.member) else { return };
+        let Some(place) = entry.of_member(member.idx(), kind, verdict.first(kind)) else { return };
         let item = signed.item_at(place);
         if let Some(start) = reply.put(section, item.n_signatures, item.signatures, owner, std::iter::empty(), 0) {
             reply.lower_ttls(start, verdict.ttl);

@@ -65,7 +65,7 @@ fn gather_with(zone: &Zone, digest: Digest<'_>) -> Result<Signed, String> {
         }
     };
     for node in zone.nodes().filter(|node| !node.is_occluded() && !node.is_hash()) {
-        parts.entry(node);
+        parts.entry(node, &[]);
         let hash = chain.hash(&[node.relative_name(), zone.apex().as_wire()]);
         if let Some(number) = hash
             .and_then(|hash| Some((chain.before_hash(&hash)?, hash)))

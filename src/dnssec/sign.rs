@@ -112,6 +112,10 @@ pub fn sign(task: Task<'_>, before: Option<(&Zone, &Signed)>) -> Result<Signed, 
     let facts = Facts {
         n_signatures: count.n,
         n_made: count.n_made,
+        signed_at: match before {
+            Some((_, before)) if count.n_made == 0 => before.facts.signed_at,
+            _ => task.now,
+        },
         earliest_end: count.earliest_end.unwrap_or(0),
         renew_at: renew_at.into_iter().flatten().min(),
     };
@@ -165,6 +169,7 @@ pub fn sign_soa(task: Task<'_>, signed: &mut Signed) -> Result<(), String> {
         return Err(format!("the SOA of {} cannot be signed again", zone.apex()));
     }
     let end = count.earliest_end.unwrap_or(u32::MAX);
+    signed.facts.signed_at = task.now;
     signed.facts.earliest_end = signed.facts.earliest_end.min(end);
     signed.facts.renew_at = signed.facts.renew_at.map(|at| at.min(signer.renew_at(end)));
     Ok(())
@@ -356,7 +361,7 @@ impl Work<'_> {
             leaving = Some(parts.loose(rtype::NSEC, (1, &records), (s.n, &s.records), s.digest));
         }
 
-        parts.entry(node);
+        parts.entry(node, &windows);
         if nsec3 {
             parts.hashed(number);
         }

@@ -1,7 +1,7 @@
 //! Making a [`Signed`]: entries and items, written one behind the other by as many threads as there are.
 
 use crate::zone::signed::{Alternatives, Chain, ENTRY_HEADER, Facts, ITEM_HEADER, Places, Service, Signed};
-use crate::zone::store::Node;
+use crate::zone::store::{Node, word};
 
 /// A part of a [`Signed`] in the making. Places told by it hold within it; [`Parts::join`] lets them hold in the whole.
 #[derive(Debug)]
@@ -32,13 +32,21 @@ impl Default for Parts {
 }
 
 impl Parts {
-    /// Begins the entry of a node; items follow, ascending by type. One entry is written at a time.
-    pub fn entry(&mut self, node: Node<'_>) {
+    /// Begins the entry of a node; items follow, ascending by type. One entry is written at a time. `members`: of a steered
+    /// name, as in [`Parts::alternatives`], which is to follow then.
+    pub fn entry(&mut self, node: Node<'_>, members: &[[Vec<u32>; 3]]) {
         self.align();
+        // A fan of more could not be counted, and is one that queries do without.
+        let members = if members.len() <= usize::from(u16::MAX / 3) { members } else { &[] };
+        for windows in members.iter().flatten() {
+            let place = if let [place] = windows[..] { place } else { 0 };
+            self.arena.extend_from_slice(&place.to_le_bytes());
+        }
         let at = self.arena.len();
         self.open = Some(at);
         self.entries.push((node.place(), (at >> 2) as u32));
         self.arena.extend_from_slice(&[0; ENTRY_HEADER]);
+        self.arena[at + 2..at + 4].copy_from_slice(&(3 * members.len() as u16).to_le_bytes());
     }
 
     /// Adds an item to the entry: `n` records where the zone does not have them, and their signatures. Returns its place.
@@ -120,11 +128,11 @@ impl Parts {
             bases.push(base);
             arena.extend_from_slice(&parts.arena);
             for (node, at) in parts.entries {
-                // The number of an entry's alternatives counts on from those of the parts before.
-                let slot = (((at + base) as usize) << 2) + 4;
-                let number = u32::from_le_bytes([arena[slot], arena[slot + 1], arena[slot + 2], arena[slot + 3]]);
-                if number > 0 {
-                    arena[slot..slot + 4].copy_from_slice(&(number + first).to_le_bytes());
+                // The number of an entry's alternatives counts on from those of the parts before, and the places of its fan.
+                let entry = ((at + base) as usize) << 2;
+                count_on(&mut arena, entry + 4, first);
+                for i in 1..=word(&arena, entry + 2) {
+                    count_on(&mut arena, entry - 4 * i, base);
                 }
                 entries.push((node, at + base));
             }
@@ -149,5 +157,13 @@ impl Parts {
         compact.sort_unstable();
         let places = Places::of(entries.into_iter());
         Signed { arena, places, chain, alternatives, leaving, compact, online: None, facts }
+    }
+}
+
+/// Adds to a number in the arena, if it is one: 0 means "none".
+fn count_on(arena: &mut [u8], at: usize, by: u32) {
+    let number = u32::from_le_bytes([arena[at], arena[at + 1], arena[at + 2], arena[at + 3]]);
+    if number > 0 {
+        arena[at..at + 4].copy_from_slice(&(number + by).to_le_bytes());
     }
 }
