@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /healthz` | 200 while the process runs |
 //! | `GET /readyz` | 200 while it answers queries, else 503 |
-//! | `GET /metrics` | OpenMetrics text |
+//! | `GET /metrics` | OpenMetrics text; the first 1,000 zones one by one: `?zones=all`, `?zones=none` |
 //! | `GET /state` | the state as JSON, as `floodway pops --json` prints it, and the process itself under `server` |
 //! | `POST /reload` | loads zones and policies anew and reports, from loopback listeners only; `?dry-run`: only reports |
 //!
@@ -12,6 +12,7 @@
 //! that something else guards it.
 
 use crate::admin::loads::{Reloaded, Wish};
+use crate::admin::running::MOST_ZONES;
 use crate::admin::{Running, Source, State, metrics};
 use crate::telemetry::listen::{Connection, Door, listener, until_stopped};
 use axum::extract;
@@ -148,8 +149,14 @@ async fn readyz(extract::State(here): Here) -> Response {
     }
 }
 
-async fn print_metrics(extract::State(here): Here) -> Response {
-    match metrics::print(&here.admin.source) {
+async fn print_metrics(extract::State(here): Here, extract::RawQuery(query): extract::RawQuery) -> Response {
+    let most_zones = match query.as_deref() {
+        None | Some("") => MOST_ZONES,
+        Some("zones=all") => usize::MAX,
+        Some("zones=none") => 0,
+        Some(_) => return (StatusCode::BAD_REQUEST, "only ?zones=all and ?zones=none are known\n").into_response(),
+    };
+    match metrics::print(&here.admin.source, most_zones) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response(),
     }
@@ -304,6 +311,9 @@ mod tests {
             assert_eq!(status, 200);
             assert!(head.contains("content-type: application/openmetrics-text"), "{head}");
             assert!(body.contains("floodway_pop_capacity_requests_per_second"));
+            let (status, _, body) = live.ask("GET /metrics?zones=none HTTP/1.1").await;
+            assert!(status == 200 && body.contains("floodway_secondary_zones"));
+            assert_eq!(live.ask("GET /metrics?zone=a HTTP/1.1").await.0, 400);
             let (status, _, body) = live.ask("GET /state HTTP/1.1").await;
             assert_eq!(status, 200);
             let state: crate::admin::State = serde_json::from_str(&body).unwrap();

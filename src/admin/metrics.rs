@@ -6,7 +6,7 @@
 
 use crate::admin::page::{Labels, Page};
 use crate::admin::process::{Process, socket_drops};
-use crate::admin::running::{open_connections, zones};
+use crate::admin::running::open_connections;
 use crate::admin::{Source, State};
 use crate::exchange::access::List;
 use crate::exchange::{Connection, CookieSeen, Silence, books};
@@ -14,27 +14,25 @@ use crate::steering::{BreakerState, Mode, ShadowState};
 use crate::telemetry::Refusal;
 use crate::transport::rate::{Action, Class};
 use crate::transport::xdp::frame::Flaw;
-use crate::zone::signed::Facts;
-use crate::zone::{Signed, Zone};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use std::fmt;
-use std::sync::Arc;
 
 /// The content type of what [`print()`] gives.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 //----------- print ----------------------------------------------------------
 
-/// Everything that is measured, as text.
+/// Everything that is measured, as text. `most_zones`: how many zones are told one by one; what holds of all together always is.
 ///
 /// # Errors
 /// None in practice: writing to a string does not fail.
-pub fn print(source: &Source) -> Result<String, fmt::Error> {
+pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
     let state = source.state();
     let mut page = Page::default();
     system(&mut page);
     process(&mut page, source, &state);
+    zones::add(&mut page, source, most_zones);
     queries(&mut page, source);
     cookies_and_lists(&mut page, source);
     rate_limits(&mut page, source);
@@ -56,6 +54,7 @@ pub fn print(source: &Source) -> Result<String, fmt::Error> {
 
 mod forecast;
 mod history;
+mod zones;
 
 fn flag(is: bool) -> f64 {
     if is { 1.0 } else { 0.0 }
@@ -110,31 +109,7 @@ fn process(page: &mut Page, source: &Source, state: &State) {
         "1 if the last load was taken, 0 if what answers is older than the files",
         one(taken),
     );
-    let zones = &source.exchange.load().zones;
-    let states = [("served", zones.n_zones()), ("left_out", zones.left_out().len())];
-    let rows = states.map(|(state, n)| (vec![("state", state.to_owned())], n as f64));
-    page.gauge("zones", "Zones, by whether they are served or were left out by the start for errors", rows);
-    let serials = self::zones(zones).filter(|zone| zone.served);
-    page.gauge(
-        "zone_serial",
-        "Serial of each zone's SOA; the first 1,000 zones",
-        serials.map(|zone| (vec![("zone", zone.name)], f64::from(zone.serial))),
-    );
     page.gauge("load_duration_seconds", "Time that the last load and build took", one(loads.last_secs));
-    page.counter("signatures_made", "Signatures of zones that were made", [(Labels::new(), loads.signatures)]);
-    let failed = [(Labels::new(), loads.renewals_failed)];
-    page.counter("signing_failures", "Times that signatures or keys were due and could not be made", failed);
-    let zones = &source.exchange.load().zones;
-    let signed: Vec<_> = zones.iter().enumerate().filter_map(|(i, zone)| Some((zone, zones.signed(i)?))).collect();
-    let by_zone = |of: fn(&Facts) -> f64| {
-        let row = move |(zone, signed): &(&Arc<Zone>, &Arc<Signed>)| {
-            (vec![("zone", zone.apex().to_string())], of(&signed.facts))
-        };
-        signed.iter().map(row).collect::<Vec<_>>()
-    };
-    page.gauge("zone_signatures", "Signatures of a zone", by_zone(|facts| facts.n_signatures as f64));
-    let help = "Unix time at which the first signature of a zone ends";
-    page.gauge("zone_signature_expiry_timestamp_seconds", help, by_zone(|facts| facts.earliest_end.into()));
     page.gauge("load_timestamp_seconds", "Unix time of the last load that was taken", one(loads.last_taken_at));
     page.counter(
         "certificate_loads",
@@ -409,7 +384,7 @@ fn members(page: &mut Page, state: &State) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::admin::metrics) mod tests {
     use super::*;
     use crate::admin::Loads;
     use crate::admin::loads::Became;
@@ -419,8 +394,8 @@ mod tests {
     use std::collections::HashSet;
     use std::sync::Arc;
 
-    fn page() -> String {
-        let source = Source {
+    pub(in crate::admin::metrics) fn source() -> Source {
+        Source {
             exchange: fixtures::exchange(fixtures::plan()),
             inbox: Arc::new(Inbox::new(10)),
             books: Arc::new(Books::new(1)),
@@ -431,7 +406,11 @@ mod tests {
             control: Default::default(),
             desk: Default::default(),
             clock: Clock::start(),
-        };
+        }
+    }
+
+    fn page() -> String {
+        let source = source();
         source.inbox.refuse(Refusal::Stale);
         source.loads.note(Became::Taken, 0.25, 7.0);
         let book = source.books.page(0);
@@ -441,7 +420,7 @@ mod tests {
         book.silence(Transport::Udp, Silence::Short);
         book.cookie(CookieSeen::Valid);
         book.refused(List::Zone);
-        print(&source).unwrap()
+        print(&source, 1000).unwrap()
     }
 
     #[test]

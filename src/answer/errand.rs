@@ -107,6 +107,19 @@ pub enum Asked {
 }
 
 impl Asked {
+    /// All of them, in the order of the counters.
+    pub const ALL: [Asked; 4] = [Asked::Query, Asked::Transfer, Asked::Notify, Asked::Update];
+
+    /// The label that metrics use.
+    pub fn label(self) -> &'static str {
+        match self {
+            Asked::Query => "query",
+            Asked::Transfer => "transfer",
+            Asked::Notify => "notify",
+            Asked::Update => "update",
+        }
+    }
+
     /// For the log.
     pub fn word(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ mod additional;
 mod alias;
 mod chaos;
 mod cookie;
+pub mod dealings;
 mod debug;
 pub mod errand;
 pub mod explain;

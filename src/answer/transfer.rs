@@ -4,6 +4,7 @@
 //! steered name leaves with the records that the zone file has for it, which is what a server without policies can
 //! make sense of. A zone that is signed here leaves with its keys, signatures and proofs.
 
+use crate::answer::dealings::{Counted, Dealings, Sent};
 use crate::wire::records::{Record, Records};
 use crate::wire::reply::{POINTER_MAX, pointer};
 use crate::wire::request::{HEADER, QR, RD, Request};
@@ -37,6 +38,7 @@ pub struct Outgoing {
     opt: Option<(u16, bool)>,
     seal: Option<Box<Seal>>,
     is_done: bool,
+    counted: Counted,
 }
 
 /// What is still to be sent.
@@ -71,7 +73,8 @@ impl Outgoing {
         head[3] = 0;
         let opt = request.edns.as_ref().map(|edns| (udp_size, edns.dnssec_ok));
         let steps = Steps::Whole(Place::default());
-        Outgoing { zone, signed: None, steps, head, opt, seal, is_done: false }
+        let counted = Counted::default();
+        Outgoing { zone, signed: None, steps, head, opt, seal, is_done: false, counted }
     }
 
     /// With what makes the zone a signed one, unless its own records do.
@@ -86,6 +89,18 @@ impl Outgoing {
             false => Steps::Differences { chain, part: 0, at: 0, opened: false },
         };
         Outgoing { steps, ..self }
+    }
+
+    /// Counted there, once it has ended.
+    pub fn counted(self, dealings: Arc<Dealings>) -> Outgoing {
+        let is_incremental = self.head.ends_with(&[rtype::IXFR.to_be_bytes(), rtype::CLASS_IN.to_be_bytes()].concat());
+        let kind = match self.steps {
+            Steps::Soa => Sent::Current,
+            Steps::Differences { .. } => Sent::Differences,
+            Steps::Whole(_) if is_incremental => Sent::Whole,
+            Steps::Whole(_) => Sent::Axfr,
+        };
+        Outgoing { counted: Counted::new(dealings, kind), ..self }
     }
 
     /// Whether the last message has been written.
@@ -104,6 +119,9 @@ impl Outgoing {
             Message { at: out.len(), out, n: 0, apex_len: self.zone.apex().as_wire().len(), room: 0xffff - reserved };
         message.out.extend_from_slice(&self.head);
         self.is_done = self.steps.fill(&self.zone, self.signed.as_deref(), &mut message);
+        if self.is_done {
+            self.counted.finish();
+        }
         let (at, n) = (message.at, message.n);
         out[at + 4..at + HEADER].fill(0);
         out[at + 5] = 1;

@@ -259,6 +259,7 @@ impl Server {
             rate: Arc::new(rate::Ledger::new(n_datagram_threads)),
             certificate: secrets.dns.clone(),
             tap: tapped,
+            dealings: Arc::default(),
             xdp: sockets.queues(),
         };
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
@@ -275,6 +276,7 @@ impl Server {
                 .at(asked.get(thread).copied().flatten())
                 .limited(limiter.flatten())
                 .helped(tasks.clone(), outlet.clone())
+                .dealing(observed.dealings.clone())
                 .tapped(taps.borrow_mut().get_mut(thread).and_then(Option::take))
         };
         heed()?;
@@ -378,7 +380,7 @@ impl Server {
             runtime.spawn(limits::tell(observed.rate, stopping.clone())),
             runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
-        let mut watching = vec![runtime.spawn(transfer::live::run(to_do, reloader.clone()))];
+        let mut watching = vec![runtime.spawn(transfer::live::run(to_do, reloader.clone(), observed.dealings))];
         watching.push(runtime.spawn(renew::keep(reloader.clone(), stopping_renewal)));
         if reloader.config.zones.watch {
             watching.extend(watch::watch_folder(runtime, &reloader));

@@ -1,5 +1,6 @@
 //! One transfer in: a connection to a primary, its SOA, and what is newer there.
 
+use crate::answer::dealings::Look;
 use crate::transfer::intake::{Intake, Outcome};
 use crate::transfer::settings::Server;
 use crate::wire::records::{Soa, is_newer};
@@ -8,6 +9,7 @@ use crate::wire::walk::{self, Section};
 use crate::wire::{Name, rtype};
 use crate::zone::Zone;
 use crate::zone::diff::{Difference, soa_of};
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,26 +38,56 @@ pub fn unix_secs() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs())
 }
 
+/// Why there is nothing from a primary.
+#[derive(Debug)]
+pub struct Failure {
+    /// What it counts as.
+    pub look: Look,
+    /// For people.
+    pub text: String,
+}
+
+impl Failure {
+    fn new(look: Look, text: impl ToString) -> Failure {
+        Failure { look, text: text.to_string() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What nobody says otherwise of is that the answer is none.
+impl<T: Into<String>> From<T> for Failure {
+    fn from(text: T) -> Failure {
+        Failure { look: Look::Malformed, text: text.into() }
+    }
+}
+
 /// Asks one primary, and takes what is newer than `copy`.
 ///
 /// # Errors
-/// A text for people.
-pub async fn fetch(server: &Server, apex: &Name, copy: Option<Arc<Zone>>) -> Result<Fetched, String> {
+/// [`Failure`].
+pub async fn fetch(server: &Server, apex: &Name, copy: Option<Arc<Zone>>) -> Result<Fetched, Failure> {
     let all = async {
-        let stream = timeout(CONNECT, TcpStream::connect(server.addr)).await.map_err(|_| "no connection in time")?;
-        let stream = stream.map_err(|e| e.to_string())?;
+        let connected = timeout(CONNECT, TcpStream::connect(server.addr)).await;
+        let stream = connected.map_err(|_| Failure::new(Look::TimedOut, "no connection in time"))?;
+        let stream = stream.map_err(|e| Failure::new(Look::Unreachable, e))?;
         let _ = stream.set_nodelay(true);
         match &server.tls {
             None => converse(Box::new(stream), server, apex, copy).await,
             Some(tls) => {
                 let connector = TlsConnector::from(tls.config.clone());
                 let shaken = timeout(CONNECT, connector.connect(tls.name.clone(), stream)).await;
-                let stream = shaken.map_err(|_| "no handshake in time")?.map_err(|e| format!("TLS: {e}"))?;
+                let shaken = shaken.map_err(|_| Failure::new(Look::TimedOut, "no handshake in time"))?;
+                let stream = shaken.map_err(|e| Failure::new(Look::Tls, format!("TLS: {e}")))?;
                 converse(Box::new(stream), server, apex, copy).await
             }
         }
     };
-    timeout(ALL, all).await.map_err(|_| "it takes too long".to_string())?
+    timeout(ALL, all).await.map_err(|_| Failure::new(Look::TimedOut, "it takes too long"))?
 }
 
 /// Anything that messages come over.
@@ -67,7 +99,7 @@ async fn converse(
     server: &Server,
     apex: &Name,
     copy: Option<Arc<Zone>>,
-) -> Result<Fetched, String> {
+) -> Result<Fetched, Failure> {
     let stream = &mut *stream;
     let has = copy.as_ref().and_then(|zone| soa_of(zone));
     if let Some((_, _, soa)) = &has {
@@ -102,10 +134,10 @@ async fn converse(
     }
 }
 
-fn finish(builder: crate::zone::Builder) -> Result<Fetched, String> {
+fn finish(builder: crate::zone::Builder) -> Result<Fetched, Failure> {
     let zone = builder.finish();
     if let Some((owner, _)) = zone.oversized().first() {
-        return Err(format!("the records of {owner} do not fit into any message"));
+        return Err(format!("the records of {owner} do not fit into any message").into());
     }
     match zone.rrset(zone.apex(), rtype::SOA) {
         Some(soa) if soa.n == 1 => Ok(Fetched::Zone(Arc::new(zone), None)),
@@ -120,7 +152,7 @@ async fn transfer(
     qtype: u16,
     soa: Option<(u32, &[u8])>,
     has: Option<u32>,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, Failure> {
     let mut answer = ask(stream, server, apex, qtype, soa).await?;
     let mut intake = Intake::new(apex, has);
     loop {
@@ -130,9 +162,9 @@ async fn transfer(
         }
     }
     if answer.watch.as_ref().is_some_and(|watch| !watch.is_settled()) {
-        return Err("its last message is not signed".into());
+        return Err(Failure::new(Look::Signature, "its last message is not signed"));
     }
-    intake.finish().ok_or_else(|| "it ended early".to_string())
+    intake.finish().ok_or_else(|| "it ended early".into())
 }
 
 /// An answer that is awaited.
@@ -184,7 +216,7 @@ async fn ask(
     apex: &Name,
     qtype: u16,
     soa: Option<(u32, &[u8])>,
-) -> Result<Answer, String> {
+) -> Result<Answer, Failure> {
     let id = random_id();
     let mut message = compose(id, 0, apex, qtype, soa.map(|(ttl, rdata)| (ttl, rdata, 1)));
     let watch = sign(&mut message, server);
@@ -193,13 +225,14 @@ async fn ask(
         stream.write_all(&framed).await?;
         stream.flush().await
     });
-    sent.await.map_err(|_| "it does not read".to_string())?.map_err(|e| e.to_string())?;
+    let sent = sent.await.map_err(|_| Failure::new(Look::TimedOut, "it does not read"))?;
+    sent.map_err(|e| Failure::new(Look::Unreachable, e))?;
     Ok(Answer { id, watch })
 }
 
 impl Answer {
     /// Reads the next message, and believes it if it is signed as it must be.
-    async fn next(&mut self, stream: &mut dyn Wire) -> Result<Vec<u8>, String> {
+    async fn next(&mut self, stream: &mut dyn Wire) -> Result<Vec<u8>, Failure> {
         let read = timeout(SILENCE, async {
             let mut head = [0; 2];
             stream.read_exact(&mut head).await?;
@@ -207,10 +240,10 @@ impl Answer {
             stream.read_exact(&mut message).await?;
             Ok::<_, io::Error>(message)
         });
-        let message = read.await.map_err(|_| "it is silent".to_string())?;
+        let message = read.await.map_err(|_| Failure::new(Look::TimedOut, "it is silent"))?;
         let message = message.map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => "the connection was closed in the middle".to_string(),
-            _ => e.to_string(),
+            io::ErrorKind::UnexpectedEof => Failure::new(Look::Unreachable, "the connection was closed in the middle"),
+            _ => Failure::new(Look::Unreachable, e),
         })?;
         if message.len() < 12 || message[..2] != self.id.to_be_bytes() || message[2] & 0xf8 != 0x80 {
             return Err("something came that is no answer".into());
@@ -218,10 +251,13 @@ impl Answer {
         let rcode = message[3] & 0x0f;
         if let Some(watch) = &mut self.watch {
             let watched = watch.take(&message, unix_secs());
-            watched.map_err(|e| if rcode == 0 { e.to_string() } else { format!("{}; {e}", word(rcode)) })?;
+            watched.map_err(|e| match rcode {
+                0 => Failure::new(Look::Signature, e),
+                _ => Failure::new(Look::Signature, format!("{}; {e}", word(rcode))),
+            })?;
         }
         if rcode != 0 {
-            return Err(word(rcode));
+            return Err(Failure::new(Look::Refused, word(rcode)));
         }
         Ok(message)
     }

@@ -22,7 +22,7 @@ use crate::zone::Zone;
 use crate::zone::diff::{self, Difference, Misfit, Net, Strictness};
 use crate::zone::history::History;
 use siphasher::sip::SipHasher24;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::hash::Hasher;
 use std::io;
@@ -154,6 +154,12 @@ impl Keep {
             self.seals.follow(served);
         }
         Ok(())
+    }
+
+    /// Octets of the journals there are.
+    pub fn journals(&self) -> BTreeMap<Name, u64> {
+        let of = |(apex, kept): (&Name, &Kept)| Some((apex.clone(), kept.journal.as_ref()?.len()));
+        self.zones.iter().filter_map(of).collect()
     }
 
     /// Reads what is on the disk of a zone, if that was not done.

@@ -3,6 +3,7 @@
 //! It holds no zone itself: whoever does is asked by [`Hands`], on threads that may wait. What several transfers bring is
 //! published together, so that ten thousand zones at a start do not cost ten thousand swaps.
 
+use crate::answer::dealings::{self, Dealings, Look};
 use crate::answer::errand::{Errand, Refusal, Task, Update, Why};
 use crate::transfer::fetch::{self, Fetched, unix_secs};
 use crate::transfer::notify::notify;
@@ -53,6 +54,8 @@ pub trait Hands: Send + Sync + 'static {
     fn checked(&self, apex: &Name, now: u64);
     /// Publishes what was taken, and takes what has expired out of service.
     fn publish(&self, why: &str);
+    /// Octets of the journals there are.
+    fn journals(&self) -> BTreeMap<Name, u64>;
     /// What is served of the zones with somebody to tell; `None` if no zone is another than at the last call.
     fn to_tell(&self) -> Option<Vec<(Arc<Zone>, Arc<ZoneSettings>)>>;
 }
@@ -77,9 +80,12 @@ struct Done {
 }
 
 /// Does what comes, until the senders are gone.
-pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>) {
+pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealings: Arc<Dealings>) {
     let (mut told, mut secondary) = (Told::default(), Secondary::default());
-    let mut teller = Teller { told: HashMap::new(), places: Arc::new(Semaphore::new(MOST_NOTIFIES)) };
+    let places = Arc::new(Semaphore::new(MOST_NOTIFIES));
+    let mut teller = Teller { told: HashMap::new(), places, dealings: dealings.clone() };
+    // Whether what is known of zones is to be noted: journals, and copies.
+    let mut is_written = true;
     let mut under_way: JoinSet<Done> = JoinSet::new();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -93,11 +99,13 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>) {
                     secondary.notified(&apex, serial);
                 }
                 Some(Task { errand: Errand::Update(update), from, reply }) => {
-                    let hands = hands.clone();
+                    let (hands, dealings) = (hands.clone(), dealings.clone());
+                    is_written = true;
                     // One after another: they are made in the order in which they came.
                     let made = spawn_blocking(move || {
                         let rcode = hands.update(&update, from.ip());
                         tracing::info!("UPDATE of {} by {from} (key {}): {}", update.apex, update.key.name, rcode.name());
+                        dealings.updated(rcode);
                         if let Some(reply) = reply {
                             reply((*update).reply(rcode, unix_secs()));
                         }
@@ -108,6 +116,7 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>) {
             },
             Some(done) = under_way.join_next() => if let Ok(Done { apex, got }) = done {
                 secondary.done(&apex, got);
+                is_written = true;
             },
             _ = beat.tick() => {
                 let asked = hands.clone();
@@ -115,7 +124,7 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>) {
                     secondary.set(wanted, inbound, unix_secs());
                 }
                 for (apex, servers, copy) in secondary.due(unix_secs(), under_way.len()) {
-                    under_way.spawn(look(hands.clone(), apex, servers, copy));
+                    under_way.spawn(look(hands.clone(), dealings.clone(), apex, servers, copy));
                 }
                 if let Some(why) = secondary.why_publish(unix_secs()) {
                     let asked = hands.clone();
@@ -124,7 +133,15 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>) {
                 let asked = hands.clone();
                 if let Ok(Some(zones)) = spawn_blocking(move || asked.to_tell()).await {
                     secondary.is_known = false;
+                    is_written = true;
                     teller.tell(zones);
+                }
+                if std::mem::take(&mut is_written) {
+                    dealings.note_copies(secondary.copies());
+                    let asked = hands.clone();
+                    if let Ok(journals) = spawn_blocking(move || asked.journals()).await {
+                        dealings.note_journals(journals);
+                    }
                 }
             }
         }
@@ -132,11 +149,18 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>) {
 }
 
 /// Looks at the primaries of a zone, one after another, until one answers.
-async fn look(hands: Arc<dyn Hands>, apex: Name, servers: Vec<Server>, copy: Option<Arc<Zone>>) -> Done {
+async fn look(
+    hands: Arc<dyn Hands>,
+    dealings: Arc<Dealings>,
+    apex: Name,
+    servers: Vec<Server>,
+    copy: Option<Arc<Zone>>,
+) -> Done {
     let mut failed = Vec::new();
     for server in &servers {
         match fetch::fetch(server, &apex, copy.clone()).await {
             Ok(Fetched::Current) => {
+                dealings.looked(Look::Current);
                 let (hands, of) = (hands.clone(), apex.clone());
                 let _ = spawn_blocking(move || hands.checked(&of, unix_secs())).await;
                 return Done { apex, got: Ok(false) };
@@ -144,17 +168,25 @@ async fn look(hands: Arc<dyn Hands>, apex: Name, servers: Vec<Server>, copy: Opt
             Ok(Fetched::Zone(zone, chain)) => {
                 let how = chain.as_ref().map_or("whole".to_string(), |chain| format!("by {} differences", chain.len()));
                 let (serial, n) = (zone.serial(), zone.n_records());
+                let look = if chain.is_some() { Look::Differences } else { Look::Whole };
                 let hands = hands.clone();
                 match spawn_blocking(move || hands.take(zone, chain, unix_secs())).await {
                     Ok(Ok(())) => {
+                        dealings.looked(look);
                         tracing::info!("{apex} has come from {}: serial {serial}, {n} records, {how}", server.addr);
                         return Done { apex, got: Ok(true) };
                     }
-                    Ok(Err(e)) => failed.push(format!("{}: {e}", server.addr)),
+                    Ok(Err(e)) => {
+                        dealings.looked(Look::NotKept);
+                        failed.push(format!("{}: {e}", server.addr));
+                    }
                     Err(e) => failed.push(format!("{}: {e}", server.addr)),
                 }
             }
-            Err(e) => failed.push(format!("{}: {e}", server.addr)),
+            Err(e) => {
+                dealings.looked(e.look);
+                failed.push(format!("{}: {e}", server.addr));
+            }
         }
     }
     let kept = if copy.is_some() { "the copy there is stays" } else { "there is no copy" };
@@ -180,6 +212,8 @@ struct Timer {
     servers: Vec<Server>,
     copy: Option<(Arc<Zone>, Soa)>,
     due: u64,
+    /// When a primary was last heard to have nothing newer; 0 for never.
+    checked: u64,
     /// When the copy is worth nothing any more; whether that was told.
     expires: u64,
     has_expired: bool,
@@ -208,6 +242,7 @@ impl Secondary {
                 servers: Vec::new(),
                 copy: None,
                 due,
+                checked,
                 expires,
                 has_expired: false,
                 n_failed: 0,
@@ -223,11 +258,23 @@ impl Secondary {
                 // Another version has times of its own, unless there is word of one after it.
                 timer.due = due;
             }
-            (timer.servers, timer.copy, timer.expires) = (servers, copy, expires);
+            (timer.servers, timer.copy, timer.expires, timer.checked) = (servers, copy, expires, checked);
             timer.has_expired &= now > expires;
             self.zones.insert(apex, timer);
         }
         (self.inbound, self.is_known) = (inbound, true);
+    }
+
+    /// How fresh the copies are, for metrics.
+    fn copies(&self) -> BTreeMap<Name, dealings::Copy> {
+        let of = |timer: &Timer| dealings::Copy {
+            serial: timer.copy.as_ref().map(|(_, soa)| soa.serial),
+            checked: timer.checked,
+            refresh: timer.due,
+            expires: timer.expires,
+            n_failed: timer.n_failed,
+        };
+        self.zones.iter().map(|(apex, timer)| (apex.clone(), of(timer))).collect()
     }
 
     /// What is to be looked at now: as many as there are places.
@@ -272,6 +319,7 @@ impl Secondary {
             && let Some((_, soa)) = &timer.copy
         {
             timer.expires = now + u64::from(soa.expire);
+            timer.checked = now;
         }
         timer.due = if std::mem::take(&mut timer.again) { NOTIFIED } else { now + wait };
     }
@@ -311,6 +359,7 @@ struct Teller {
     /// By apex, the serial that was told last.
     told: HashMap<Name, u32>,
     places: Arc<Semaphore>,
+    dealings: Arc<Dealings>,
 }
 
 impl Teller {
@@ -323,9 +372,12 @@ impl Teller {
             }
             for server in settings.notify.clone() {
                 let (apex, rdata, places) = (zone.apex().clone(), rdata.clone(), self.places.clone());
+                let dealings = self.dealings.clone();
                 tokio::spawn(async move {
                     let Ok(_place) = places.acquire_owned().await else { return };
-                    match notify(&server, &apex, (ttl, &rdata)).await {
+                    let heard = notify(&server, &apex, (ttl, &rdata)).await;
+                    dealings.told(heard.is_ok());
+                    match heard {
                         Ok(()) => tracing::info!("{} has heard of {apex}, serial {}", server.addr, soa.serial),
                         Err(e) => tracing::warn!(
                             "{} was not reached to hear of {apex}, serial {}: {e}",

@@ -1,5 +1,6 @@
 //! The handler of the real server: [`answer`] from the current snapshot, within the rate limits.
 
+use crate::answer::dealings::Dealings;
 use crate::answer::errand::{Errand, Task};
 use crate::answer::{Client, Rcode, Scratch, answer, foresee};
 use crate::exchange::{Books, CookieSeen, Exchange, Silence, Snapshot, Transport};
@@ -25,6 +26,8 @@ pub struct Answering {
     local: Option<SocketAddr>,
     /// Who does what is not done at once, and where replies over UDP go that come of it.
     clerk: Option<(mpsc::Sender<Task>, Outlet)>,
+    /// What is asked about whole zones is counted there.
+    dealings: Arc<Dealings>,
     started: Instant,
 }
 
@@ -43,7 +46,8 @@ impl Answering {
     pub fn new(exchange: Arc<Exchange>, thread: usize, seed: u64) -> Answering {
         let scratch = Scratch::new(thread, seed);
         let (limiter, tap, books, local, clerk) = (None, None, None, None, None);
-        Answering { exchange, scratch, limiter, tap, books, local, clerk, started: Instant::now() }
+        let (dealings, started) = (Arc::default(), Instant::now());
+        Answering { exchange, scratch, limiter, tap, books, local, clerk, dealings, started }
     }
 
     /// Limits the rate of replies over UDP.
@@ -71,20 +75,35 @@ impl Answering {
         Answering { clerk: Some((tasks, outlet)), ..self }
     }
 
+    /// Counts what is asked about whole zones there.
+    pub fn dealing(self, dealings: Arc<Dealings>) -> Answering {
+        Answering { dealings, ..self }
+    }
+
     /// Sees to what a message leaves to do; `None` if its reply is in `out` already.
     #[cold]
     fn run(&self, errand: Errand, moment: &Moment, peer: Peer, out: &mut [u8]) -> Option<Said> {
         let tasks = self.clerk.as_ref().map(|(tasks, _)| tasks);
         match errand {
-            Errand::Transfer(outgoing) => Some(Said::Later(Box::new(Later::Transfer(*outgoing)))),
-            Errand::Notify { .. } | Errand::Tell(_) => {
-                // Where there is too much to do these are lost: who notifies asks again, and one of many refusals is enough.
-                let _ = tasks?.try_send(Task { errand, from: peer.addr, reply: None });
+            Errand::Transfer(outgoing) => {
+                let outgoing = outgoing.counted(self.dealings.clone());
+                Some(Said::Later(Box::new(Later::Transfer(outgoing))))
+            }
+            // Where there is too much to do these are lost: who notifies asks again, and one of many refusals is enough.
+            Errand::Notify { .. } => {
+                let taken = tasks?.try_send(Task { errand, from: peer.addr, reply: None });
+                self.dealings.notified(taken.is_ok());
+                None
+            }
+            Errand::Tell(refusal) => {
+                self.dealings.refuse(&refusal);
+                let _ = tasks?.try_send(Task { errand: Errand::Tell(refusal), from: peer.addr, reply: None });
                 None
             }
             Errand::Update(update) => {
                 let place = tasks.and_then(|tasks| tasks.try_reserve().ok());
                 let Some(place) = place else {
+                    self.dealings.updated(Rcode::ServFail);
                     let reply = update.reply(Rcode::ServFail, u64::from(moment.now));
                     out[..reply.len()].copy_from_slice(&reply);
                     return Some(Said::Reply { len: reply.len(), rcode: 2, truncated: false });

@@ -58,6 +58,7 @@ pub use outlet::Outlet;
 pub use server::{Bound, Config, Server};
 pub use site::Service;
 
+use crate::answer::dealings::Dealings;
 use std::sync::Arc;
 
 /// What the sockets count beside the books of queries, for metrics.
@@ -69,6 +70,8 @@ pub struct Observed {
     pub certificate: Option<Arc<Certificate>>,
     /// What dnstap did.
     pub tap: Arc<tap::Counts>,
+    /// Transfers, notifications and updates.
+    pub dealings: Arc<Dealings>,
     /// Each queue that is served past the kernel's stack.
     pub xdp: Vec<xdp::worker::Watch>,
 }

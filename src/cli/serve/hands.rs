@@ -11,6 +11,7 @@ use crate::transfer::update::work_out;
 use crate::wire::{Name, Rcode};
 use crate::zone::Zone;
 use crate::zone::diff::Difference;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -123,6 +124,10 @@ impl Hands for Reloader {
 
     fn publish(&self, why: &str) {
         self.publish_elsewhere(&mut self.known(), why);
+    }
+
+    fn journals(&self) -> BTreeMap<Name, u64> {
+        self.known().keep().journals()
     }
 
     fn to_tell(&self) -> Option<Vec<(Arc<Zone>, Arc<ZoneSettings>)>> {
