@@ -79,10 +79,56 @@ impl Quantiles {
         Quantiles { values: std::array::from_fn(mean) }
     }
 
+    /// The distribution of the sum with an independent `other`: each taken as 16 values with the probabilities around its
+    /// levels, so that the tails of the sum are those of 256 values.
+    pub fn plus(&self, other: &Quantiles) -> Quantiles {
+        for (certain, uncertain) in [(self, other), (other, self)] {
+            if certain.values[0] == certain.values[N_LEVELS - 1] {
+                return uncertain.map(|v| v + certain.values[0]);
+            }
+        }
+        let mut sums = [(0.0, 0.0); N_LEVELS * N_LEVELS];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let (a, b) = (i / N_LEVELS, i % N_LEVELS);
+            *sum = (self.values[a] + other.values[b], weight(a) * weight(b));
+        }
+        sums.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        Quantiles::of_weighted(&sums)
+    }
+
+    /// From ascending values with weights that sum to 1, each of which stands for the middle of its weight; linear between
+    /// them. `sorted` must not be empty.
+    pub fn of_weighted(sorted: &[(f64, f64)]) -> Quantiles {
+        let (mut below, mut i) = (0.0, 0);
+        let values = LEVELS.map(|level| {
+            while i + 1 < sorted.len() && below + sorted[i].1 + sorted[i + 1].1 / 2.0 < level {
+                below += sorted[i].1;
+                i += 1;
+            }
+            let (value, weight) = sorted[i];
+            let Some((next, its)) = sorted.get(i + 1) else { return value };
+            let part = (level - below - weight / 2.0) / ((weight + its) / 2.0).max(1e-12);
+            value + part.clamp(0.0, 1.0) * (next - value)
+        });
+        Quantiles::new(values)
+    }
+
+    /// The greater of both at each level: what is not exceeded by whichever is greater, if they rise and fall together.
+    pub fn or(&self, other: &Quantiles) -> Quantiles {
+        Quantiles { values: std::array::from_fn(|i| self.values[i].max(other.values[i])) }
+    }
+
     /// Mean pinball loss over the levels once `outcome` is known, in the unit of the values.
     pub fn loss(&self, outcome: f64) -> f64 {
         LEVELS.iter().zip(&self.values).map(|(q, v)| pinball(*q, *v, outcome)).sum::<f64>() / N_LEVELS as f64
     }
+}
+
+/// The probability that level `i` of [`LEVELS`] stands for: half the way to both neighbours. They sum to 1.
+pub fn weight(i: usize) -> f64 {
+    let low = if i == 0 { 0.0 } else { (LEVELS[i - 1] + LEVELS[i]) / 2.0 };
+    let high = if i + 1 == N_LEVELS { 1.0 } else { (LEVELS[i] + LEVELS[i + 1]) / 2.0 };
+    high - low
 }
 
 /// Pinball loss of quantile `value` at level `q` (Koenker and Bassett 1978): the mean over outcomes is
@@ -117,6 +163,19 @@ mod tests {
         }
         assert_eq!(Quantiles::certain(7.0).above(7.0), 0.0);
         assert_eq!(Quantiles::certain(7.0).above(6.9), 1.0);
+    }
+
+    #[test]
+    fn sums_of_independent_values() {
+        let normal = |mean: f64, deviation: f64| Quantiles::new(NORMAL.map(|z| mean + deviation * z));
+        let sum = normal(10.0, 3.0).plus(&normal(100.0, 4.0));
+        for q in [0.05, 0.1, 0.5, 0.9, 0.95] {
+            assert!((sum.at(q) - normal(110.0, 5.0).at(q)).abs() < 0.4, "{q}: {}", sum.at(q));
+        }
+        assert_eq!(normal(1.0, 2.0).plus(&Quantiles::certain(4.0)), normal(1.0, 2.0).map(|v| v + 4.0));
+        assert_eq!(Quantiles::certain(5.0).plus(&Quantiles::certain(0.0)), Quantiles::certain(5.0));
+        assert!(((0..N_LEVELS).map(weight).sum::<f64>() - 1.0).abs() < 1e-12);
+        assert_eq!(normal(0.0, 1.0).or(&Quantiles::certain(0.0)).values()[..8], [0.0; 8]);
     }
 
     #[test]
