@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 const PROTO_ROOT: &str = "src/telemetry/proto";
-const FILES: [&str; 2] = ["floodway/v1/telemetry.proto", "floodway/v1/steering.proto"];
+const FILES: [&str; 3] = ["floodway/v1/telemetry.proto", "floodway/v1/steering.proto", "floodway/v1/events.proto"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");

@@ -8,6 +8,7 @@
 //!   sim                                    the tick in virtual time, and a world around it
 //!   transport   transfer   control         sockets | zones to and from others | the tick
 //!   answer  dnssec  telemetry  store       query → response | signatures | samples in, history kept
+//!                   events                 what somebody says will be asked for
 //!         ╲        ╱
 //!          exchange                        Snapshot down to queries, Tally back up
 //!          steering                        plan → table; pick a member
@@ -37,6 +38,7 @@ pub mod exchange;
 
 pub mod answer;
 pub mod dnssec;
+pub mod events;
 pub mod store;
 pub mod telemetry;
 

@@ -12,7 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["admin"],
     &["sim"],
     &["transport", "transfer", "control"],
-    &["answer", "dnssec", "telemetry", "store"],
+    &["answer", "dnssec", "telemetry", "store", "events"],
     &["exchange"],
     &["steering"],
     &["zone", "policy"],
@@ -24,6 +24,7 @@ const ROWS: &[&[&str]] = &[
 const BESIDE: &[(&str, &str, &str)] = &[
     ("masterfile", "wire", "owners and RDATA are names"),
     ("geo", "masterfile", "rows of a CSV are reported like lines of a zone"),
+    ("events", "store", "moments are read in one place"),
     ("policy", "zone", "members and fallbacks are RRsets of the zones"),
 ];
 

@@ -250,6 +250,7 @@ mod tests {
                 history: Default::default(),
                 control: Default::default(),
                 desk: Default::default(),
+                announcements: Default::default(),
                 exchange: fixtures::exchange(fixtures::plan()),
                 inbox: Arc::new(Inbox::new(10)),
                 books: Arc::new(Books::new(1)),

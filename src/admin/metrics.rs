@@ -44,6 +44,7 @@ pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
     pops(&mut page, &state);
     groups(&mut page, &state);
     forecast::add(&mut page, &state.forecasts);
+    events::add(&mut page, &state.events, source.announcements.counts());
     members(&mut page, &state);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(page));
@@ -52,6 +53,7 @@ pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
+mod events;
 mod forecast;
 mod history;
 mod zones;
@@ -405,6 +407,7 @@ pub(in crate::admin::metrics) mod tests {
             history: Default::default(),
             control: Default::default(),
             desk: Default::default(),
+            announcements: Default::default(),
             clock: Clock::start(),
         }
     }

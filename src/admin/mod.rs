@@ -1,5 +1,6 @@
 //! For people, scrapers and tools: the state of the running server over HTTP and gRPC.
 
+pub mod events;
 pub mod http;
 pub mod loads;
 pub mod metrics;

@@ -6,8 +6,10 @@
 use crate::admin::{Loads, Place, Running};
 use crate::clock::Clock;
 use crate::control;
+use crate::control::announced::Events;
 use crate::control::foresight::Foresight;
 use crate::control::overrides::{Desk, Override};
+use crate::events;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::policy::{Group, Member, Role};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
@@ -43,6 +45,9 @@ pub struct State {
     /// How good forecasts are, and where they come from, as of the last minute.
     #[serde(default)]
     pub forecasts: Foresight,
+    /// Announced events, as of the last beat.
+    #[serde(default)]
+    pub events: Events,
 }
 
 /// One POP.
@@ -165,6 +170,8 @@ pub struct Source {
     pub desk: Arc<Desk>,
     /// The books of the control loop.
     pub control: Arc<control::live::Status>,
+    /// The announcements that stand.
+    pub announcements: Arc<events::Desk>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -174,7 +181,8 @@ impl Source {
     pub fn state(&self) -> State {
         let state = State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix);
         let overrides = self.desk.current(state.time).iter().cloned().collect();
-        State { forecasts: (*self.control.foresight()).clone(), overrides, ..state }
+        let (forecasts, events) = ((*self.control.foresight()).clone(), (*self.control.events()).clone());
+        State { forecasts, events, overrides, ..state }
     }
 
     /// The process at this moment.
@@ -227,6 +235,7 @@ impl State {
             samples: Samples::of(counts),
             overrides: Vec::new(),
             forecasts: Foresight::default(),
+            events: Events::default(),
         }
     }
 }

@@ -228,6 +228,7 @@ pub fn from_proto(state: proto::StateResponse) -> State {
         // Not in the protocol: `/state` has them, and `Overrides` the latter.
         overrides: Vec::new(),
         forecasts: Default::default(),
+        events: Default::default(),
     }
 }
 

@@ -5,7 +5,8 @@ use crate::cli::config::Config;
 use crate::cli::dnssec::{self, sign};
 use crate::cli::house;
 use crate::cli::load::{self, Loaded};
-use crate::cli::serve::ground;
+use crate::cli::serve::{calendars, ground};
+use crate::events::written::Against;
 use crate::masterfile::Report;
 use serde_json::json;
 use std::path::Path;
@@ -41,6 +42,10 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
     if let (Some(house), Some(loaded)) = (&house, &loaded) {
         house::warn_of_idle_lists(house, &loaded.zones, &config, &mut report);
         dnssec::check::check(&loaded.zones, &config, sign::now(), &mut report);
+        if let Some(dir) = &config.events.dir {
+            let against = Against { policies: &loaded.policies, cells: &loaded.cells, now: sign::now() as f64 };
+            calendars::read(dir, against, &mut report);
+        }
         report.sort();
     }
     let loaded = loaded.filter(|_| !report.has_errors());

@@ -4,6 +4,7 @@
 //! checks is what loads. Exit statuses: 0 done, 1 the thing asked about is wrong or did not work,
 //! 2 the command line was not understood (clap's own).
 
+pub mod announce;
 pub mod check;
 pub mod client;
 pub mod config;
@@ -74,6 +75,8 @@ enum Command {
     Reload(running::Reload),
     /// Reports telemetry to a running server, as a POP would.
     Report(Box<report::Args>),
+    /// Announces an event to a running server, lists and cancels events.
+    Announce(Box<announce::Args>),
     /// Shows, exports, imports and compacts what was measured, forecast and decided.
     History(history::Args),
     /// Says where an address is, or builds a database from a table.
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => running::status(&args, config),
         Command::Reload(args) => running::reload(&args, config),
         Command::Report(args) => report::run(*args, config),
+        Command::Announce(args) => announce::run(*args, config),
         Command::History(args) => history::run(args, config),
         Command::Geoip(args) => geoip::run(args, config),
         Command::Forecast(args) => forecast::run(*args),

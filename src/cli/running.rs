@@ -128,6 +128,14 @@ fn describe(state: &Value, is_ready: bool) -> (String, usize) {
         let addrs: Vec<_> = addrs.as_array().into_iter().flatten().map(word).collect();
         lines.push(format!("  {key}: {}", addrs.join(" ")));
     }
+    let mut events = std::collections::BTreeMap::<String, usize>::new();
+    for event in state["events"]["events"].as_array().into_iter().flatten() {
+        *events.entry(word(&event["phase"])).or_default() += 1;
+    }
+    if !events.is_empty() {
+        let told: Vec<_> = events.iter().map(|(phase, n)| format!("{n} {phase}")).collect();
+        lines.push(format!("  events: {} (floodway announce --list)", told.join(", ")));
+    }
     let n_fine = lines.len();
     if !is_ready {
         lines.push("not answering queries".into());

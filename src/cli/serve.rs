@@ -1,5 +1,6 @@
 //! `floodway serve`: wires the parts, says when it is ready, reloads on a sign, drains at the end.
 
+pub(super) mod calendars;
 pub(super) mod claim;
 pub mod ground;
 mod hands;
@@ -28,7 +29,8 @@ use crate::cli::load::kept_in;
 use crate::cli::load::{Errors, Loaded};
 use crate::clock::Clock;
 use crate::control::overrides::Desk;
-use crate::control::{Live, Saved, Wiring, live};
+use crate::control::{Live, Saved, Wiring, kept, live};
+use crate::events;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::masterfile::Report;
 use crate::steering::Table;
@@ -234,7 +236,7 @@ impl Server {
             let what = check::count(loaded.zones.left_out().len(), "zone");
             tracing::error!("started all the same: what is left out ({what}) gets SERVFAIL until a reload succeeds");
         }
-        let saved = live::read_saved(&config.state.dir, clock.now());
+        let saved = kept::read_saved(&config.state.dir, clock.now());
         if let Some(saved) = &saved {
             let age = clock.now().unix - saved.decided_at;
             tracing::info!("serving the plan of the last run, decided {age:.0} s ago, until telemetry comes");
@@ -301,7 +303,7 @@ impl Server {
                     tracing::warn!("{e}");
                     None
                 });
-                (live::read_saved(&config.state.dir, clock.now()).or(saved), claim)
+                (kept::read_saved(&config.state.dir, clock.now()).or(saved), claim)
             }
             None => (saved, claim),
         };
@@ -321,6 +323,9 @@ impl Server {
         let history = keep_history(&config, clock);
         let kept = history.as_ref().map(|history| history.recorder().books()).unwrap_or_default();
         let desk = Arc::new(Desk::open(&config.state.dir, clock.now().unix)?);
+        // A predecessor has let go of them by now.
+        let known_events = kept::read_events(&config.state.dir);
+        let announcements = Arc::new(events::Desk::new(config.events.room, known_events.calendar));
         let wiring = Wiring {
             exchange: exchange.clone(),
             inbox: inbox.clone(),
@@ -329,14 +334,17 @@ impl Server {
             clock,
             state_dir: Some(config.state.dir.clone()),
             history: history.clone(),
+            announcements: announcements.clone(),
+            announcer_share: config.events.announcer_share,
             forecast: config.forecast.clone(),
             seed,
         };
-        let control = Live::start(wiring, saved).map_err(|e| format!("the control loop cannot start: {e}"))?;
+        let control = Live::start(wiring, saved, known_events.announced)
+            .map_err(|e| format!("the control loop cannot start: {e}"))?;
         let (pulse, status) = (dns.pulse(books.clone()), control.status());
 
         let (stop, stopping) = sync::watch::channel(false);
-        let stopping_renewal = stopping.clone();
+        let (stopping_renewal, stopping_calendars) = (stopping.clone(), stopping.clone());
         let (answers, ready_flag) = sync::watch::channel(true);
         let (stop_admin, admin_stopping) = sync::watch::channel(false);
         let source = Source {
@@ -349,12 +357,14 @@ impl Server {
             history: kept,
             desk,
             control: status.clone(),
+            announcements: announcements.clone(),
             clock,
         };
         let operators = Operators::of(&config.grpc);
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
         let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
-            .add_service(admin::steering::service(source.clone(), operators, stopping.clone()));
+            .add_service(admin::steering::service(source.clone(), operators, stopping.clone()))
+            .add_service(admin::events::service(source.clone()));
         let reloader = Arc::new(Reloader {
             config,
             exchange,
@@ -382,6 +392,10 @@ impl Server {
         ];
         let mut watching = vec![runtime.spawn(transfer::live::run(to_do, reloader.clone(), observed.dealings))];
         watching.push(runtime.spawn(renew::keep(reloader.clone(), stopping_renewal)));
+        if let Some(dir) = reloader.config.events.dir.clone() {
+            let exchange = reloader.exchange.clone();
+            watching.push(runtime.spawn(calendars::follow(dir, announcements, exchange, clock, stopping_calendars)));
+        }
         if reloader.config.zones.watch {
             watching.extend(watch::watch_folder(runtime, &reloader));
         }

@@ -6,15 +6,18 @@
 
 use crate::clock::{Clock, Now};
 use crate::control::all_down::Extent;
+use crate::control::announced::{Announced, Events, Happened, Kept};
 use crate::control::declared::declared_plan;
 use crate::control::fitter::Fitter;
 use crate::control::foresight::{self, Alerts, Foresight};
+use crate::control::kept::{EVENTS_FILE, FILE, write_beside};
 use crate::control::notes::Note;
 use crate::control::overrides::{Desk, Override, Overrides, Plans};
 use crate::control::persist::Saved;
 use crate::control::remember::{Remember, demand_of};
 use crate::control::state::State;
 use crate::control::tick::{Inputs, Ticked, tick};
+use crate::events;
 use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
 use crate::forecast::anomaly::Change;
 use crate::geo::CellMap;
@@ -24,7 +27,6 @@ use crate::store::History;
 use crate::telemetry::{Board, Inbox};
 use crate::wire::Name;
 use std::collections::HashMap;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -42,8 +44,6 @@ const SAVE_SECS: f64 = 10.0;
 const LOOK_OVER_SECS: f64 = 60.0;
 /// Notes kept for people.
 const NOTES_KEPT: usize = 200;
-/// Name of the saved plan in the state directory.
-const FILE: &str = "plan.json";
 /// How far back demand is recalled at the start, seconds: what a forecaster keeps where there is room.
 const RECALLED_SECS: i64 = 28 * 86_400;
 /// How long that may take, seconds; groups that are left then begin anew. The plan of the last run serves meanwhile.
@@ -78,6 +78,10 @@ pub struct Wiring {
     pub state_dir: Option<PathBuf>,
     /// Where what was measured and decided is kept; `None` keeps nothing.
     pub history: Option<Arc<History>>,
+    /// Where announcements come from.
+    pub announcements: Arc<events::Desk>,
+    /// What one announcer may claim of the capacity of a group's POPs, in `(0, 1]`.
+    pub announcer_share: f64,
     /// What forecasters may cost, and when to complain about them.
     pub forecast: foresight::Config,
     /// Decides the jitter of breakers.
@@ -99,6 +103,7 @@ pub struct Status {
     pub last_micros: AtomicU64,
     notes: Mutex<Vec<(f64, Note)>>,
     foresight: Mutex<Arc<Foresight>>,
+    events: Mutex<Arc<Events>>,
 }
 
 impl Status {
@@ -110,6 +115,11 @@ impl Status {
     /// How good the forecasts are, as of the last minute.
     pub fn foresight(&self) -> Arc<Foresight> {
         self.foresight.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Announced events as of the last beat.
+    pub fn events(&self) -> Arc<Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, now: Now, notes: &[Note]) {
@@ -127,14 +137,17 @@ pub fn give_way() {
 }
 
 impl Live {
-    /// Starts the thread. `saved`: the plan to go on from, as [`read_saved`] found it.
+    /// Starts the thread. `saved`: the plan to go on from, as [`read_saved`](crate::control::kept::read_saved) found it; `events`: what was known of events, as
+    /// [`read_events`](crate::control::kept::read_events) did.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(wiring: Wiring, saved: Option<Saved>) -> std::io::Result<Live> {
+    pub fn start(wiring: Wiring, saved: Option<Saved>, events: Announced) -> std::io::Result<Live> {
         let (stop, status) = (Arc::new(AtomicBool::new(false)), Arc::new(Status::default()));
         let inbox = wiring.inbox.clone();
         let mut looping = Loop::new(wiring, saved, status.clone(), tick);
+        looping.state.resume_events(events);
+        looping.limit();
         let stopping = stop.clone();
         let run = move || {
             give_way();
@@ -165,36 +178,6 @@ pub fn first_plan(saved: Option<&Saved>, policies: &Policies, cells: &CellMap) -
         Some(saved) => Plan { mode: Mode::Stale, ..saved.onto(policies, cells) },
         None => declared_plan(policies, cells),
     }
-}
-
-/// Reads the plan that an earlier process left in `dir`; what cannot be used is logged and left out.
-pub fn read_saved(dir: &Path, now: Now) -> Option<Saved> {
-    let path = dir.join(FILE);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(e) => {
-            tracing::warn!("{}: {e}; starting from what is declared", path.display());
-            return None;
-        }
-    };
-    match Saved::parse(&text, now.unix) {
-        Ok(saved) => Some(saved),
-        Err(why) => {
-            tracing::warn!("{}: {why}; starting from what is declared", path.display());
-            None
-        }
-    }
-}
-
-/// Writes beside and renames, so that a crash leaves the old plan or the new one.
-fn write_saved(dir: &Path, saved: &Saved) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    let beside = dir.join(format!("{FILE}.new"));
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(saved.print().as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, dir.join(FILE))
 }
 
 //----------- Loop -----------------------------------------------------------
@@ -279,7 +262,9 @@ impl Loop {
                 self.status.panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!("the control tick panicked; the plan that is out goes on serving");
                 let saved = Saved::of(&base.plan, &base.policies, &base.cells);
+                let announced = self.state.announced().clone();
                 self.state = State::resume(self.wiring.seed, saved);
+                self.state.resume_events(announced);
                 (self.counted, self.compiled) = (None, None);
                 self.limit();
                 self.recall();
@@ -290,12 +275,15 @@ impl Loop {
     fn step(&mut self, base: &Arc<Snapshot>, now: Now) {
         let samples = self.wiring.inbox.drain();
         let tally = self.count(base);
-        let inputs = Inputs { policies: &base.policies, cells: &base.cells, samples: &samples, tally: &tally };
+        let calendar = self.wiring.announcements.calendar();
+        let (policies, cells) = (&base.policies, &base.cells);
+        let inputs = Inputs { policies, cells, samples: &samples, tally: &tally, calendar: Some(&calendar) };
         self.state.overrule(self.wiring.desk.current(now.unix));
         let ticked = (self.tick)(&mut self.state, &inputs, now);
         self.tell(&ticked.notes, now);
         self.wiring.board.set(ticked.directives);
         self.publish(base, ticked.plan);
+        self.show_events(now);
         self.remember(now);
         if let Some(fitter) = &mut self.fitter {
             fitter.step(&mut self.state, now);
@@ -323,7 +311,11 @@ impl Loop {
         let current = self.wiring.desk.current(now.unix);
         let with_asked = Overrides::of(current.iter().cloned().chain(asked));
         let none = TallySum::default();
-        let inputs = Inputs { policies: &base.policies, cells: &base.cells, samples: &[], tally: &none };
+        let inputs = {
+            let (policies, cells) = (&base.policies, &base.cells);
+            // What is announced is in the state by now.
+            Inputs { policies, cells, samples: &[], tally: &none, calendar: None }
+        };
         // The plan that is out may be older than what is known: both are of this moment.
         let [now, then] = [current, with_asked].map(|overrides| {
             let mut state = self.state.clone();
@@ -363,6 +355,7 @@ impl Loop {
     /// Tells the state what forecasters may take up.
     fn limit(&mut self) {
         self.state.limit(self.wiring.forecast.memory_megabytes as usize * 1_000_000);
+        self.state.announced_mut().allow(self.wiring.announcer_share);
     }
 
     /// Once a minute: how good the forecasts are, for metrics, and complaints where they are not.
@@ -386,6 +379,14 @@ impl Loop {
             tracing::info!("{group}: forecasts are right again to more than {:.0} %", 100.0 * limit);
         }
         *self.status.foresight.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    /// Says what is known of announced events.
+    fn show_events(&self, now: Now) {
+        let announced = self.state.announced();
+        if !announced.is_empty() || !self.status.events().events.is_empty() {
+            *self.status.events.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(announced.state(now));
+        }
     }
 
     /// Hands what is worth keeping to the history, which takes it without waiting.
@@ -440,8 +441,14 @@ impl Loop {
                 Note::Breaker { .. } | Note::Panic { .. } | Note::AllDown { .. } | Note::Anomaly { .. } => {
                     tracing::warn!("{note}");
                 }
-                Note::Override { over: false, .. } => tracing::warn!("{note}"),
-                Note::Shadow { .. } | Note::PanicOver | Note::Override { .. } | Note::Mode { .. } => {
+                Note::Override { over: false, .. } | Note::Event { what: Happened::Doubted, .. } => {
+                    tracing::warn!("{note}");
+                }
+                Note::Shadow { .. }
+                | Note::Event { .. }
+                | Note::PanicOver
+                | Note::Override { .. }
+                | Note::Mode { .. } => {
                     tracing::info!("{note}")
                 }
             }
@@ -450,8 +457,10 @@ impl Loop {
     }
 
     fn save(&self) {
-        let (Some(dir), Some(saved)) = (&self.wiring.state_dir, self.state.saved()) else { return };
-        if let Err(e) = write_saved(dir, &saved) {
+        let Some(dir) = &self.wiring.state_dir else { return };
+        self.save_events(dir);
+        let Some(saved) = self.state.saved() else { return };
+        if let Err(e) = write_beside(dir, FILE, &saved.print()) {
             // Once is enough: the metric counts the rest.
             if self.status.unsaved.fetch_add(1, Ordering::Relaxed) == 0 {
                 tracing::warn!(
@@ -459,6 +468,21 @@ impl Loop {
                     dir.display()
                 );
             }
+        }
+    }
+}
+
+impl Loop {
+    /// Writes down announcements and what is known of them, where there are any.
+    fn save_events(&self, dir: &Path) {
+        let (calendar, announced) = (self.wiring.announcements.calendar(), self.state.announced());
+        if announced.is_empty() && calendar.entries.is_empty() {
+            return;
+        }
+        if let Err(e) = write_beside(dir, EVENTS_FILE, &Kept::of(&calendar, announced).print())
+            && self.status.unsaved.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::warn!("{}: announced events cannot be saved: {e}; a restart would forget them", dir.display());
         }
     }
 }

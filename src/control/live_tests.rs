@@ -3,6 +3,7 @@
 use super::*;
 use crate::control::carry;
 use crate::control::fixture::{self, at, sample};
+use crate::control::kept::read_saved;
 use crate::id::{CellIdx, GroupIdx};
 use crate::policy::Effect;
 
@@ -20,6 +21,8 @@ fn wiring(dir: Option<&Path>, plan: Option<&Saved>) -> Wiring {
         state_dir: dir.map(Path::to_path_buf),
         history: None,
         forecast: foresight::Config::default(),
+        announcements: Arc::default(),
+        announcer_share: 1.0,
         seed: 1,
     }
 }
@@ -118,7 +121,7 @@ fn a_damaged_file_is_no_plan() {
 
 #[test]
 fn the_thread_starts_and_stops() {
-    let live = Live::start(wiring(None, None), None).unwrap();
+    let live = Live::start(wiring(None, None), None, Announced::default()).unwrap();
     let status = live.status();
     live.stop();
     assert_eq!(status.panics.load(Ordering::Relaxed), 0);

@@ -5,6 +5,7 @@
 
 pub mod all_down;
 pub mod allocate;
+pub mod announced;
 pub mod breaker;
 pub mod candidates;
 pub mod capacity;
@@ -14,6 +15,7 @@ pub mod fitter;
 pub mod foresight;
 mod guard;
 mod intake;
+pub mod kept;
 pub mod limits;
 pub mod live;
 mod notes;

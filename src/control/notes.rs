@@ -1,11 +1,14 @@
 //! What a tick found worth telling: one line each in the log, one count each in the metrics.
 
 use crate::control::all_down::Extent;
+use crate::control::announced::Happened;
 use crate::control::breaker;
 use crate::control::shadow;
+use crate::events::follow::Phase;
 use crate::forecast::anomaly::{Anomaly, Change};
 use crate::policy::AllDown;
 use crate::steering::Mode;
+use crate::units::print_quantity;
 use crate::wire::Name;
 use std::fmt;
 
@@ -64,6 +67,15 @@ pub enum Note {
         /// Whether it has ended.
         over: bool,
     },
+    /// Something happened to an announced event.
+    Event {
+        /// Its id.
+        id: String,
+        /// Its group.
+        group: Name,
+        /// What.
+        what: Happened,
+    },
     /// Plans rest on something else from now on.
     Mode {
         /// On what they rested.
@@ -89,6 +101,7 @@ impl Note {
             Note::AllDown { .. } => "all-down",
             Note::Anomaly { .. } => "anomaly",
             Note::Override { .. } => "override",
+            Note::Event { .. } => "event",
             Note::Mode { .. } => "mode",
             Note::Refused { .. } => "refused",
         }
@@ -139,6 +152,23 @@ impl fmt::Display for Note {
             }
             Note::Override { order, over: false } => write!(f, "override: {order}"),
             Note::Override { order, over: true } => write!(f, "no longer overridden: {order}"),
+            Note::Event { id, group, what } => {
+                write!(f, "event {id:?} of {group}: ")?;
+                match what {
+                    Happened::Began(late) if *late > 30.0 => write!(f, "has begun, {:.0} min late", late / 60.0),
+                    Happened::Began(late) if *late < -30.0 => write!(f, "has begun, {:.0} min early", -late / 60.0),
+                    Happened::Began(_) => f.write_str("has begun"),
+                    Happened::Doubted => {
+                        f.write_str("should have begun and has hardly: less and less is planned for it")
+                    }
+                    Happened::Cancelled(why) => write!(f, "cancelled ({why})"),
+                    Happened::Over(outcome) if outcome.phase == Phase::Absent => f.write_str("did not come"),
+                    Happened::Over(outcome) => {
+                        let (came, said) = (print_quantity(outcome.came), print_quantity(outcome.announced));
+                        write!(f, "is over: {came} requests came of {said} announced")
+                    }
+                }
+            }
             Note::Mode { from, to } => write!(f, "plans were {from:?} and are {to:?} now"),
             Note::Refused { reason } => write!(f, "a plan was refused and the one before is kept: {reason}"),
         }

@@ -5,12 +5,13 @@
 //! of fits that were made elsewhere ([`fitter`](crate::control::fitter)); it makes none itself but the trivial.
 
 use crate::clock::Now;
+use crate::control::announced::Extra;
 use crate::control::notes::Note;
 use crate::control::silence::NORMAL_SECS;
 use crate::control::state::{GroupState, Layout, State};
 use crate::control::watch::{self, Watch};
 use crate::forecast::engine::{Explained, Fan, Fits, Fitting, Forecaster};
-use crate::forecast::quantiles::Quantiles;
+use crate::forecast::quantiles::{LEVELS, Quantiles};
 use crate::forecast::settings::Settings;
 use crate::id::{GroupIdx, PopIdx};
 use crate::policy::ForecastUse;
@@ -66,6 +67,10 @@ pub struct Outlook {
     watch: Watch,
     /// Demand to come as told by someone who knows it; see [`Outlook::foretell`].
     told: Option<Told>,
+    /// What announced events may add.
+    extra: Option<Box<Extra>>,
+    /// Demand that was seen last, without what events have brought; `None` while nobody reports.
+    seen: Option<f64>,
 }
 
 impl Outlook {
@@ -84,6 +89,8 @@ impl Outlook {
             stale: false,
             watch: Watch::new(STEP_SECS),
             told: None,
+            extra: None,
+            seen: None,
         }
     }
 
@@ -96,8 +103,11 @@ impl Outlook {
         self.stale = true;
     }
 
-    /// Takes in the demand of this moment, `None` while nobody reports; says whether a step was completed.
+    /// Takes in the demand of this moment, `None` while nobody reports; says whether a step was completed. What events
+    /// have brought is left out of what the forecaster learns from.
     pub fn observe(&mut self, demand: Option<f64>, now: Now) -> bool {
+        let demand = demand.map(|demand| (demand - self.brought()).max(0.0));
+        self.seen = demand;
         let step = (now.since(self.origin) / f64::from(STEP_SECS)) as u64;
         let completed = step > self.step;
         if completed {
@@ -119,6 +129,21 @@ impl Outlook {
     /// Takes what is said to come in the place of its own forecasts; `None`: its own again.
     pub fn foretell(&mut self, told: Option<Told>) {
         self.told = told.filter(|told| !told.ahead.is_empty());
+    }
+
+    /// Says what announced events may add from now on.
+    pub fn announce(&mut self, extra: Option<Extra>) {
+        self.extra = extra.map(Box::new);
+    }
+
+    /// What announced events may add; `None` while none is near.
+    pub fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+
+    /// Requests per second that events are taken to bring now.
+    fn brought(&self) -> f64 {
+        self.extra.as_ref().map_or(0.0, |extra| extra.now)
     }
 
     /// Looks ahead from the last minute that ended.
@@ -174,8 +199,20 @@ impl Outlook {
         (0..self.forecaster.leads().len()).filter_map(|i| self.forecaster.explain(i)).collect()
     }
 
-    /// The distribution `secs` from now; `None` until enough forecasts at that lead were scored.
+    /// The distribution `secs` from now, with the most that announced events may add until then; `None` until enough
+    /// forecasts at that lead were scored, and no event is near.
     pub fn at(&self, secs: f64) -> Option<Quantiles> {
+        match self.extra() {
+            None => self.usual_at(secs),
+            Some(extra) => {
+                let usual = self.usual_at(secs).or(self.seen.map(|now| by_prior(now, secs)));
+                usual.map(|usual| usual.plus(extra.within(secs)))
+            }
+        }
+    }
+
+    /// The distribution `secs` from now without announced events; `None` until enough forecasts at that lead were scored.
+    pub fn usual_at(&self, secs: f64) -> Option<Quantiles> {
         let lead = (secs / f64::from(STEP_SECS)).ceil().max(1.0) as usize;
         if let Some(told) = &self.told {
             return Some(Quantiles::certain(told.ahead[lead.min(told.ahead.len()) - 1]));
@@ -183,10 +220,21 @@ impl Outlook {
         (self.forecaster.n_scored(lead) >= LEAST_SCORED).then(|| self.fan.at(lead))
     }
 
-    /// Median and 0.9 quantile at 5, 15 and 30 minutes; `None` before a forecast was scored.
+    /// Median and 0.9 quantile at 5, 15 and 30 minutes; `None` before a forecast was scored, unless an event is near.
     pub fn shown(&self) -> Option<[[f64; 2]; 3]> {
-        let quantiles = || SHOWN.map(|lead| self.fan.at(lead));
-        (self.forecaster.n_scored(1) > 0).then(|| quantiles().map(|q| [q.at(0.5), q.at(0.9)]))
+        let secs = |lead: usize| lead as f64 * f64::from(STEP_SECS);
+        let usual = |lead| match (self.forecaster.n_scored(1) > 0, &self.extra) {
+            (true, _) => Some(self.fan.at(lead)),
+            (false, Some(_)) => self.seen.map(|now| by_prior(now, secs(lead))),
+            (false, None) => None,
+        };
+        let mut shown = [[0.0; 2]; SHOWN.len()];
+        for (shown, lead) in shown.iter_mut().zip(SHOWN) {
+            let usual = usual(lead)?;
+            let q = self.extra().map_or(usual, |extra| usual.plus(extra.at(secs(lead))));
+            *shown = [q.at(0.5), q.at(0.9)];
+        }
+        Some(shown)
     }
 }
 
@@ -197,6 +245,12 @@ pub enum Urgency {
     Aged(usize),
     /// There is none.
     New,
+}
+
+/// Demand in `secs` where no forecast can be trusted: as it is now, and sometimes in a surge.
+fn by_prior(now: f64, secs: f64) -> Quantiles {
+    let surges = |level: f64| level >= 1.0 - PRIOR_LIKELIHOOD;
+    Quantiles::new(LEVELS.map(|level| if surges(level) { now * (PRIOR_GROWTH * secs).exp() } else { now }))
 }
 
 //----------- Expected -------------------------------------------------------
@@ -273,7 +327,13 @@ pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>]) -> Vec<Exp
         let spec = &layout.policies.groups[g];
         let now = total.unwrap_or(0.0);
         let lead = lead_secs(state.plan.groups[g].ttl);
-        let level = |i: usize| group.outlook.at((i + 1) as f64 * lead).map_or(0.0, |q| q.at(PLANNED[i]));
+        let extra = |secs| group.outlook.extra().map_or(0.0, |extra| extra.planned(secs));
+        let usual = (now - group.outlook.brought()).max(0.0);
+        let level = |i: usize| {
+            let secs = (i + 1) as f64 * lead;
+            let quantile = group.outlook.usual_at(secs).map_or(0.0, |q| q.at(PLANNED[i]));
+            quantile.max(usual) + extra(secs)
+        };
         let planned = match state.forecast_use(layout, GroupIdx::from(g)) {
             ForecastUse::Steer => now.max(level(0)).max(level(1)),
             ForecastUse::Show | ForecastUse::Off => now,
@@ -281,7 +341,11 @@ pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>]) -> Vec<Exp
         let ahead = if spec.forecast == ForecastUse::Off { None } else { group.outlook.shown() };
         let told = group.outlook.told.as_ref().map(|told| &told.shares).filter(|s| s.len() == layout.cells.cells.len());
         let shares = told.map_or_else(|| group.cells.shares(&layout.cells.cells), Vec::clone);
-        let by_cell = shares.into_iter().map(|s| s * planned).collect();
+        // What events bring may come from elsewhere than the rest.
+        let from = group.outlook.extra().map_or(&[][..], |extra| &extra.cells);
+        let apart = if from.len() == shares.len() { extra(2.0 * lead).min(planned) } else { 0.0 };
+        let of_cell = |(r, s): (usize, f64)| s * (planned - apart) + from.get(r).map_or(0.0, |from| from * apart);
+        let by_cell = shares.into_iter().enumerate().map(of_cell).collect();
         Expected { demand: Demand { now, planned, ahead }, by_cell }
     };
     state.groups.iter().enumerate().zip(totals).map(expect).collect()
@@ -295,7 +359,16 @@ pub fn lead_secs(ttl: u32) -> f64 {
 /// Probability that demand exceeds `limit` in `secs`; by a prior on how surges grow where no forecast can
 /// be trusted yet or none may be used.
 pub fn risk(group: &GroupState, forecast: ForecastUse, now: f64, limit: f64, secs: f64) -> f64 {
-    match group.outlook.at(secs).filter(|_| forecast == ForecastUse::Steer) {
+    risk_by(group.outlook.at(secs), forecast, now, limit, secs)
+}
+
+/// The same without announced events.
+pub fn usual_risk(group: &GroupState, forecast: ForecastUse, now: f64, limit: f64, secs: f64) -> f64 {
+    risk_by(group.outlook.usual_at(secs), forecast, now, limit, secs)
+}
+
+fn risk_by(at: Option<Quantiles>, forecast: ForecastUse, now: f64, limit: f64, secs: f64) -> f64 {
+    match at.filter(|_| forecast == ForecastUse::Steer) {
         _ if now > limit => 1.0,
         Some(quantiles) => quantiles.above(limit),
         None if now * (PRIOR_GROWTH * secs).exp() > limit => PRIOR_LIKELIHOOD,

@@ -166,7 +166,11 @@ mod tests {
             Some(layout) => (layout.policies.clone(), layout.cells.clone()),
             None => (policies, cells),
         };
-        tick(state, &Inputs { policies: &policies, cells: &cells, samples, tally: &TallySum::default() }, at(secs));
+        tick(
+            state,
+            &Inputs { policies: &policies, cells: &cells, samples, tally: &TallySum::default(), calendar: None },
+            at(secs),
+        );
     }
 
     fn samples(records: &[Record]) -> Vec<(String, f64)> {

@@ -2,7 +2,7 @@
 
 use crate::clock::Now;
 use crate::control::notes::Note;
-use crate::control::outlook::{Expected, high, lead_secs, risk};
+use crate::control::outlook::{Expected, high, lead_secs, risk, usual_risk};
 use crate::control::placing::Placed;
 use crate::control::rooms::PopRoom;
 use crate::control::shadow::{LEAST_ON_SECS, Need, Seen};
@@ -10,7 +10,7 @@ use crate::control::standing::Standing;
 use crate::control::state::{Layout, State};
 use crate::control::ttl::Outlook;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
-use crate::policy::Role;
+use crate::policy::{ForecastUse, Role};
 use crate::steering::{BreakerState, ShadowState};
 use crate::telemetry::Directive;
 
@@ -143,7 +143,8 @@ fn ttl(state: &mut State, layout: &Layout, scene: &Scene, g: usize, blind: bool,
     let limit = usable(layout, scene, g, |m| scene.standings[g][m].serves());
     let group = &state.groups[g];
     let forecast = state.forecast_use(layout, GroupIdx::from(g));
-    let risk = RISK_LEADS_SECS.iter().map(|lead| risk(group, forecast, demand.now, limit, *lead)).fold(0.0, f64::max);
+    let risk = |lead: &f64| usual_risk(group, forecast, demand.now, limit, *lead);
+    let risk = RISK_LEADS_SECS.iter().map(risk).fold(0.0, f64::max);
     let unsettled = spec.members.iter().zip(&group.members).any(|(member, of)| {
         let shadow = of.shadow.map(|s| s.state());
         // A Cold shadow's POP may be in any state: it is not in play.
@@ -152,14 +153,18 @@ fn ttl(state: &mut State, layout: &Layout, scene: &Scene, g: usize, blind: bool,
         in_play && (breaker != BreakerState::Closed || of.breaker.state() != BreakerState::Closed)
             || matches!(shadow, Some(ShadowState::Warming | ShadowState::Draining))
     });
+    let extra = group.outlook.extra().filter(|_| forecast == ForecastUse::Steer);
+    let shift_secs = extra.and_then(|extra| extra.shift_secs(now));
     let outlook = Outlook {
-        moving: unsettled || group.outlook.watch().is_unsettled(),
+        moving: unsettled || group.outlook.watch().is_unsettled() || extra.is_some_and(|extra| extra.spreads),
+        shift_secs,
         // Without any demand nothing can run short.
         risk: if demand.now > 0.0 { risk } else { 0.0 },
         utilisation: if limit > 0.0 { demand.planned / limit } else { f64::from(u8::from(demand.planned > 0.0)) },
         blind,
     };
     let group = &mut state.groups[g];
-    group.surge = outlook.risk >= crate::control::shadow::START_RISK;
+    // While shares move for an event, where it comes from is learnt fast.
+    group.surge = outlook.risk >= crate::control::shadow::START_RISK || shift_secs == Some(0.0);
     group.ttl.step(spec.ttl_min, spec.ttl_max, &outlook, now)
 }

@@ -6,6 +6,7 @@
 use crate::clock::Now;
 use crate::control::all_down::Extent;
 use crate::control::allocate::{Geography, Warm};
+use crate::control::announced::Announced;
 use crate::control::breaker::Breaker;
 use crate::control::capacity::Learned;
 use crate::control::declared::declared_plan;
@@ -65,6 +66,8 @@ pub struct State {
     pub(in crate::control) overrides: Overrides,
     /// See `overrides`.
     pub(in crate::control) forced: Forced,
+    /// Announced events, and what they taught.
+    pub(in crate::control) announced: Announced,
     resume: Option<Saved>,
     /// Demand of groups before the start, minute by minute up to it.
     past: HashMap<Name, Vec<Option<f64>>>,

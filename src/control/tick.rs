@@ -5,6 +5,7 @@
 
 use crate::clock::Now;
 use crate::control::all_down::{self, Extent, Sources};
+use crate::control::announced;
 use crate::control::declared::blind_rows;
 use crate::control::guard;
 use crate::control::intake;
@@ -19,6 +20,7 @@ use crate::control::standby::{self, Scene};
 use crate::control::standing::{Standing, given, is_off, standings};
 use crate::control::state::{Layout, State};
 use crate::control::trips;
+use crate::events::Calendar;
 use crate::exchange::TallySum;
 use crate::geo::CellMap;
 use crate::id::{GroupIdx, PopIdx};
@@ -44,6 +46,8 @@ pub struct Inputs<'a> {
     pub samples: &'a [Sample],
     /// What the data plane counted since the last tick, for these policies and cells.
     pub tally: &'a TallySum,
+    /// The announcements that stand; `None` where nobody announces anything.
+    pub calendar: Option<&'a Arc<Calendar>>,
 }
 
 /// What a tick decides.
@@ -74,6 +78,8 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     }
     let quiet = quiet_secs(state, now);
     let totals = outlook::totals(state, layout, now);
+    let heard: Vec<_> = totals.iter().map(|total| total.filter(|_| quiet < NORMAL_SECS)).collect();
+    announced::step(state, layout, &heard, inputs.calendar, now, &mut notes);
     outlook::observe(state, layout, &totals, quiet >= NORMAL_SECS, now, &mut notes);
     trips::step(state, layout, now, &mut notes);
     intake::learn_cells(state, &reported, inputs.tally, dt);

@@ -20,6 +20,9 @@ pub const DE: usize = 1;
 pub const US: usize = 3;
 pub const JP: usize = 4;
 
+#[path = "event_tests.rs"]
+mod events;
+
 pub struct World {
     pub state: State,
     policies: Arc<Policies>,
@@ -30,6 +33,7 @@ pub struct World {
     /// Requests per second and error share that each POP reports each second; `None` is silence.
     pub reports: [Option<(f64, f64)>; 5],
     shadow: ShadowState,
+    pub calendar: Option<Arc<Calendar>>,
 }
 
 impl World {
@@ -47,6 +51,7 @@ impl World {
             notes: Vec::new(),
             reports: [None; 5],
             shadow: ShadowState::Cold,
+            calendar: None,
         };
         world.tick(&[]);
         world
@@ -62,7 +67,13 @@ impl World {
     }
 
     fn tick(&mut self, samples: &[Sample]) {
-        let inputs = Inputs { policies: &self.policies, cells: &self.cells, samples, tally: &TallySum::default() };
+        let inputs = Inputs {
+            policies: &self.policies,
+            cells: &self.cells,
+            samples,
+            tally: &TallySum::default(),
+            calendar: self.calendar.as_ref(),
+        };
         self.last = tick(&mut self.state, &inputs, at(self.now));
         self.notes.extend(self.last.notes.iter().map(Note::to_string));
     }

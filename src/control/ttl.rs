@@ -3,6 +3,9 @@
 //! A long TTL when calm is what makes the next surge hurt: stuck clients are the price, queries the
 //! saving. So it is never longer than the time in which a fast surge would fill what is free:
 //! `τ ≤ 2·(ln(1/ρ)/g − detect − connections)`. It shortens at once and lengthens by 8 % per 15 s.
+//!
+//! Before a move that is known ahead it counts down, so that what is given out has expired when shares move, and nobody asks
+//! more often before that.
 
 use crate::clock::Now;
 
@@ -20,6 +23,11 @@ const BEAT_SECS: f64 = 15.0;
 const CALM_UTILISATION: f64 = 0.6;
 /// From this probability of running short on it is as short as may be.
 const RISK: f64 = 0.05;
+/// Before an announced move the TTL is this part of the time left, up to all of it, by a sequence that fills the range
+/// evenly: answers of one moment do not expire in one moment.
+const COUNT_DOWN: f64 = 0.8;
+/// See [`COUNT_DOWN`]: steps of the golden ratio.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// The longest while telemetry is silent, seconds.
 const BLIND_SECS: f64 = 60.0;
 
@@ -35,6 +43,8 @@ pub struct Outlook {
     pub utilisation: f64,
     /// Telemetry is silent.
     pub blind: bool,
+    /// Seconds until shares move for an announced event; 0 while they do, `None` while nothing is announced.
+    pub shift_secs: Option<f64>,
 }
 
 /// The TTL of one group.
@@ -58,7 +68,8 @@ impl Ttl {
             _ => max,
         };
         let cap = if outlook.blind { cap.min(BLIND_SECS) } else { cap };
-        let calm = outlook.utilisation < CALM_UTILISATION && !outlook.blind;
+        let soon = outlook.shift_secs.is_some_and(|secs| secs < 2.0 * max);
+        let calm = outlook.utilisation < CALM_UTILISATION && !outlook.blind && !soon;
         if outlook.moving || outlook.risk >= RISK {
             (self.secs, self.beat) = (min, now);
         } else if now.since(self.beat) >= BEAT_SECS {
@@ -66,7 +77,10 @@ impl Ttl {
             self.secs *= if calm { LENGTHEN } else { 1.0 };
         }
         self.secs = self.secs.min(cap).min(max).max(min);
-        self.secs.round() as u32
+        // Counted down apart: the rest of the rule goes on from where it was when the event is over.
+        let part = COUNT_DOWN + (1.0 - COUNT_DOWN) * (now.mono * GOLDEN).fract();
+        let count_down = outlook.shift_secs.map_or(max, |secs| (part * secs).max(min));
+        self.secs.min(count_down).round() as u32
     }
 }
 
@@ -86,6 +100,20 @@ mod tests {
         assert_eq!(step(&calm, 17.0), 22);
         assert_eq!((18..400).map(|s| step(&calm, f64::from(s))).max(), Some(60));
         assert_eq!(step(&Outlook { risk: 0.06, ..calm }, 401.0), 20);
+    }
+
+    #[test]
+    fn before_an_announced_move_it_counts_down() {
+        let mut ttl = Ttl::new(60, at(0.0));
+        let mut step = |shift_secs: Option<f64>, secs: f64| {
+            ttl.step(20, 60, &Outlook { utilisation: 0.3, shift_secs, ..Outlook::default() }, at(secs))
+        };
+        assert_eq!(step(Some(300.0), 1.0), 60, "too far to matter");
+        let near = step(Some(50.0), 2.0);
+        assert!((40..=50).contains(&near), "{near}");
+        assert_ne!(step(Some(49.0), 3.0), step(Some(49.0), 4.0), "spread out");
+        assert_eq!([step(Some(10.0), 5.0), step(Some(0.0), 6.0)], [20, 20]);
+        assert_eq!(step(None, 7.0), 60, "and is as it was afterwards");
     }
 
     #[test]

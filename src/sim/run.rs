@@ -108,7 +108,13 @@ impl<'a> Run<'a> {
         }
         let faults = Faults::new(&setting.scenario.fault, &setting.policies).expect("the setting has checked it");
         let now = moment(setting, -setting.scenario.settle.0);
-        let inputs = Inputs { policies: &policies, cells: &setting.cells, samples: &[], tally: &TallySum::default() };
+        let inputs = Inputs {
+            policies: &policies,
+            cells: &setting.cells,
+            samples: &[],
+            tally: &TallySum::default(),
+            calendar: None,
+        };
         let first = tick(&mut state, &inputs, now);
         if variant.forecasts() {
             fit(&mut state, now);
@@ -145,7 +151,7 @@ impl<'a> Run<'a> {
             if self.variant.controller == Controller::OracleA {
                 foretell(&mut state, world.drawn(), policies.groups.len(), cells.cells.len(), t);
             }
-            let inputs = Inputs { policies: &self.policies, cells, samples: &samples, tally: &tally };
+            let inputs = Inputs { policies: &self.policies, cells, samples: &samples, tally: &tally, calendar: None };
             let ticked = tick(&mut state, &inputs, moment(self.setting, t));
             world.direct(&ticked.directives, t);
             if self.variant.forecasts() && t - fitted >= FIT_SECS {

@@ -156,7 +156,12 @@ impl Bound {
     /// [`Error::Serve`] if the server cannot go on.
     pub async fn serve(self, routes: Routes, stop: watch::Receiver<bool>) -> Result<(), Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
-        let names = ["", proto::telemetry_server::SERVICE_NAME, proto::steering_server::SERVICE_NAME];
+        let names = [
+            "",
+            proto::telemetry_server::SERVICE_NAME,
+            proto::steering_server::SERVICE_NAME,
+            proto::events_server::SERVICE_NAME,
+        ];
         for name in names {
             health.set_service_status(name, ServingStatus::Serving).await;
         }
