@@ -1,9 +1,10 @@
 //! `floodway.v1.Events`: announcements over gRPC.
 //!
 //! Who may announce is settled as for telemetry: without TLS, on loopback, everybody; with it whom the certificate names. A peer
-//! speaks for a group as a POP speaks for itself.
+//! speaks for a group as a POP speaks for itself, and the operators of `[grpc]` for all.
 
 use crate::admin::Source;
+use crate::admin::overrides::Operators;
 use crate::control::announced::{EventState, Events, KindState};
 use crate::events::kind::Learnt;
 use crate::events::preview::preview;
@@ -29,9 +30,9 @@ const MAX_WORDS: usize = 500;
 //----------- Service --------------------------------------------------------
 
 /// The events service.
-pub fn service(source: Source) -> EventsServer<Service> {
+pub fn service(source: Source, operators: Operators) -> EventsServer<Service> {
     let meter = Mutex::new(Meter::new(PER_SECOND, AT_ONCE));
-    EventsServer::new(Service { desk: source.announcements.clone(), source, meter })
+    EventsServer::new(Service { desk: source.announcements.clone(), source, operators, meter })
         .max_decoding_message_size(MAX_MESSAGE)
 }
 
@@ -40,6 +41,7 @@ pub fn service(source: Source) -> EventsServer<Service> {
 pub struct Service {
     source: Source,
     desk: Arc<Desk>,
+    operators: Operators,
     meter: Mutex<Meter>,
 }
 
@@ -57,6 +59,11 @@ impl Service {
         }
     }
 
+    /// Whether a peer may change an announcement.
+    fn may_change(&self, voice: &Voice, announcement: &Announcement) -> bool {
+        self.operators.include(voice) || is_own(voice, announcement)
+    }
+
     fn refused(&self, status: Status) -> Status {
         self.desk.refuse();
         status
@@ -71,7 +78,7 @@ fn speaker(voice: &Voice, said: String) -> String {
     }
 }
 
-/// Whether a peer may change an announcement: its own.
+/// Whether an announcement is a peer's own.
 fn is_own(voice: &Voice, announcement: &Announcement) -> bool {
     match voice {
         Voice::Anyone => true,
@@ -96,7 +103,7 @@ impl proto::events_server::Events for Service {
         let checked = asked.check(&group, &snapshot.cells, now);
         let announcement =
             checked.map_err(|flaw| self.refused(Status::invalid_argument(format!("{}: {}", flaw.key, flaw.text))))?;
-        if !voice.speaks_for(&announcement.group) {
+        if !self.operators.include(&voice) && !voice.speaks_for(&announcement.group) {
             let text = format!("announce with a certificate that has {} as a DNS name", announcement.group);
             return Err(self.refused(Status::permission_denied(text)));
         }
@@ -122,7 +129,7 @@ impl proto::events_server::Events for Service {
             return Err(self.refused(Status::invalid_argument(text)));
         }
         let who = [by, reason].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(": ");
-        let done = self.desk.cancel(&id, who, |a| is_own(&voice, a));
+        let done = self.desk.cancel(&id, who, |a| self.may_change(&voice, a));
         done.map_err(|e| Status::failed_precondition(e.to_string()))?;
         self.source.inbox.wake();
         Ok(Response::new(proto::CancelResponse {}))
@@ -137,7 +144,7 @@ impl proto::events_server::Events for Service {
         if !(0.0..=1e12).contains(&requests) {
             return Err(self.refused(Status::invalid_argument(format!("requests: {requests}: a number from 0 on"))));
         }
-        let done = self.desk.report(&id, requests, |a| is_own(&voice, a));
+        let done = self.desk.report(&id, requests, |a| self.may_change(&voice, a));
         done.map_err(|e| Status::failed_precondition(e.to_string()))?;
         Ok(Response::new(proto::ReportOutcomeResponse {}))
     }
@@ -259,3 +266,7 @@ fn kind_to_proto(k: &KindState) -> proto::KindState {
     let kind = k.kind.word().to_owned();
     proto::KindState { kind, events: k.events, factor: k.factor, sigma: k.sigma, comes: k.comes }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -34,6 +34,14 @@ impl Operators {
         Operators { names: config.operators.clone().into() }
     }
 
+    /// Whether a peer is one of them.
+    pub(super) fn include(&self, voice: &Voice) -> bool {
+        match voice {
+            Voice::Anyone => true,
+            Voice::Pops(names) => self.names.iter().any(|name| names.contains(name)),
+        }
+    }
+
     /// What a peer is called behind the author that it states: the name by which it may; nothing on a plain connection.
     fn admit<T>(&self, request: &Request<T>) -> Result<Option<&Name>, Status> {
         match peer_of(request).voice {

@@ -363,8 +363,8 @@ impl Server {
         let operators = Operators::of(&config.grpc);
         let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
         let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
-            .add_service(admin::steering::service(source.clone(), operators, stopping.clone()))
-            .add_service(admin::events::service(source.clone()));
+            .add_service(admin::steering::service(source.clone(), operators.clone(), stopping.clone()))
+            .add_service(admin::events::service(source.clone(), operators));
         let reloader = Arc::new(Reloader {
             config,
             exchange,

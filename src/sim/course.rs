@@ -3,6 +3,7 @@
 use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx};
 use crate::policy::{Policies, Role};
+use crate::sim::announce::{Announce, Announced};
 use crate::sim::rng::Rng;
 use crate::sim::scenario::{Demand, Scenario, Start, Surge, SurgeKind};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct Trace {
 pub struct Course {
     /// Unix seconds at which what is scored begins.
     pub start_unix: f64,
+    /// What the loop is told of events.
+    pub announced: Announced,
     groups: Vec<GroupCourse>,
 }
 
@@ -46,6 +49,8 @@ struct GroupCourse {
     noise: f64,
     shares: Vec<f64>,
     surges: Vec<(Surge, f64, Vec<f64>)>,
+    /// What is announced, its announced peak, and where it comes from.
+    events: Vec<(Announce, f64, Vec<f64>)>,
 }
 
 /// One seed's demand.
@@ -85,7 +90,7 @@ impl Course {
             (None, Some(first)) => first.busiest(scenario.duration.0, scenario.history.0 + scenario.settle.0),
             (None, None) => MONDAY + 12.0 * 3600.0,
         };
-        let mut groups = Vec::new();
+        let (mut groups, mut announced) = (Vec::new(), Announced::default());
         for (g, spec) in policies.groups.iter().enumerate() {
             let capacity = capacity(policies, g);
             let of = |name: &str| group_idx(policies, name);
@@ -116,9 +121,18 @@ impl Course {
                     surges.push((surge.clone(), size, at));
                 }
             }
-            groups.push(GroupCourse { minutes, noise, shares, surges });
+            let mut events = Vec::new();
+            for event in &scenario.announce {
+                if of(&event.group)? == g {
+                    let peak = event.peak.unwrap_or_else(|| event.share.unwrap_or(0.0) * capacity);
+                    let at = if event.cells.is_empty() { shares.clone() } else { self::shares(&event.cells, cells)? };
+                    announced.push(event, &spec.name, peak, start_unix);
+                    events.push((event.clone(), peak, at));
+                }
+            }
+            groups.push(GroupCourse { minutes, noise, shares, surges, events });
         }
-        Ok(Course { start_unix, groups })
+        Ok(Course { start_unix, announced, groups })
     }
 
     /// The demand of one seed. The past is the same for all.
@@ -152,6 +166,12 @@ impl Course {
                 }
                 over.push((surge.kind, curve, cells.clone()));
             }
+            for (i, (event, peak, cells)) in course.events.iter().enumerate() {
+                let mut rng = Rng::new(seed, &format!("event {g} {i}"));
+                let curve = event.drawn(*peak, settle, n_secs, &mut rng);
+                total.iter_mut().zip(&curve).for_each(|(t, c)| *t += c);
+                over.push((SurgeKind::Burst, curve, cells.clone()));
+            }
             groups.push(DrawnGroup { base, total, shares: course.shares.clone(), over });
         }
         Drawn { past, settle_secs: settle, groups }
@@ -160,7 +180,11 @@ impl Course {
     /// The cells from which anything of a group ever comes.
     pub fn cells_of(&self, group: GroupIdx) -> Vec<CellIdx> {
         let of = &self.groups[group.idx()];
-        let any = |r: &usize| of.shares[*r] > 0.0 || of.surges.iter().any(|(_, _, at)| at[*r] > 0.0);
+        let extra = |r: usize| {
+            let (surges, events) = (&of.surges, &of.events);
+            surges.iter().any(|(_, _, at)| at[r] > 0.0) || events.iter().any(|(_, _, at)| at[r] > 0.0)
+        };
+        let any = |r: &usize| of.shares[*r] > 0.0 || extra(*r);
         (0..of.shares.len()).filter(any).map(CellIdx::from).collect()
     }
 

@@ -12,6 +12,7 @@
 //! tables, the pick and the key that a client prefix has. Nothing here reads a clock or a file; a run is a function of
 //! policies, cells, traces, scenario, controller and seed, to the last bit.
 
+pub mod announce;
 pub mod caches;
 pub mod clients;
 pub mod course;

@@ -143,6 +143,7 @@ impl<'a> Run<'a> {
         let n_members: Vec<usize> = policies.groups.iter().map(|g| g.members.len()).collect();
         let mut score = Score::new(&n_members, cells.cells.len());
         let (dt, mut t) = (scenario.step.0, -scenario.settle.0);
+        let mut calendar = None;
         let (mut fitted, mut filmed, mut film_out) = (t, f64::NEG_INFINITY, Vec::new());
         while t < scenario.duration.0 {
             t += dt;
@@ -151,7 +152,11 @@ impl<'a> Run<'a> {
             if self.variant.controller == Controller::OracleA {
                 foretell(&mut state, world.drawn(), policies.groups.len(), cells.cells.len(), t);
             }
-            let inputs = Inputs { policies: &self.policies, cells, samples: &samples, tally: &tally, calendar: None };
+            if self.variant.hears_announcements() {
+                calendar = Some(course.announced.calendar(t, calendar));
+            }
+            let (policies, calendar) = (&self.policies, calendar.as_ref());
+            let inputs = Inputs { policies, cells, samples: &samples, tally: &tally, calendar };
             let ticked = tick(&mut state, &inputs, moment(self.setting, t));
             world.direct(&ticked.directives, t);
             if self.variant.forecasts() && t - fitted >= FIT_SECS {

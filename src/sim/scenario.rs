@@ -2,6 +2,7 @@
 //!
 //! Durations are seconds or texts such as `90s`, `5m`, `4h`; moments (`at`) count from the start of what is scored.
 
+use crate::sim::announce::Announce;
 use crate::store::timestamp;
 use crate::units::parse_duration_secs;
 use serde::{Deserialize, Deserializer, de};
@@ -37,6 +38,8 @@ pub struct Scenario {
     pub demand: Vec<Demand>,
     /// What is asked on top.
     pub surge: Vec<Surge>,
+    /// What is announced, and what comes of it.
+    pub announce: Vec<Announce>,
     /// What goes wrong.
     pub fault: Vec<Fault>,
     /// Who asks.
@@ -62,6 +65,7 @@ impl Default for Scenario {
             start: None,
             demand: Vec::new(),
             surge: Vec::new(),
+            announce: Vec::new(),
             fault: Vec::new(),
             resolvers: Resolvers::default(),
             clients: Clients::default(),
@@ -352,6 +356,7 @@ impl Scenario {
                 share("surge.spread", s.spread),
             ]);
         }
+        all.extend(self.announce.iter().map(Announce::wrong));
         for f in &self.fault {
             let size = match f.kind {
                 FaultKind::Half | FaultKind::Gray => f.size.and_then(|v| share("fault.size", v)),

@@ -25,6 +25,8 @@ pub enum Controller {
 pub enum Ablation {
     /// The forecast steers nothing.
     Forecast,
+    /// Announcements are not heard.
+    Calendar,
     /// No shadows.
     Shadows,
     /// Every query is a coin of its own: no key, no commitment.
@@ -50,8 +52,9 @@ pub const CONTROLLERS: [(&str, Controller); 6] = [
 ];
 
 /// Names of ablations.
-pub const ABLATIONS: [(&str, Ablation); 7] = [
+pub const ABLATIONS: [(&str, Ablation); 8] = [
     ("forecast", Ablation::Forecast),
+    ("calendar", Ablation::Calendar),
     ("shadows", Ablation::Shadows),
     ("sticky", Ablation::Sticky),
     ("ecs", Ablation::Subnets),
@@ -133,6 +136,11 @@ impl Variant {
             policies = without_shadows(&policies);
         }
         policies
+    }
+
+    /// Whether announcements are heard.
+    pub fn hears_announcements(&self) -> bool {
+        self.controller == Controller::Floodway && self.without != Some(Ablation::Calendar)
     }
 
     /// Whether forecasts are fitted for it.

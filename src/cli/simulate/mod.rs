@@ -49,7 +49,7 @@ pub struct Args {
     /// Sweep the reserve of reactive, floodway and oracle-a: `0.05..0.5` in ten steps, or values separated by commas.
     #[arg(long, value_name = "RANGE")]
     reserve: Option<String>,
-    /// Leave out parts of floodway one at a time, separated by commas, or `all`: forecast, shadows, sticky, ecs,
+    /// Leave out parts of floodway one at a time, separated by commas, or `all`: forecast, calendar, shadows, sticky, ecs,
     /// ttl-long, ttl-short, utilisation.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     ablate: Vec<String>,
