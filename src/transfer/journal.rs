@@ -16,7 +16,7 @@
 //!
 //! All numbers are big-endian; a difference is two lists, each behind its length. A frame counts once it is whole and its
 //! sum is right: what was written when the power failed is cut off at the next start, and what was told to be done was synced
-//! before. `of the file` and `of the zone` are [`digest`]s, by which it is seen that a file is the one that updates were made
+//! before, but for copies of others' zones: those can be fetched again, and ten thousand would wait minutes for a disk. `of the file` and `of the zone` are [`digest`]s, by which it is seen that a file is the one that updates were made
 //! to.
 
 use crate::wire::records::{Record, Records, Soa};
@@ -256,6 +256,17 @@ pub struct Journal {
     file: File,
     /// Octets of whole frames.
     len: u64,
+    /// Whether its name may not be on the disk yet.
+    is_new: bool,
+}
+
+/// What is waited for when something is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Care {
+    /// That it is on the disk: nobody else has it.
+    Disk,
+    /// That the system has it: it outlives this process, and if the power fails it is fetched again.
+    System,
 }
 
 impl Journal {
@@ -273,9 +284,7 @@ impl Journal {
             file.set_len(0)?;
             rewind(&mut file, 0)?;
             file.write_all(MAGIC)?;
-            file.sync_all()?;
-            sync_folder(path)?;
-            return Ok((Journal { path: path.into(), file, len: MAGIC.len() as u64 }, 0));
+            return Ok((Journal { path: path.into(), file, len: MAGIC.len() as u64, is_new: true }, 0));
         }
         let at = walk(&octets, &mut each)?;
         let (len, lost) = (at as u64, (octets.len() - at) as u64);
@@ -284,7 +293,7 @@ impl Journal {
             file.sync_all()?;
         }
         rewind(&mut file, len)?;
-        Ok((Journal { path: path.into(), file, len }, lost))
+        Ok((Journal { path: path.into(), file, len, is_new: true }, lost))
     }
 
     /// Hands every whole frame of a file to `each`, and leaves the file alone: another process may write to it.
@@ -300,14 +309,17 @@ impl Journal {
         }
     }
 
-    /// Writes frames at the end and waits until they are on the disk; of what fails nothing stays.
+    /// Writes frames at the end; of what fails nothing stays.
     ///
     /// # Errors
     /// What the system says.
-    pub fn append(&mut self, frames: &[Frame]) -> io::Result<()> {
+    pub fn append(&mut self, frames: &[Frame], care: Care) -> io::Result<()> {
         let mut octets = Vec::new();
         frames.iter().for_each(|frame| frame.compose(&mut octets));
-        let written = self.file.write_all(&octets).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&octets).and_then(|()| match care {
+            Care::Disk => self.sync(),
+            Care::System => Ok(()),
+        });
         match written {
             Ok(()) => self.len += octets.len() as u64,
             Err(_) => {
@@ -318,11 +330,21 @@ impl Journal {
         written
     }
 
+    /// Waits until all of it is on the disk, and its name.
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if self.is_new {
+            sync_folder(&self.path)?;
+        }
+        self.is_new = false;
+        Ok(())
+    }
+
     /// Puts a file with these frames in the place of this one. At any moment there is the one or the other.
     ///
     /// # Errors
     /// What the system says; then the old file stays.
-    pub fn rewrite(&mut self, frames: impl Iterator<Item = Frame>) -> io::Result<()> {
+    pub fn rewrite(&mut self, frames: impl Iterator<Item = Frame>, care: Care) -> io::Result<()> {
         let beside = self.path.with_extension("new");
         let mut file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&beside)?;
         let (mut octets, mut len) = (MAGIC.to_vec(), 0);
@@ -336,10 +358,14 @@ impl Journal {
         }
         file.write_all(&octets)?;
         len += octets.len() as u64;
-        file.sync_all()?;
+        if care == Care::Disk {
+            file.sync_all()?;
+        }
         std::fs::rename(&beside, &self.path)?;
-        sync_folder(&self.path)?;
-        (self.file, self.len) = (file, len);
+        (self.file, self.len, self.is_new) = (file, len, true);
+        if care == Care::Disk {
+            self.sync()?;
+        }
         Ok(())
     }
 

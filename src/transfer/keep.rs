@@ -12,7 +12,7 @@
 //!
 //! Nothing is committed before it is on the disk, and nothing is published before it is committed.
 
-use crate::transfer::journal::{Frame, Journal, digest, digest_after, parts};
+use crate::transfer::journal::{Care, Frame, Journal, digest, digest_after, parts};
 use crate::transfer::seal::{self, Seals};
 use crate::transfer::serial;
 use crate::transfer::settings::{SerialRule, ZoneSettings};
@@ -311,7 +311,7 @@ impl Keep {
                 kept.write(&frames)
             }
             (None, Some(journal)) => {
-                let written = journal.rewrite(parts(&zone, now));
+                let written = journal.rewrite(parts(&zone, now), Care::System);
                 kept.base_len = journal.len();
                 written
             }
@@ -512,7 +512,12 @@ impl Kept {
 
     /// Commits.
     fn write(&mut self, frames: &[Frame]) -> io::Result<()> {
-        self.journal.as_mut().map_or(Ok(()), |journal| journal.append(frames))
+        let care = self.care();
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.append(frames, care))
+    }
+
+    fn care(&self) -> Care {
+        if self.copy.is_some() { Care::System } else { Care::Disk }
     }
 
     /// Writes anew what has grown too long. What is known must be what the journal says. That it fails costs room alone.
@@ -524,6 +529,7 @@ impl Kept {
     }
 
     fn try_compact(&mut self, settings: &ZoneSettings) -> io::Result<()> {
+        let care = self.care();
         let Some(journal) = &mut self.journal else { return Ok(()) };
         if journal.len() < self.base_len + settings.journal_room as u64 + SLACK {
             return Ok(());
@@ -537,7 +543,7 @@ impl Kept {
             let (removed, added) = self.net.records();
             Frame::Base { serial, of_file, of_zone, removed, added }
         });
-        journal.rewrite(history.chain(of_copy).chain(base))?;
+        journal.rewrite(history.chain(of_copy).chain(base), care)?;
         self.base_len = journal.len();
         Ok(())
     }

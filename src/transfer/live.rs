@@ -12,7 +12,7 @@ use crate::wire::records::{Soa, is_newer};
 use crate::wire::{Name, Rcode, tsig};
 use crate::zone::Zone;
 use crate::zone::diff::{Difference, soa_of};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,8 +26,13 @@ const QUIET: Duration = Duration::from_secs(60);
 const MOST_TOLD: usize = 256;
 /// How often it is looked what is due.
 const BEAT: Duration = Duration::from_millis(500);
-/// How long what was fetched waits for more to be published with it.
+/// How long what was fetched waits for more to be published with it, while more is under way.
 const GATHER: Duration = Duration::from_millis(250);
+/// How many times as long as a publication takes nothing is published after it, so that ten thousand zones that come one by one
+/// do not cost ten thousand looks at all of them.
+const PAUSE: u32 = 4;
+/// Longest such pause.
+const MOST_PAUSE: Duration = Duration::from_secs(2);
 /// Least seconds between two looks at a primary, whatever the SOA says.
 const LEAST_REFRESH: u64 = 2;
 /// First and longest wait, in seconds, for a zone of which there is no copy.
@@ -90,6 +95,7 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealing
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
+        let gathered = secondary.gathered(under_way.is_empty());
         tokio::select! {
             task = tasks.recv() => match task {
                 None => return,
@@ -118,15 +124,17 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealing
                 secondary.done(&apex, got);
                 is_written = true;
             },
-            _ = beat.tick() => {
+            () = until(gathered) => {
+                secondary.gathering = None;
+                secondary.is_known = false;
                 let asked = hands.clone();
-                if secondary.is_stale() && let Ok((wanted, inbound)) = spawn_blocking(move || asked.wanted()).await {
-                    secondary.set(wanted, inbound, unix_secs());
-                }
-                for (apex, servers, copy) in secondary.due(unix_secs(), under_way.len()) {
-                    under_way.spawn(look(hands.clone(), dealings.clone(), apex, servers, copy));
-                }
-                if let Some(why) = secondary.why_publish(unix_secs()) {
+                let began = Instant::now();
+                let _ = spawn_blocking(move || asked.publish("zones have come")).await;
+                secondary.pause = (began.elapsed() * PAUSE).min(MOST_PAUSE);
+            }
+            _ = beat.tick() => {
+                secondary.wait_in_line(unix_secs());
+                if let Some(why) = secondary.why_withdraw(unix_secs()) {
                     let asked = hands.clone();
                     let _ = spawn_blocking(move || asked.publish(&why)).await;
                 }
@@ -145,6 +153,24 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealing
                 }
             }
         }
+        let asked = hands.clone();
+        if secondary.is_stale()
+            && let Ok((wanted, inbound)) = spawn_blocking(move || asked.wanted()).await
+        {
+            secondary.set(wanted, inbound, unix_secs());
+            secondary.wait_in_line(unix_secs());
+        }
+        for (apex, servers, copy) in secondary.next(unix_secs(), under_way.len()) {
+            under_way.spawn(look(hands.clone(), dealings.clone(), apex, servers, copy));
+        }
+    }
+}
+
+/// Waits until that moment; for ever, if there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -203,8 +229,12 @@ struct Secondary {
     inbound: usize,
     /// Whether the zones are as they were asked for last.
     is_known: bool,
+    /// Those that are due, in the order in which they are looked at; some may have been looked at meanwhile.
+    line: VecDeque<Name>,
     /// Since when there is something to publish.
     gathering: Option<Instant>,
+    /// Least time to gather it, by what the last publication took.
+    pause: Duration,
 }
 
 /// One zone's times.
@@ -277,15 +307,31 @@ impl Secondary {
         self.zones.iter().map(|(apex, timer)| (apex.clone(), of(timer))).collect()
     }
 
-    /// What is to be looked at now: as many as there are places.
-    fn due(&mut self, now: u64, n_running: usize) -> Vec<(Name, Vec<Server>, Option<Arc<Zone>>)> {
-        let room = self.inbound.saturating_sub(n_running);
-        let due = self.zones.iter_mut().filter(|(_, timer)| timer.due <= now && !timer.is_running).take(room);
-        let start = |(apex, timer): (&Name, &mut Timer)| {
+    /// Puts in line what is due.
+    fn wait_in_line(&mut self, now: u64) {
+        if self.line.is_empty() {
+            let due = self.zones.iter().filter(|(_, timer)| timer.due <= now && !timer.is_running);
+            self.line.extend(due.map(|(apex, _)| apex.clone()));
+        }
+    }
+
+    /// What is to be looked at now: as many of those in line as there are places.
+    fn next(&mut self, now: u64, n_running: usize) -> Vec<(Name, Vec<Server>, Option<Arc<Zone>>)> {
+        let mut next = Vec::new();
+        while n_running + next.len() < self.inbound
+            && let Some(apex) = self.line.pop_front()
+        {
+            let Some(timer) = self.zones.get_mut(&apex).filter(|t| t.due <= now && !t.is_running) else { continue };
             timer.is_running = true;
-            (apex.clone(), timer.servers.clone(), timer.copy.as_ref().map(|(zone, _)| zone.clone()))
-        };
-        due.map(start).collect()
+            next.push((apex, timer.servers.clone(), timer.copy.as_ref().map(|(zone, _)| zone.clone())));
+        }
+        next
+    }
+
+    /// When what was fetched is to be published, if there is any: soon, and at once where nothing more is on its way.
+    fn gathered(&self, is_idle: bool) -> Option<Instant> {
+        let least = if is_idle && self.line.is_empty() { Duration::ZERO } else { GATHER.max(self.pause) };
+        self.gathering.map(|since| since + least)
     }
 
     fn notified(&mut self, apex: &Name, serial: Option<u32>) {
@@ -297,6 +343,7 @@ impl Secondary {
         if is_news {
             timer.due = NOTIFIED;
             timer.again = timer.is_running;
+            self.line.push_front(apex.clone());
         }
     }
 
@@ -321,28 +368,27 @@ impl Secondary {
             timer.expires = now + u64::from(soa.expire);
             timer.checked = now;
         }
-        timer.due = if std::mem::take(&mut timer.again) { NOTIFIED } else { now + wait };
+        timer.due = now + wait;
+        if std::mem::take(&mut timer.again) {
+            timer.due = NOTIFIED;
+            self.line.push_front(apex.clone());
+        }
     }
 
-    /// Why something is to be published now, if anything is.
-    fn why_publish(&mut self, now: u64) -> Option<String> {
+    /// Why zones are to be taken out of service now, if any are.
+    fn why_withdraw(&mut self, now: u64) -> Option<String> {
         let mut expired = self.zones.iter_mut().filter(|(_, timer)| now > timer.expires && !timer.has_expired);
         let first = expired.next().map(|(apex, timer)| {
             timer.has_expired = true;
             tracing::error!("{apex} has expired: no primary could be reached since; it gets SERVFAIL");
         });
         let n_others = expired.map(|(_, timer)| timer.has_expired = true).count();
-        if first.is_some() {
-            self.gathering = None;
-            return Some(if n_others > 0 {
-                format!("{} zones have expired", n_others + 1)
-            } else {
-                "a zone has expired".into()
-            });
-        }
-        self.gathering.filter(|since| since.elapsed() >= GATHER)?;
-        (self.gathering, self.is_known) = (None, false);
-        Some("zones have come".into())
+        first?;
+        self.gathering = None;
+        Some(match n_others {
+            0 => "a zone has expired".into(),
+            n => format!("{} zones have expired", n + 1),
+        })
     }
 }
 

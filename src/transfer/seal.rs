@@ -17,7 +17,7 @@
 
 use crate::dnssec::presigned;
 use crate::dnssec::sign::{Task, sign, sign_soa};
-use crate::transfer::journal::{Frame, Journal, parts_of};
+use crate::transfer::journal::{Care, Frame, Journal, parts_of};
 use crate::transfer::serial;
 use crate::transfer::settings::{SerialRule, ZoneSettings};
 use crate::wire::Name;
@@ -213,7 +213,7 @@ impl Seals {
         let written = match (&mut seal.journal, diff) {
             (None, _) => Ok(()),
             (Some(journal), Some(diff)) if !seal.is_torn && !is_first => {
-                journal.append(&[Frame::Fetched { checked: 0, diff: (*diff).clone() }])
+                journal.append(&[Frame::Fetched { checked: 0, diff: (*diff).clone() }], Care::Disk)
             }
             _ => seal.rewrite(),
         };
@@ -290,7 +290,7 @@ impl Seal {
     fn rewrite(&mut self) -> io::Result<()> {
         let (Some(journal), Some(last)) = (&mut self.journal, self.last.version()) else { return Ok(()) };
         let history = self.history.iter().map(|diff| Frame::Fetched { checked: 0, diff: (**diff).clone() });
-        journal.rewrite(history.chain(parts_of(last)))?;
+        journal.rewrite(history.chain(parts_of(last)), Care::Disk)?;
         self.base_len = journal.len();
         Ok(())
     }

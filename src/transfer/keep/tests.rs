@@ -167,7 +167,7 @@ fn a_journal_does_not_grow_without_end() {
     let journal = kept.journal.as_mut().unwrap();
     // As if a MiB had been written.
     let filler: Vec<Frame> = (0..60_000).map(Frame::Checked).collect();
-    journal.append(&filler).unwrap();
+    journal.append(&filler, Care::Disk).unwrap();
     let longest = journal.len();
     keep.update(&apex(), (&Records::default(), &text(7)), &settings, NOW).unwrap();
     assert!(longest > SLACK && keep.zones[&apex()].journal.as_ref().unwrap().len() < 1000);
