@@ -375,6 +375,7 @@ impl Config {
         self.store.check()?;
         self.forecast.check()?;
         self.events.check()?;
+        crate::cli::forecast::clock::daylight(&self.forecast.zone).map_err(|e| format!("[forecast] zone: {e}"))?;
         self.dnstap.check()?;
         self.xdp.check()?;
         self.rate_limit.check()?;

@@ -337,6 +337,7 @@ impl Server {
             announcements: announcements.clone(),
             announcer_share: config.events.announcer_share,
             forecast: config.forecast.clone(),
+            daylight: crate::cli::forecast::clock::daylight(&config.forecast.zone)?,
             seed,
         };
         let control = Live::start(wiring, saved, known_events.announced)

@@ -25,11 +25,14 @@ pub struct Config {
     pub memory_megabytes: u32,
     /// `1 − MAPE` under which the forecasts of a group are complained about; default 0.75. 0 never complains.
     pub alert_accuracy: f64,
+    /// The zone by whose clock people go, a name of the tz database or a rule of POSIX; default `UTC`. Days are followed
+    /// through its changes of clocks.
+    pub zone: String,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { cpu_seconds_per_minute: 6.0, memory_megabytes: 1024, alert_accuracy: 0.75 }
+        Config { cpu_seconds_per_minute: 6.0, memory_megabytes: 1024, alert_accuracy: 0.75, zone: "UTC".into() }
     }
 }
 
@@ -39,7 +42,7 @@ impl Config {
     /// # Errors
     /// A text for people.
     pub fn check(&self) -> Result<(), String> {
-        let Config { cpu_seconds_per_minute: cpu, memory_megabytes: memory, alert_accuracy: alert } = *self;
+        let Config { cpu_seconds_per_minute: cpu, memory_megabytes: memory, alert_accuracy: alert, .. } = *self;
         if !(0.1..=60.0).contains(&cpu) {
             return Err(format!("[forecast] cpu-seconds-per-minute = {cpu}: 0.1 to 60, of one core"));
         }

@@ -14,12 +14,13 @@ use crate::control::kept::{EVENTS_FILE, FILE, write_beside};
 use crate::control::notes::Note;
 use crate::control::overrides::{Desk, Override, Overrides, Plans};
 use crate::control::persist::Saved;
-use crate::control::remember::{Remember, demand_of};
+use crate::control::remember::{Remember, demand_of, learnt_of};
 use crate::control::state::State;
 use crate::control::tick::{Inputs, Ticked, tick};
 use crate::events;
 use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
 use crate::forecast::anomaly::Change;
+use crate::forecast::daylight::Daylight;
 use crate::geo::CellMap;
 use crate::policy::Policies;
 use crate::steering::{Mode, Plan, Table};
@@ -84,6 +85,8 @@ pub struct Wiring {
     pub announcer_share: f64,
     /// What forecasters may cost, and when to complain about them.
     pub forecast: foresight::Config,
+    /// The clock that people go by, as `[forecast] zone` names it; `None` is UTC.
+    pub daylight: Option<Arc<Daylight>>,
     /// Decides the jitter of breakers.
     pub seed: u64,
 }
@@ -352,10 +355,11 @@ impl Loop {
         before.into_iter().for_each(|before| self.retired.put(before));
     }
 
-    /// Tells the state what forecasters may take up.
+    /// Tells the state what forecasters may take up, and the clock that people go by.
     fn limit(&mut self) {
         self.state.limit(self.wiring.forecast.memory_megabytes as usize * 1_000_000);
         self.state.announced_mut().allow(self.wiring.announcer_share);
+        self.state.go_by(self.wiring.daylight.clone());
     }
 
     /// Once a minute: how good the forecasts are, for metrics, and complaints where they are not.
@@ -404,14 +408,18 @@ impl Loop {
         let Some(history) = &self.wiring.history else { return };
         let (start, policies) = (self.wiring.clock.now(), self.wiring.exchange.load().policies.clone());
         let until = start.unix as i64;
-        let (mut past, mut n_late) = (HashMap::<Name, _>::new(), 0);
+        let (mut past, mut learnt, mut n_late) = (HashMap::<Name, _>::new(), HashMap::new(), 0);
         for group in &policies.groups {
             if self.wiring.clock.now().since(start) > RECALL_SECS {
                 n_late += 1;
                 continue;
             }
             let series = demand_of(&group.name);
-            let minutes = series.map(|series| history.recent(&series, until - RECALLED_SECS, until, 60));
+            let minutes = series.as_ref().map(|series| history.recent(series, until - RECALLED_SECS, until, 60));
+            let models = series.and_then(|series| history.models(&series).ok()).unwrap_or_default();
+            if let Some(known) = learnt_of(models) {
+                learnt.insert(group.name.clone(), known);
+            }
             // What begins with a gap is shorter.
             let known = minutes.map(|m| m.into_iter().skip_while(Option::is_none).collect::<Vec<_>>());
             if let Some(known) = known.filter(|known| !known.is_empty()) {
@@ -424,9 +432,13 @@ impl Loop {
             );
         }
         if !past.is_empty() {
-            tracing::info!("forecasts go on from the stored demand of {} groups", past.len());
+            let (n, n_learnt) = (past.len(), learnt.len());
+            tracing::info!(
+                "forecasts go on from the stored demand of {n} groups, {n_learnt} of them with stored models"
+            );
         }
         self.state.recall(past);
+        self.state.remind(learnt);
     }
 
     fn tell(&self, notes: &[Note], now: Now) {

@@ -23,6 +23,7 @@ fn wiring(dir: Option<&Path>, plan: Option<&Saved>) -> Wiring {
         forecast: foresight::Config::default(),
         announcements: Arc::default(),
         announcer_share: 1.0,
+        daylight: None,
         seed: 1,
     }
 }

@@ -103,6 +103,15 @@ impl Outlook {
         self.stale = true;
     }
 
+    /// Goes on with what an earlier process had learnt; to be called after [`recall`](Self::recall).
+    ///
+    /// # Errors
+    /// Why it cannot be; then a fit is wanted as for any series with a past.
+    pub fn restore(&mut self, models: &[u8], records: Option<&[u8]>) -> Result<(), &'static str> {
+        self.stale = true;
+        self.forecaster.restore(models, records)
+    }
+
     /// Takes in the demand of this moment, `None` while nobody reports; says whether a step was completed. What events
     /// have brought is left out of what the forecaster learns from.
     pub fn observe(&mut self, demand: Option<f64>, now: Now) -> bool {
@@ -220,21 +229,27 @@ impl Outlook {
         (self.forecaster.n_scored(lead) >= LEAST_SCORED).then(|| self.fan.at(lead))
     }
 
-    /// Median and 0.9 quantile at 5, 15 and 30 minutes; `None` before a forecast was scored, unless an event is near.
-    pub fn shown(&self) -> Option<[[f64; 2]; 3]> {
+    /// What is expected at 5, 15 and 30 minutes, each with its seconds; `None` before a forecast was scored, unless an event is
+    /// near.
+    pub fn issued(&self) -> Option<[(u32, Quantiles); 3]> {
         let secs = |lead: usize| lead as f64 * f64::from(STEP_SECS);
         let usual = |lead| match (self.forecaster.n_scored(1) > 0, &self.extra) {
             (true, _) => Some(self.fan.at(lead)),
             (false, Some(_)) => self.seen.map(|now| by_prior(now, secs(lead))),
             (false, None) => None,
         };
-        let mut shown = [[0.0; 2]; SHOWN.len()];
-        for (shown, lead) in shown.iter_mut().zip(SHOWN) {
+        let mut issued = [(0, Quantiles::certain(0.0)); SHOWN.len()];
+        for (issued, lead) in issued.iter_mut().zip(SHOWN) {
             let usual = usual(lead)?;
-            let q = self.extra().map_or(usual, |extra| usual.plus(extra.at(secs(lead))));
-            *shown = [q.at(0.5), q.at(0.9)];
+            let whole = self.extra().map_or(usual, |extra| usual.plus(extra.at(secs(lead))));
+            *issued = (lead as u32 * STEP_SECS, whole);
         }
-        Some(shown)
+        Some(issued)
+    }
+
+    /// Median and 0.9 quantile of what is [`issued`](Self::issued).
+    pub fn shown(&self) -> Option<[[f64; 2]; 3]> {
+        self.issued().map(|each| each.map(|(_, q)| [q.at(0.5), q.at(0.9)]))
     }
 }
 

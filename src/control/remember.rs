@@ -4,21 +4,29 @@
 use crate::clock::Now;
 use crate::control::outlook::totals;
 use crate::control::silence::NORMAL_SECS;
-use crate::control::state::{Layout, State};
+use crate::control::state::{Layout, Learnt, State};
 use crate::control::tick::quiet_secs;
 use crate::control::trips::reporters_at;
 use crate::control::window::{Outcomes, RATE_SECS};
+use crate::forecast::quantiles::LEVELS;
+use crate::forecast::saved;
 use crate::id::PopIdx;
 use crate::steering::{GroupPlan, Mode};
-use crate::store::{Issued, Kind, Level, Observation, PlanShares, Record, SeriesName};
+use crate::store::{Issued, Kind, Level, ModelState, Observation, PlanShares, Record, SeriesName};
 use crate::wire::Name;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The leads of [`Demand::ahead`](crate::steering::Demand::ahead), seconds, and its levels.
-const LEADS: [u32; 3] = [300, 900, 1800];
-/// See [`LEADS`].
-const LEVELS: [f32; 2] = [0.5, 0.9];
+/// Groups of which every level of a forecast is kept; of more, [`FEW`]. Our choice: some 5 MB a week and group, 300 in all.
+const FULL: usize = 64;
+/// Positions of 0.5 and 0.9 among the levels.
+const FEW: [usize; 2] = [7, 11];
+/// Names under which models are kept, and what outcomes taught.
+const MODELS: &str = "models";
+/// See [`MODELS`].
+const RECORDS: &str = "records";
+/// Minutes between records that are kept: what a restart may forget of them.
+const RECORDS_MINUTES: i64 = 15;
 /// A plan is kept once the share of a member has moved so far since the one that was kept before. Our choice: what
 /// one sees in a graph.
 const MOVED: f32 = 0.01;
@@ -34,6 +42,8 @@ pub struct Remember {
     second: i64,
     minute: i64,
     plans: HashMap<Name, PlanShares>,
+    /// When the models that are kept of a group were fitted, Unix seconds.
+    fitted: HashMap<Name, i64>,
 }
 
 /// Names of the series, parallel to the policies of a layout; `None` for one that nothing can be kept of.
@@ -48,6 +58,19 @@ struct Names {
 /// The series of a group's demand in requests per second, as its forecaster sees it; `None` for a name too long to be kept.
 pub fn demand_of(group: &Name) -> Option<SeriesName> {
     SeriesName::new(Kind::Group, &group.to_string(), "demand-rps").ok()
+}
+
+/// What is kept of the models of a group; `None` without any.
+pub fn learnt_of(kept: Vec<ModelState>) -> Option<Learnt> {
+    let mut learnt = Learnt::default();
+    for model in kept {
+        match model.name.as_str() {
+            MODELS => learnt.models = model.state,
+            RECORDS => learnt.records = Some(model.state),
+            _ => {}
+        }
+    }
+    (!learnt.models.is_empty()).then_some(learnt)
 }
 
 impl Remember {
@@ -70,9 +93,33 @@ impl Remember {
         if minute != self.minute {
             self.minute = minute;
             forecasts(state, &names, minute, &mut records);
+            self.models(state, layout, &names, minute, &mut records);
         }
         self.names = Some(names);
         records
+    }
+
+    /// Models that were fitted since, and of a fifteenth of the groups what outcomes taught.
+    fn models(&mut self, state: &State, layout: &Layout, names: &Names, minute: i64, records: &mut Vec<Record>) {
+        self.fitted.retain(|group, _| layout.group_idx.contains_key(group));
+        let groups = layout.policies.groups.iter().zip(&state.groups).zip(&names.demand);
+        for (g, ((spec, group), series)) in groups.enumerate() {
+            let forecaster = group.outlook.forecaster();
+            let (Some(series), Some(at)) = (series, forecaster.fitted_at()) else { continue };
+            let at = forecaster.history().secs(at);
+            let keep = |name: &str, state| {
+                let (series, name, version) = (series.clone(), name.to_string(), saved::VERSION);
+                Record::Model(ModelState { series, name, version, at: minute, state })
+            };
+            let is_new = self.fitted.get(&spec.name) != Some(&at);
+            if is_new {
+                self.fitted.insert(spec.name.clone(), at);
+                records.extend(forecaster.save_models().map(|octets| keep(MODELS, octets)));
+            }
+            if is_new || (minute / 60 + g as i64) % RECORDS_MINUTES == 0 {
+                records.push(keep(RECORDS, forecaster.save_records()));
+            }
+        }
     }
 
     fn plans(&mut self, state: &State, layout: &Layout, generation: u64, second: i64, records: &mut Vec<Record>) {
@@ -130,14 +177,21 @@ fn measured(state: &State, layout: &Layout, names: &Names, now: Now) -> Vec<Obse
     seen.collect()
 }
 
-/// What is expected, from the minute that has just ended.
+/// What is expected, from the minute that has just ended: all levels, or the median and 0.9 of many groups.
 fn forecasts(state: &State, names: &Names, minute: i64, records: &mut Vec<Record>) {
-    for (series, group) in names.demand.iter().zip(&state.plan.groups) {
-        let (Some(series), Some(ahead)) = (series, group.demand.ahead) else { continue };
-        records.extend(LEADS.iter().zip(ahead).map(|(lead_secs, values)| {
-            let quantiles = LEVELS.into_iter().zip(values.map(|v| v as f32)).collect();
-            let target = minute + i64::from(*lead_secs) - Level::Minute.secs();
-            Record::Forecast(Issued { series: series.clone(), target, lead_secs: *lead_secs, quantiles })
+    let is_full = state.groups.len() <= FULL;
+    for ((series, group), plan) in names.demand.iter().zip(&state.groups).zip(&state.plan.groups) {
+        let (Some(series), Some(_), Some(issued)) = (series, plan.demand.ahead, group.outlook.issued()) else {
+            continue;
+        };
+        records.extend(issued.into_iter().map(|(lead_secs, said)| {
+            let level = |i: usize| (LEVELS[i] as f32, said.values()[i] as f32);
+            let quantiles = match is_full {
+                true => (0..LEVELS.len()).map(level).collect(),
+                false => FEW.map(level).to_vec(),
+            };
+            let target = minute + i64::from(lead_secs) - Level::Minute.secs();
+            Record::Forecast(Issued { series: series.clone(), target, lead_secs, quantiles })
         }));
     }
 }
@@ -202,21 +256,24 @@ mod tests {
         assert!(samples(&records).iter().all(|(name, _)| name.starts_with("group/")), "as the forecaster sees it");
     }
 
+    /// Two hours of demand, a forecast each minute: it names the minute that it is about, with all levels.
     #[test]
     fn forecasts_name_the_minute_they_are_about() {
         let (mut state, mut remember) = (State::new(1), Remember::default());
-        ticked(&mut state, &[], 1000.0);
-        state.plan.groups[0].demand.ahead = Some([[5.0, 6.0], [7.0, 8.0], [9.0, 10.0]]);
-        remember.tick(&state, 1, at(1000.0));
-        let records = remember.tick(&state, 1, at(1080.5));
-        let issued: Vec<_> = records
-            .iter()
-            .filter_map(|record| match record {
-                Record::Forecast(issued) => Some((issued.target, issued.lead_secs, issued.quantiles[1])),
-                _ => None,
-            })
-            .collect();
-        // From 18:00 on, five minutes ahead: the minute that begins at 22 and ends at 23.
-        assert_eq!(issued, [(1320, 300, (0.9, 6.0)), (1920, 900, (0.9, 8.0)), (2820, 1800, (0.9, 10.0))]);
+        let mut kept = vec![];
+        for i in 0..7200 / 15 {
+            let secs = 990.0 + 15.0 * f64::from(i);
+            ticked(&mut state, &[sample("iad", secs, 10.0, 1000.0 + f64::from(i * i % 31), 0.0)], secs);
+            kept = remember.tick(&state, 1, at(secs));
+        }
+        // The last was of 8175 s, no minute's first.
+        assert!(kept.iter().all(|record| matches!(record, Record::Samples(_) | Record::Plan(_))));
+        ticked(&mut state, &[], 8220.0);
+        let kept = remember.tick(&state, 1, at(8220.0));
+        let forecasts: Vec<_> =
+            kept.iter().filter_map(|r| if let Record::Forecast(f) = r { Some(f) } else { None }).collect();
+        let about: Vec<_> = forecasts.iter().take(3).map(|f| (f.target, f.lead_secs, f.quantiles.len())).collect();
+        // From the minute that ended at 8220 on, five minutes ahead: the one that begins at 8460 and ends at 8520.
+        assert_eq!(about, [(8460, 300, 16), (9060, 900, 16), (9960, 1800, 16)], "{forecasts:?}");
     }
 }

@@ -19,6 +19,7 @@ use crate::control::persist::{Saved, carry};
 use crate::control::shadow::Shadow;
 use crate::control::ttl::Ttl;
 use crate::control::window::Window;
+use crate::forecast::daylight::Daylight;
 use crate::forecast::settings::Settings;
 use crate::forecast::thrift::{Thrift, Tier};
 use crate::geo::CellMap;
@@ -71,6 +72,8 @@ pub struct State {
     resume: Option<Saved>,
     /// Demand of groups before the start, minute by minute up to it.
     past: HashMap<Name, Vec<Option<f64>>>,
+    /// What their forecasters had learnt then.
+    learnt: HashMap<Name, Learnt>,
     /// What forecasters may take up, and what they share.
     pub(in crate::control) thrift: Thrift,
     /// What each of them has.
@@ -145,6 +148,15 @@ pub struct Reporter {
     pub share_when_heard: f64,
 }
 
+/// What the forecaster of one group had learnt, in its own form.
+#[derive(Clone, Debug, Default)]
+pub struct Learnt {
+    /// See [`Forecaster::save_models`](crate::forecast::engine::Forecaster::save_models).
+    pub models: Vec<u8>,
+    /// See [`Forecaster::save_records`](crate::forecast::engine::Forecaster::save_records).
+    pub records: Option<Vec<u8>>,
+}
+
 impl State {
     /// Nothing known yet.
     pub fn new(seed: u64) -> State {
@@ -161,9 +173,19 @@ impl State {
         self.thrift.memory = memory;
     }
 
+    /// The clock that people go by, for forecasters made from now on; `None` is UTC.
+    pub fn go_by(&mut self, daylight: Option<Arc<Daylight>>) {
+        self.thrift.daylight = daylight;
+    }
+
     /// Gives it the demand of groups before the start, requests per second, minute by minute up to it.
     pub fn recall(&mut self, past: HashMap<Name, Vec<Option<f64>>>) {
         self.past = past;
+    }
+
+    /// Gives it what forecasters of groups had learnt before the start; to no avail without their demand.
+    pub fn remind(&mut self, learnt: HashMap<Name, Learnt>) {
+        self.learnt = learnt;
     }
 
     /// Tells it what will be asked of a group, in the place of its forecasts, for as long as it is not told otherwise:
@@ -252,10 +274,17 @@ impl State {
         let settings = self.thrift.settings(n_groups);
         let fresh = |group| GroupState::new(group, n_cells, &settings, now);
         self.groups = layout.policies.groups.iter().map(fresh).collect();
-        let mut past = std::mem::take(&mut self.past);
+        let (mut past, mut learnt) = (std::mem::take(&mut self.past), std::mem::take(&mut self.learnt));
         for (spec, state) in layout.policies.groups.iter().zip(&mut self.groups) {
             if let Some(minutes) = past.remove(&spec.name) {
                 state.outlook.recall(&minutes);
+                let Some(Learnt { models, records }) = learnt.remove(&spec.name) else { continue };
+                if let Err(why) = state.outlook.restore(&models, records.as_deref()) {
+                    tracing::warn!(
+                        "the stored models of {} are not gone on with: {why}; they are fitted again",
+                        spec.name
+                    );
+                }
             }
         }
     }

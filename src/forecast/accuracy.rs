@@ -1,6 +1,7 @@
 //! How good the forecasts of one lead have been lately, in the measures that people know.
 
 use crate::forecast::quantiles::{LEVELS, N_LEVELS};
+use crate::forecast::saved::{Reader, Writer};
 
 /// Hours after which an outcome counts half.
 const HALF_LIFE_HOURS: f64 = 24.0;
@@ -82,6 +83,23 @@ impl Accuracy {
             self.relative_weight += 1.0;
             self.relative += (error / outcome.abs() - self.relative) / self.relative_weight;
         }
+    }
+
+    /// Writes it for [`restore`](Accuracy::restore).
+    pub fn save(&self, to: &mut Writer) {
+        to.f64(self.n as f64);
+        let Accuracy { weight, relative, relative_weight, error, seasonal, .. } = *self;
+        [weight, relative, relative_weight, error, seasonal].into_iter().for_each(|v| to.f64(v));
+        [self.loss, self.inside_80, self.inside_95, self.above_99].into_iter().for_each(|v| to.f64(v));
+    }
+
+    /// Reads what was saved.
+    pub fn restore(saved: &mut Reader) -> Option<Accuracy> {
+        let n = saved.f64()? as u64;
+        let mut next = || saved.f64();
+        let (weight, relative, relative_weight, error, seasonal) = (next()?, next()?, next()?, next()?, next()?);
+        let (loss, inside_80, inside_95, above_99) = (next()?, next()?, next()?, next()?);
+        Some(Accuracy { n, weight, relative, relative_weight, error, seasonal, loss, inside_80, inside_95, above_99 })
     }
 
     /// The means; `None` before anything was scored.

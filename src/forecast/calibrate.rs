@@ -6,6 +6,8 @@
 //! every level, slower in the tails, where misses are rare and one must not throw the level.
 
 use crate::forecast::quantiles::{LEVELS, N_LEVELS, Quantiles};
+use crate::forecast::saved::{Reader, Writer};
+use crate::forecast::trees::{restore_curve, save_curve};
 
 /// Slope on the logit scale from stated to raw level at the start. In-sample quantiles of the direct
 /// models covered 73–75 % for stated 80 and 90–94 for 95 on rows 42–100 % of the traffic series.
@@ -34,11 +36,11 @@ impl Calibration {
         Calibration { start: LEVELS.map(outward), drift: [0.0; N_LEVELS], gamma }
     }
 
-    /// The calibrated distribution. `lift ≥ 0` raises every level `r` to `r^(1/(1+lift))`; 0 for none.
-    pub fn apply(&self, raw: &Quantiles, lift: f64) -> Quantiles {
+    /// The calibrated distribution.
+    pub fn apply(&self, raw: &Quantiles) -> Quantiles {
         let level = |i: usize| {
             let level = f64::from(self.start[i]) + f64::from(self.drift[i]);
-            level.clamp(0.0, 1.0).powf(1.0 / (1.0 + lift))
+            level.clamp(0.0, 1.0)
         };
         Quantiles::new(std::array::from_fn(|i| raw.at(level(i))))
     }
@@ -46,7 +48,7 @@ impl Calibration {
     /// Learns from the outcome of a forecast with `raw` distribution. An outcome equal to a quantile
     /// counts as under it with the stated probability: a constant series teaches nothing.
     pub fn learn(&mut self, raw: &Quantiles, outcome: f64) {
-        let given = self.apply(raw, 0.0);
+        let given = self.apply(raw);
         for (i, q) in LEVELS.iter().enumerate() {
             let under = match outcome.total_cmp(&given.values()[i]) {
                 std::cmp::Ordering::Less => 1.0,
@@ -55,6 +57,17 @@ impl Calibration {
             };
             self.drift[i] += (self.gamma * (4.0 * q * (1.0 - q)).sqrt() * (q - under)) as f32;
         }
+    }
+
+    /// Writes what was learnt, for [`restore`](Calibration::restore).
+    pub fn save(&self, to: &mut Writer) {
+        save_curve(&self.drift, to);
+    }
+
+    /// Takes what was saved.
+    pub fn restore(&mut self, saved: &mut Reader) -> Option<()> {
+        self.drift = restore_curve(saved)?;
+        Some(())
     }
 
     /// How far the levels 0.1, 0.5 and 0.9 have moved from where they start.
@@ -75,17 +88,10 @@ mod tests {
         let mut inside = 0;
         for i in 0..6000u64 {
             let outcome = (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / (1u64 << 24) as f64;
-            let given = calibration.apply(&raw, 0.0);
+            let given = calibration.apply(&raw);
             inside += usize::from(i >= 3000 && given.values()[5] <= outcome && outcome <= given.values()[9]);
             calibration.learn(&raw, outcome);
         }
         assert!((0.37..0.43).contains(&(inside as f64 / 3000.0)), "{inside}");
-    }
-
-    #[test]
-    fn a_lift_only_raises() {
-        let raw = Quantiles::new(LEVELS);
-        let (plain, lifted) = (Calibration::default().apply(&raw, 0.0), Calibration::default().apply(&raw, 0.5));
-        assert!(plain.values().iter().zip(lifted.values()).all(|(a, b)| a < b));
     }
 }

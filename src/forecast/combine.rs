@@ -9,6 +9,7 @@
 //! better in the morning rise than at night.
 
 use crate::forecast::quantiles::{LEVELS, N_LEVELS, Quantiles};
+use crate::forecast::saved::{Reader, Writer};
 
 /// Hours after which a past loss counts half.
 const HALF_LIFE_HOURS: f64 = 24.0;
@@ -76,6 +77,21 @@ impl Weights {
     pub fn loss(&self, i: usize) -> Option<f64> {
         let all = self.losses[i * (1 + SLOTS)];
         (all.weight > 0.0).then_some(f64::from(all.mean))
+    }
+
+    /// Writes them for [`restore`](Weights::restore).
+    pub fn save(&self, to: &mut Writer) {
+        to.list(self.losses.iter(), |to, l| {
+            to.f32(l.mean);
+            to.f32(l.weight);
+        });
+    }
+
+    /// Takes what was saved; `None`, and nothing is changed, if that is of another number of members.
+    pub fn restore(&mut self, saved: &mut Reader) -> Option<()> {
+        let losses = saved.list(|r| Some(Decayed { mean: r.f32()?, weight: r.f32()? }))?;
+        self.losses = Some(losses).filter(|losses| losses.len() == self.losses.len())?;
+        Some(())
     }
 
     /// Bytes held besides itself.

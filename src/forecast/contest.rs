@@ -9,6 +9,7 @@
 //! V = (γ₀ + 2·Σ_{k<h} γₖ)/n        S = mean(d)/√V · √((n + 1 − 2h + h(h−1)/n)/n)  ~  t(n−1)
 //! ```
 
+use crate::forecast::saved::{Reader, Writer};
 use std::collections::VecDeque;
 
 /// Differences kept. Our choice: three hours at every second minute, sixteen at every second of five minutes.
@@ -98,6 +99,20 @@ impl Contest {
         let n = self.losses.len() as f64;
         let mean = |i: usize| self.losses.iter().map(|l| f64::from(l[i])).sum::<f64>() / n;
         (n > 0.0).then(|| std::array::from_fn(mean))
+    }
+
+    /// Writes it for [`restore`](Contest::restore).
+    pub fn save(&self, to: &mut Writer) {
+        to.u32(WAYS.iter().position(|w| *w == self.champion).unwrap_or(0));
+        to.u32(self.promotions as usize);
+        to.list(self.losses.iter(), |to, losses| losses.iter().for_each(|l| to.f32(*l)));
+    }
+
+    /// Reads what was saved.
+    pub fn restore(saved: &mut Reader) -> Option<Contest> {
+        let (champion, promotions) = (*WAYS.get(saved.u32()?)?, saved.u32()? as u32);
+        let losses = saved.list(|r| Some([r.f32()?, r.f32()?, r.f32()?]))?;
+        (losses.len() <= KEPT).then(|| Contest { champion, losses: losses.into(), promotions })
     }
 
     /// Bytes held besides itself.

@@ -18,7 +18,8 @@ use crate::forecast::known::Known;
 use crate::forecast::linear::Linear;
 use crate::forecast::member::{Fitted, Member};
 use crate::forecast::quantiles::{LEVELS, Quantiles};
-use crate::forecast::trees::{Curve, Forest, Growth};
+use crate::forecast::saved::{Reader, Writer};
+use crate::forecast::trees::{Curve, Forest, Growth, restore_curve, save_curve};
 use std::sync::Arc;
 
 /// Fewest rows to learn from. Our choice: four per coefficient.
@@ -54,11 +55,20 @@ pub struct Direct {
     pub lambda: Option<f64>,
     /// How the trees grow. 0 rounds leave them out.
     pub growth: Growth,
+    /// Whether the local scale hears the last steps: how a surge widens what is said at its beginning.
+    pub hears_jumps: bool,
 }
 
 impl Default for Direct {
     fn default() -> Self {
-        Direct { rows: 4000, window_days: 42, least_window: 7000, lambda: Some(LAMBDA), growth: Growth::default() }
+        Direct {
+            rows: 4000,
+            window_days: 42,
+            least_window: 7000,
+            lambda: Some(LAMBDA),
+            growth: Growth::default(),
+            hears_jumps: true,
+        }
     }
 }
 
@@ -66,6 +76,8 @@ impl Default for Direct {
 #[derive(Clone, Debug)]
 pub struct FittedDirect {
     leads: Vec<OneLead>,
+    /// Whether it was learnt from the series itself.
+    is_own: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -108,13 +120,23 @@ impl Member for Direct {
     /// Some 35 ms per lead at the default settings and 4000 rows, in release.
     fn fit(&self, history: &History, known: &Known, leads: &[usize]) -> Option<FittedDirect> {
         let leads: Vec<OneLead> = leads.iter().filter_map(|lead| self.fit_lead(history, known, *lead)).collect();
-        (!leads.is_empty()).then_some(FittedDirect { leads })
+        (!leads.is_empty()).then_some(FittedDirect { leads, is_own: true })
+    }
+
+    fn restore(&self, history: &History, saved: &mut Reader) -> Option<FittedDirect> {
+        let one = |r: &mut Reader| {
+            let layout = Layout::restore(history, r)?;
+            let model = Arc::new(Model::restore(&layout, r)?);
+            Some(OneLead { layout, model })
+        };
+        Some(FittedDirect { leads: saved.list(one)?, is_own: true })
     }
 }
 
 impl Direct {
     fn fit_lead(&self, history: &History, known: &Known, lead: usize) -> Option<OneLead> {
-        let layout = Layout::new(history, known, lead)?;
+        let mut layout = Layout::new(history, known, lead)?;
+        layout.hears_jumps = self.hears_jumps;
         let (x, z) = self.rows(history, known, &layout, self.rows);
         let model = Arc::new(self.learn(&layout, x, z)?);
         Some(OneLead { layout, model })
@@ -238,6 +260,15 @@ impl Fitted for FittedDirect {
         self.leads.get(self.leads.len() / 2).map_or(vec![], |one| one.model.effects(&one.layout))
     }
 
+    /// Shared models are learnt again from all series.
+    fn save(&self, to: &mut Writer) -> bool {
+        to.list(self.leads.iter(), |to, one| {
+            one.layout.save(to);
+            one.model.save(to);
+        });
+        self.is_own
+    }
+
     fn size(&self) -> usize {
         self.leads.iter().map(OneLead::size).sum()
     }
@@ -256,6 +287,32 @@ impl OneLead {
 }
 
 impl Model {
+    fn save(&self, to: &mut Writer) {
+        let column =
+            |to: &mut Writer, c: &Column| [c.least, c.most, c.mean, c.inverse].into_iter().for_each(|v| to.f32(v));
+        to.list(self.columns.iter(), column);
+        to.list(self.place.iter(), |to, place| place.save(to));
+        self.width.save(to);
+        save_curve(&self.init, to);
+        self.forest.save(to);
+    }
+
+    /// Reads what was saved; `None` if it is not for rows of this layout.
+    fn restore(layout: &Layout, saved: &mut Reader) -> Option<Model> {
+        let column =
+            |r: &mut Reader| Some(Column { least: r.f32()?, most: r.f32()?, mean: r.f32()?, inverse: r.f32()? });
+        let columns = saved.list(column)?;
+        let (levels, spreads) = ([layout.with(Use::Level), layout.with(Use::Event)].concat(), layout.with(Use::Spread));
+        let place = saved.list(Linear::restore)?.pop();
+        let width = Linear::restore(saved)?;
+        let (init, forest) = (restore_curve(saved)?, Forest::restore(saved, columns.len())?);
+        let fits = columns.len() == layout.columns.len()
+            && columns.iter().all(|c| c.least <= c.most)
+            && place.as_ref().is_none_or(|p| p.width() == levels.len())
+            && width.width() == spreads.len();
+        fits.then_some(Model { columns, levels, spreads, place, width, init, forest })
+    }
+
     /// What each event does when it begins, at the usual scale.
     fn effects(&self, layout: &Layout) -> Vec<(String, f64)> {
         let Some(place) = &self.place else { return vec![] };
@@ -357,6 +414,6 @@ impl Member for Shared {
             of(&self.grown, Cycles::Daily).or_else(|| of(&self.young, Cycles::Hourly))
         };
         let leads: Vec<OneLead> = leads.iter().filter_map(one).collect();
-        (!leads.is_empty()).then_some(FittedDirect { leads })
+        (!leads.is_empty()).then_some(FittedDirect { leads, is_own: false })
     }
 }

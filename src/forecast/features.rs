@@ -7,6 +7,7 @@
 
 use crate::forecast::history::{DAY, History, Season};
 use crate::forecast::known::{Known, Regressor};
+use crate::forecast::saved::{Reader, Writer};
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub struct Layout {
     /// Least local scale, above 0, in the unit of the series.
     floor: f64,
     cycles: Cycles,
+    /// Whether the scale hears the last steps.
+    pub hears_jumps: bool,
     /// Names of the known regressors that differed between some origin and its target.
     events: Vec<String>,
 }
@@ -99,7 +102,7 @@ impl Layout {
             (Cycles::Hourly, Some(hour)) => hour.len * lead.div_ceil(hour.len),
             (Cycles::Hourly, None) => 0,
         };
-        let reach = longest.max(REACH) + history.day.len / 24 + lead + 4;
+        let reach = longest.max(REACH) + history.day.len / 24 + history.change_steps() + lead + 4;
         let first = history.begin() + reach;
         if n <= first {
             return None;
@@ -112,9 +115,32 @@ impl Layout {
         let (from, to) = (history.secs(first), history.secs(n));
         let seen = |r: &&Regressor| r.spans().iter().any(|s| s.until_secs > from && s.from_secs < to);
         let events = known.regressors.iter().filter(seen).map(|r| r.name.clone()).collect();
-        let mut layout = Layout { lead, first, reach, columns: Arc::new(vec![]), floor, cycles, events };
+        let mut layout =
+            Layout { lead, first, reach, columns: Arc::new(vec![]), floor, cycles, hears_jumps: true, events };
         let mut named = Named(vec![]);
         layout.visit(history, known, first, 1.0, &mut named);
+        layout.columns = Arc::new(named.0);
+        Some(layout)
+    }
+
+    /// Writes what does not follow from a history, for [`restore`](Layout::restore).
+    pub fn save(&self, to: &mut Writer) {
+        to.u32(self.lead);
+        to.u32(self.cycles as usize);
+        to.f64(self.floor);
+        to.list(self.events.iter(), |to, event| to.text(event));
+    }
+
+    /// Reads what was saved, for a series whose history may have been cut meanwhile. `None` if it is too young for it now.
+    pub fn restore(history: &History, saved: &mut Reader) -> Option<Layout> {
+        let lead = saved.u32().filter(|lead| *lead >= 1)?;
+        let cycles = *[Cycles::Hourly, Cycles::Daily, Cycles::Weekly].get(saved.u32()?)?;
+        let floor = saved.f64().filter(|floor| *floor > 0.0)?;
+        let events = saved.list(|r| r.text().map(str::to_string))?;
+        let mut layout = Layout::of(history, Known::NOTHING, lead, cycles)?;
+        (layout.floor, layout.events) = (floor, events);
+        let mut named = Named(vec![]);
+        layout.visit(history, Known::NOTHING, layout.first, 1.0, &mut named);
         layout.columns = Arc::new(named.0);
         Some(layout)
     }
@@ -134,6 +160,9 @@ impl Layout {
     pub fn scale(&self, history: &History, t: usize) -> f64 {
         let hour = (history.day.len / 24).max(12);
         let since = |k: usize| history.movement(t + 1 - k, t + 1);
+        if !self.hears_jumps {
+            return since(hour).max(self.floor);
+        }
         let distance = (history.y(t) - history.mean(t + 1 - hour, t + 1)).abs();
         (since(hour) + SCALE_OF_LAST * since(3) + SCALE_OF_DISTANCE * distance).max(self.floor)
     }
@@ -180,7 +209,11 @@ impl Layout {
         ];
         for (season, name, reach) in seasons.into_iter().flatten() {
             let back = season.len * lead.div_ceil(season.len);
-            let (then, target) = (t - back, to - back);
+            // Jobs of machines keep the hour whatever people do to their clocks.
+            let (then, target) = match name {
+                "hour" => (t - back, to - back),
+                _ => (h.before(t, back), h.before(to, back).min(t)),
+            };
             let (smooth_then, smooth_target) = (season.smooth(then, reach, t), season.smooth(target, reach, t));
             out.say(Use::Level, name, 1, over(season.at(target) - season.at(then)));
             out.say(Use::Level, name, 2, over(smooth_target - smooth_then));
@@ -190,7 +223,7 @@ impl Layout {
             out.say(Use::Level, name, 6, over(h.y(target) - last));
         }
         if daily {
-            let (at, reach) = (to - day * lead.div_ceil(day), (day / 48).max(1));
+            let (at, reach) = (h.before(to, day * lead.div_ceil(day)).min(t), (day / 48).max(1));
             let (a, b) = (at.saturating_sub(reach).max(h.first()), (at + reach).min(t) + 1);
             out.say(Use::Spread, "moves then", day, log(h.movement(a, b)));
         }
@@ -198,7 +231,8 @@ impl Layout {
         for (k, name) in self.events.iter().enumerate() {
             out.say(Use::Event, name, k, known.of(name, secs) - known.of(name, now));
         }
-        let share = |cycle: i64| secs.rem_euclid(cycle) as f64 / cycle as f64;
+        let wall = h.wall_secs(to);
+        let share = |cycle: i64| wall.rem_euclid(cycle) as f64 / cycle as f64;
         if daily {
             let time = share(i64::from(DAY));
             out.say(Use::Shape, "time", 0, time);
@@ -209,7 +243,7 @@ impl Layout {
         }
         if weekly {
             // 1 January 1970 was a Thursday; 0 is Sunday.
-            let weekday = (secs.div_euclid(i64::from(DAY)) + 4).rem_euclid(7);
+            let weekday = (wall.div_euclid(i64::from(DAY)) + 4).rem_euclid(7);
             out.say(Use::Shape, "weekday", 0, weekday as f64);
             out.say(Use::Shape, "weekend", 0, f64::from(u8::from(weekday == 0 || weekday == 6)));
         }

@@ -7,7 +7,9 @@
 //! 16th step only, the rest added up when asked for. A history that [keeps](History::keep) so many steps
 //! forgets the older ones, though not what they left in the seasonal averages.
 
+use crate::forecast::daylight::Daylight;
 use crate::forecast::sums::{Bits, Sums};
+use std::sync::Arc;
 
 /// Seconds in an hour, a day, a week: the cycles looked for. Our choice: traffic of machines keeps the hour
 /// (jobs), traffic of people the day and the week.
@@ -46,6 +48,7 @@ pub struct History {
     pub day: Season,
     /// See `hour`.
     pub week: Season,
+    daylight: Option<Arc<Daylight>>,
     begun: bool,
     /// Steps forgotten.
     first: usize,
@@ -72,6 +75,7 @@ impl History {
             hour: (cycle(HOUR) >= LEAST_CYCLE).then(|| Season::new(cycle(HOUR), DAY_GAIN)),
             day: Season::new(cycle(DAY), DAY_GAIN),
             week: Season::new(cycle(WEEK), WEEK_GAIN),
+            daylight: None,
             begun: false,
             first: 0,
             before_first: None,
@@ -88,6 +92,11 @@ impl History {
     pub fn keep(&mut self, most: usize) {
         self.most = most;
         self.forget();
+    }
+
+    /// Goes by this clock from now on, `None` for UTC; what was averaged over days before stays as it is.
+    pub fn go_by(&mut self, daylight: Option<Arc<Daylight>>) {
+        self.daylight = daylight;
     }
 
     /// Takes in the next value.
@@ -110,7 +119,11 @@ impl History {
         push_lean(&mut self.y, y);
         self.known.push(known);
         let first = self.birth;
-        self.hour.iter_mut().chain([&mut self.day, &mut self.week]).for_each(|s| s.push(y, first));
+        let [a_day, a_week] = [self.day.len, self.week.len].map(|len| if t >= len { self.before(t, len) } else { t });
+        let hour_ago = self.hour.as_ref().map_or(t, |hour| t.saturating_sub(hour.len));
+        self.hour.iter_mut().for_each(|s| s.push(y, hour_ago, first));
+        self.day.push(y, a_day, first);
+        self.week.push(y, a_week, first);
         self.forget();
     }
 
@@ -157,6 +170,26 @@ impl History {
     /// Unix time of step `t`, which may lie ahead.
     pub fn secs(&self, t: usize) -> i64 {
         self.start_secs + t as i64 * i64::from(self.step_secs)
+    }
+
+    /// Seconds since 1970 that the wall clock shows at step `t`, which may lie ahead: what hour and weekday it is for people.
+    pub fn wall_secs(&self, t: usize) -> i64 {
+        let secs = self.secs(t);
+        secs + self.daylight.as_ref().map_or(0, |clock| clock.ahead(secs))
+    }
+
+    /// The step `back` steps before `to` by the wall clock, `back ≤ to`: where clocks were changed between the two, an hour
+    /// more or less. Never later than an hour after `to − back`, nor after `to − 1`.
+    pub fn before(&self, to: usize, back: usize) -> usize {
+        let there = to - back;
+        let Some(clock) = &self.daylight else { return there };
+        let moved = (clock.ahead(self.secs(to)) - clock.ahead(self.secs(there))) / i64::from(self.step_secs);
+        there.saturating_add_signed(moved as isize).min(to.saturating_sub(1))
+    }
+
+    /// Steps that a change of clocks moves "a day before" by, at most; 0 where none does.
+    pub fn change_steps(&self) -> usize {
+        self.daylight.as_ref().map_or(0, |_| self.steps(HOUR, 0))
     }
 
     /// The value at step `t`, `first ≤ t < len`, less `base`; a gap has the last known before it.
@@ -209,7 +242,7 @@ impl History {
 //----------- Season ---------------------------------------------------------
 
 /// Exponential average over cycles at equal phase: `m(t) = m(t−L) + a·(y(t) − m(t−L))`, and `y(t)` in the
-/// first cycle. Simple exponential smoothing (Brown 1959), one chain per phase.
+/// first cycle. Simple exponential smoothing (Brown 1959), one chain per phase; `t−L` is by the wall clock.
 #[derive(Clone, Debug)]
 pub struct Season {
     /// Steps per cycle, `L`.
@@ -225,9 +258,10 @@ impl Season {
         Season { len, gain, first: 0, level: vec![], sum: Sums::default() }
     }
 
-    fn push(&mut self, y: f32, birth: usize) {
+    /// `then`: the step a cycle before the one that `y` is of, or that one itself where there is none.
+    fn push(&mut self, y: f32, then: usize, birth: usize) {
         let t = self.first + self.level.len();
-        let before = t.checked_sub(self.len).filter(|then| *then >= birth.max(self.first));
+        let before = Some(then).filter(|then| t >= self.len && *then < t && *then >= birth.max(self.first));
         let level = match before.map(|then| self.at(then)) {
             None => y,
             Some(before) => (before + self.gain * (f64::from(y) - before)) as f32,
@@ -302,6 +336,30 @@ mod tests {
         assert_eq!(h.day.len, 24);
         assert!((h.day.at(50) - (2.0 + DAY_GAIN * 10.0)).abs() < 1e-6);
         assert!((h.day.smooth(30, 1, 71) - 6.0).abs() < 1e-6);
+    }
+
+    /// Clocks are put forward, or back, after ten days, and who comes at eight comes an hour earlier or later in UTC: the day and the week
+    /// before, and what is averaged over them, go along at once. Only from two to three there is no yesterday.
+    #[test]
+    fn days_follow_the_clock() {
+        let clock = Arc::new(Daylight::scan("CET-1CEST,M3.5.0,M10.5.0/3").unwrap());
+        for change in [1_774_746_000, 1_792_890_000] {
+            let start = change - 10 * 86_400;
+            let wall = |t: usize| {
+                let secs = start + 900 * t as i64;
+                (secs + clock.ahead(secs)).rem_euclid(86_400) as f64
+            };
+            let mut h = History::new(start, 900);
+            h.go_by(Some(clock.clone()));
+            (0..96 * 22).for_each(|t| h.push(wall(t)));
+            for t in (96 * 8..96 * 22).filter(|t| !(7_200.0..10_800.0).contains(&wall(*t))) {
+                for season in [&h.day, &h.week] {
+                    let then = h.before(t, season.len);
+                    assert!((h.y(then) - h.y(t)).abs() < 1e-3, "{change} {t}: {} {}", h.y(then), h.y(t));
+                    assert!((season.at(t) - h.y(t)).abs() < 1e-3, "{change} {t}: {} {}", season.at(t), h.y(t));
+                }
+            }
+        }
     }
 
     /// What is left of a history that forgets is what one that does not has there.

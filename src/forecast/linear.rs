@@ -3,6 +3,8 @@
 //! `w = (XᵀX + λnI)⁻¹ Xᵀz`, the intercept not penalised. Products are summed over blocks of 64 rows in
 //! single precision, blocks in double: `n·p²/2` multiplications.
 
+use crate::forecast::saved::{Reader, Writer};
+
 /// Rows whose products are summed in single precision at a time.
 const BLOCK: usize = 64;
 
@@ -42,6 +44,21 @@ impl Linear {
         }
         solve(&mut a, &mut b);
         Linear(b)
+    }
+
+    /// How many columns it was fitted to.
+    pub fn width(&self) -> usize {
+        self.0.len().saturating_sub(1)
+    }
+
+    /// Writes it for [`restore`](Linear::restore).
+    pub fn save(&self, to: &mut Writer) {
+        to.list(self.0.iter(), |to, w| to.f64(*w));
+    }
+
+    /// Reads what was saved.
+    pub fn restore(saved: &mut Reader) -> Option<Linear> {
+        saved.list(Reader::f64).filter(|weights| !weights.is_empty()).map(Linear)
     }
 
     /// The value at `x`, which has the fitted columns in order.

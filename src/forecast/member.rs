@@ -3,6 +3,7 @@
 use crate::forecast::history::History;
 use crate::forecast::known::Known;
 use crate::forecast::quantiles::Quantiles;
+use crate::forecast::saved::{Reader, Writer};
 use std::fmt::Debug;
 
 /// A method with its settings; nothing has been learnt yet. One that learns from many series is a value
@@ -24,6 +25,12 @@ pub trait Member {
     ///
     /// Must not panic on any history: empty, constant, full of gaps, with steps forgotten.
     fn fit(&self, history: &History, known: &Known, leads: &[usize]) -> Option<Self::Fitted>;
+
+    /// Reads what [`Fitted::save`] wrote, and puts it to `history`, which need not begin where the one it was fitted to did.
+    /// `None` where it does not fit, or where nothing is ever saved: a fit is cheap enough.
+    fn restore(&self, _history: &History, _saved: &mut Reader) -> Option<Self::Fitted> {
+        None
+    }
 }
 
 /// A method that has learnt from one series.
@@ -42,6 +49,11 @@ pub trait Fitted: Debug + Send + Sync {
     /// Empty where it uses none.
     fn effects(&self) -> Vec<(String, f64)> {
         vec![]
+    }
+
+    /// Writes what it has learnt for [`Member::restore`]; says whether it did.
+    fn save(&self, _to: &mut Writer) -> bool {
+        false
     }
 
     /// Bytes held, about.
@@ -67,6 +79,9 @@ pub trait Method: Debug + Send + Sync {
 
     /// See [`Member::fit`].
     fn fit(&self, history: &History, known: &Known, leads: &[usize]) -> Option<Box<dyn Fitted>>;
+
+    /// See [`Member::restore`].
+    fn restore(&self, history: &History, saved: &mut Reader) -> Option<Box<dyn Fitted>>;
 }
 
 impl<M: Member + Debug + Send + Sync> Method for M {
@@ -80,5 +95,9 @@ impl<M: Member + Debug + Send + Sync> Method for M {
 
     fn fit(&self, history: &History, known: &Known, leads: &[usize]) -> Option<Box<dyn Fitted>> {
         Some(Box::new(Member::fit(self, history, known, leads)?))
+    }
+
+    fn restore(&self, history: &History, saved: &mut Reader) -> Option<Box<dyn Fitted>> {
+        Some(Box::new(Member::restore(self, history, saved)?))
     }
 }

@@ -3,8 +3,8 @@
 //! The way of a forecast: [`history`] keeps the series and its running sums → [`features`] says what is
 //! known at a step, relative to the last value and the local scale → [`direct`], one model per lead: ridge
 //! ([`linear`]) for where, a log-linear model for how wide, boosted trees ([`trees`]) for the rest →
-//! [`combine`] with other [members](member) by recent loss → [`calibrate`] so that stated levels hold →
-//! [`surge`] lifts while one begins. [`engine`] calls all of it.
+//! [`combine`] with other [members](member) by recent loss → [`calibrate`] so that stated levels hold. The
+//! scale hears the last steps, so what is said of the first minutes of a surge is wide. [`engine`] calls all of it.
 //!
 //! Nothing here reads a clock, a file or a random source; the same values give the same forecasts.
 
@@ -14,6 +14,7 @@ pub mod bins;
 pub mod calibrate;
 pub mod combine;
 pub mod contest;
+pub mod daylight;
 pub mod direct;
 pub mod empirical;
 pub mod engine;
@@ -26,8 +27,8 @@ pub mod member;
 pub mod members;
 pub mod quantiles;
 pub mod record;
+pub mod saved;
 pub mod settings;
 pub mod sums;
-pub mod surge;
 pub mod thrift;
 pub mod trees;

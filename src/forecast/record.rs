@@ -8,6 +8,7 @@ use crate::forecast::history::History;
 use crate::forecast::known::Known;
 use crate::forecast::member::Fitted;
 use crate::forecast::quantiles::{N_LEVELS, Quantiles};
+use crate::forecast::saved::{Reader, Writer};
 use crate::forecast::settings::Settings;
 use std::collections::VecDeque;
 
@@ -94,15 +95,15 @@ impl Record {
     }
 
     /// The forecast, less the base of the history; `None` where no member says anything.
-    pub fn say(&self, h: &History, settings: &Settings, t: usize, curves: &[Curve], lift: f64) -> Option<Quantiles> {
+    pub fn say(&self, h: &History, settings: &Settings, t: usize, curves: &[Curve]) -> Option<Quantiles> {
         let way = if settings.compete { self.contest.champion() } else { settings.champion };
         let raw = combine::mean(curves, &self.weights_of(way, h, t, curves))?;
-        Some(self.calibration.apply(&raw, lift))
+        Some(self.calibration.apply(&raw))
     }
 
     /// Notes a forecast made at step `t`.
-    pub fn issue(&mut self, h: &History, settings: &Settings, t: usize, curves: Box<[Curve]>, lift: f64) {
-        let Some(said) = self.say(h, settings, t, &curves, lift) else { return };
+    pub fn issue(&mut self, h: &History, settings: &Settings, t: usize, curves: Box<[Curve]>) {
+        let Some(said) = self.say(h, settings, t, &curves) else { return };
         let least = settings.least.map_or(f64::NEG_INFINITY, |least| least - h.base);
         let said = said.values().map(|v| v.max(least) as f32);
         self.pending.push_back(Issued { target: t + self.lead, curves, said });
@@ -135,7 +136,8 @@ impl Record {
             let losses = issued.curves.iter().map(|c| c.as_ref().map(|c| combine::loss(c, outcome)));
             self.weights.score(losses, Weights::slot(h.secs(issued.target)), hours);
         }
-        let before = issued.target.checked_sub(h.day.len).filter(|t| *t >= h.begin() && h.known(*t)).map(|t| h.y(t));
+        let a_day = (issued.target >= h.day.len).then(|| h.before(issued.target, h.day.len));
+        let before = a_day.filter(|t| *t >= h.begin() && h.known(*t)).map(|t| h.y(t));
         let said = issued.said.map(|v| f64::from(v) + h.base);
         self.accuracy.score(&said, outcome + h.base, before.map(|v| v + h.base), hours);
     }
@@ -146,6 +148,26 @@ impl Record {
         let means = self.contest.means();
         let each = |(i, way): (usize, &Way)| means.map(|m| (*way, m[i], self.contest.chance(*way, h)));
         WAYS.iter().enumerate().filter_map(each).collect()
+    }
+
+    /// Writes what outcomes have taught, for [`restore`](Record::restore).
+    pub fn save(&self, to: &mut Writer) {
+        to.u32(self.lead);
+        self.weights.save(to);
+        self.contest.save(to);
+        self.calibration.save(to);
+        self.accuracy.save(to);
+    }
+
+    /// A record like this one with what was saved; `None` if that is of another lead or of other members.
+    pub fn restore(&self, saved: &mut Reader) -> Option<Record> {
+        let mut record = Record { pending: VecDeque::new(), ..self.clone() };
+        saved.u32().filter(|lead| *lead == self.lead)?;
+        record.weights.restore(saved)?;
+        record.contest = Contest::restore(saved)?;
+        record.calibration.restore(saved)?;
+        record.accuracy = Accuracy::restore(saved)?;
+        Some(record)
     }
 
     /// Bytes held, about.

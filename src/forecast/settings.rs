@@ -2,6 +2,7 @@
 
 use crate::forecast::calibrate::Calibration;
 use crate::forecast::contest::Way;
+use crate::forecast::daylight::Daylight;
 use crate::forecast::direct::Direct;
 use crate::forecast::empirical::Empirical;
 use crate::forecast::member::Method;
@@ -28,10 +29,10 @@ pub struct Settings {
     pub compete: bool,
     /// Where calibration starts and how fast it goes.
     pub calibration: Calibration,
-    /// Whether quantiles are lifted while a surge begins.
-    pub surge_aware: bool,
     /// Quantiles do not fall below this.
     pub least: Option<f64>,
+    /// The clock that people go by; `None` is UTC.
+    pub daylight: Option<Arc<Daylight>>,
 }
 
 /// Stages that can be left out by name, besides the members.
@@ -48,8 +49,8 @@ impl Default for Settings {
             champion: Way::Alone,
             compete: true,
             calibration: Calibration::default(),
-            surge_aware: true,
             least: Some(0.0),
+            daylight: None,
         }
     }
 }
@@ -83,7 +84,10 @@ impl Settings {
         match name {
             "combination" => (self.champion, self.compete) = (Way::Alone, false),
             "calibration" => self.calibration = Calibration::new(1.0, 0.0),
-            "surge" => self.surge_aware = false,
+            "surge" => {
+                let deaf: Arc<dyn Method> = Arc::new(Direct { hears_jumps: false, ..Direct::default() });
+                self.members.iter_mut().filter(|m| m.name() == deaf.name()).for_each(|m| *m = deaf.clone());
+            }
             member => {
                 let left: Vec<_> = self.members.iter().filter(|m| m.name() != member).cloned().collect();
                 if left.is_empty() || left.len() == self.members.len() {

@@ -10,6 +10,7 @@
 //! could teach, then the rhythm of the day.
 
 use crate::forecast::contest::Way;
+use crate::forecast::daylight::Daylight;
 use crate::forecast::direct::{Direct, Shared};
 use crate::forecast::empirical::Empirical;
 use crate::forecast::member::Method;
@@ -52,11 +53,13 @@ pub struct Thrift {
     pub memory: usize,
     /// Learnt from some of the series; empty at first.
     pub shared: Arc<Shared>,
+    /// The clock that people go by, all of them; `None` is UTC.
+    pub daylight: Option<Arc<Daylight>>,
 }
 
 impl Default for Thrift {
     fn default() -> Self {
-        Thrift { memory: 1 << 30, shared: Arc::default() }
+        Thrift { memory: 1 << 30, shared: Arc::default(), daylight: None }
     }
 }
 
@@ -74,6 +77,7 @@ impl Thrift {
     pub fn settings(&self, n: usize) -> Arc<Settings> {
         let tier = self.tier(n);
         let mut settings = Settings { keep: KEPT[tier as usize], champion: Way::Alone, ..Settings::default() };
+        settings.daylight = self.daylight.clone();
         // A young series believes what its siblings taught until it has models of its own.
         let shared = self.shared.clone();
         match tier {

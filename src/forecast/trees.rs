@@ -13,6 +13,7 @@
 
 use crate::forecast::bins::{BINS, Binned};
 use crate::forecast::quantiles::{LEVELS, N_LEVELS};
+use crate::forecast::saved::{Reader, Writer};
 
 /// A quantile function in single precision, at [`LEVELS`].
 pub type Curve = [f32; N_LEVELS];
@@ -60,6 +61,23 @@ impl Default for Growth {
     }
 }
 
+/// Writes a curve for [`restore_curve`].
+pub fn save_curve(curve: &Curve, to: &mut Writer) {
+    curve.iter().for_each(|v| to.f32(*v));
+}
+
+/// Reads a curve that was saved.
+pub fn restore_curve(saved: &mut Reader) -> Option<Curve> {
+    let mut curve = [0.0; N_LEVELS];
+    for v in &mut curve {
+        *v = saved.f32()?;
+    }
+    Some(curve)
+}
+
+/// Stands where a saved split has its feature.
+const LEAF: usize = u32::MAX as usize;
+
 //----------- Forest ---------------------------------------------------------
 
 /// Grown trees. Adds their leaves to a starting curve.
@@ -101,6 +119,45 @@ impl Forest {
     /// Bytes held.
     pub fn size(&self) -> usize {
         self.nodes.len() * size_of::<Node>() + self.leaves.len() * size_of::<Curve>() + self.roots.len() * 4
+    }
+
+    /// Writes it for [`restore`](Forest::restore).
+    pub fn save(&self, to: &mut Writer) {
+        to.list(self.roots.iter(), |to, root| to.u32(*root as usize));
+        to.list(self.nodes.iter(), |to, node| match node {
+            Node::Leaf(leaf) => {
+                to.u32(LEAF);
+                to.u32(*leaf as usize);
+            }
+            Node::Split { feature, threshold, left } => {
+                to.u32(usize::from(*feature));
+                to.f32(*threshold);
+                to.u32(*left as usize);
+            }
+        });
+        to.list(self.leaves.iter(), |to, leaf| save_curve(leaf, to));
+    }
+
+    /// Reads what was saved; `None` unless every way down it ends in a leaf and asks for one of `width` features.
+    pub fn restore(saved: &mut Reader, width: usize) -> Option<Forest> {
+        let roots = saved.list(|r| r.u32().map(|root| root as u32))?;
+        let node = |r: &mut Reader| match r.u32()? {
+            LEAF => Some(Node::Leaf(r.u32()? as u32)),
+            feature => {
+                Some(Node::Split { feature: u16::try_from(feature).ok()?, threshold: r.f32()?, left: r.u32()? as u32 })
+            }
+        };
+        let nodes = saved.list(node)?;
+        let leaves = saved.list(restore_curve)?;
+        let sound = |(at, node): (usize, &Node)| match *node {
+            Node::Leaf(leaf) => (leaf as usize) < leaves.len(),
+            // Ways lead on, so they end.
+            Node::Split { feature, left, .. } => {
+                (feature as usize) < width && left as usize > at && left as usize + 1 < nodes.len()
+            }
+        };
+        let is_sound = nodes.iter().enumerate().all(sound) && roots.iter().all(|root| (*root as usize) < nodes.len());
+        is_sound.then_some(Forest { nodes, roots, leaves })
     }
 
     /// Grows on the rows of `binned` with targets `y`, from the curve `init` for all. Fewer than two least

@@ -40,7 +40,8 @@ impl Scored {
     }
 
     /// The score as samples of series beside the one that was forecast, so that it is rolled up like anything else:
-    /// `…-pinball-300s`, `…-abs-error-300s` (of the median) and `…-within-q90-300s` (1 if the outcome was not above it).
+    /// `…-pinball-300s`, `…-abs-error-300s` (of the median), `…-within-q90-300s` (1 if the outcome was not above it) and
+    /// `…-inside-80-300s` (1 if it was between 0.1 and 0.9).
     pub fn samples(&self, issued: &Issued) -> Vec<(SeriesName, f64)> {
         let at = |level: f32| issued.quantiles.iter().find(|(q, _)| *q == level).map(|(_, value)| f64::from(*value));
         let named = |what: &str, value: f64| {
@@ -49,7 +50,9 @@ impl Scored {
         };
         let error = at(0.5).and_then(|median| named("abs-error", (self.outcome - median).abs()));
         let within = at(0.9).and_then(|q90| named("within-q90", f64::from(u8::from(self.outcome <= q90))));
-        [named("pinball", self.loss), error, within].into_iter().flatten().collect()
+        let inside = at(0.1).zip(at(0.9)).map(|(low, high)| (low..=high).contains(&self.outcome));
+        let inside = inside.and_then(|inside| named("inside-80", f64::from(u8::from(inside))));
+        [named("pinball", self.loss), error, within, inside].into_iter().flatten().collect()
     }
 }
 

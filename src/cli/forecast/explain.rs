@@ -31,9 +31,6 @@ fn lead(e: &Explained, step: u64) -> String {
     text.push('\n');
     let moved = e.drift.map(|d| format!("{d:+.3}"));
     text += &format!("  levels read 0.1 {}, 0.5 {}, 0.9 {} from where they begin\n", moved[0], moved[1], moved[2]);
-    if e.surge > 0.0 {
-        text += &format!("  surge score {:.1} (lifts from 5 on)\n", e.surge);
-    }
     if let Some(a) = &e.accuracy {
         let percent = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{:.1} %", 100.0 * v));
         text += &format!(

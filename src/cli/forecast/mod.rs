@@ -5,6 +5,7 @@
 
 pub mod anomalies;
 pub mod backtest;
+pub mod clock;
 pub mod explain;
 pub mod fan;
 pub mod plot;
@@ -77,6 +78,9 @@ pub struct Common {
     /// The value may fall below 0.
     #[arg(long)]
     signed: bool,
+    /// The zone by whose clock people go, such as Europe/Berlin: days are followed through changes of clocks.
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    zone: String,
 }
 
 /// Runs the command.
@@ -138,7 +142,8 @@ impl Common {
     }
 
     fn settings(&self) -> Result<Settings, String> {
-        let whole = Settings { least: (!self.signed).then_some(0.0), ..Settings::default() };
+        let daylight = clock::daylight(&self.zone).map_err(|e| format!("--zone: {e}"))?;
+        let whole = Settings { least: (!self.signed).then_some(0.0), daylight, ..Settings::default() };
         let whole = self.with.iter().try_fold(whole, |settings, member| settings.with(member))?;
         self.without.iter().filter(|w| *w != "events").try_fold(whole, |settings, part| settings.without(part))
     }

@@ -78,7 +78,7 @@ impl FittedAdditive {
     /// `g` without regressors.
     fn plain(&self, h: &History, t: usize) -> f64 {
         let mut row = Vec::with_capacity(self.weights.len());
-        basis((t as f64 - self.begin as f64) / self.span, h.secs(t), self.weekly, &mut row);
+        basis((t as f64 - self.begin as f64) / self.span, h.wall_secs(t), self.weekly, &mut row);
         row.iter().zip(&self.weights).map(|(x, w)| x * w).sum()
     }
 
@@ -125,7 +125,7 @@ impl Course for Additive {
         let mut last = 0.0;
         for t in (begin..n).rev().step_by(stride).filter(|t| h.known(*t)) {
             row.clear();
-            basis((t - begin) as f64 / span, h.secs(t), weekly, &mut row);
+            basis((t - begin) as f64 / span, h.wall_secs(t), weekly, &mut row);
             row.extend(regressors.iter().map(|r| r.at(h.secs(t))));
             for i in 0..p {
                 (0..=i).for_each(|j| a[i * p + j] += row[i] * row[j]);

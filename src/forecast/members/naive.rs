@@ -95,7 +95,7 @@ impl Path for FittedSeasonalNaive {
     fn step(&self, (): &mut (), _: &History, _: usize) {}
 
     fn ahead(&self, (): &(), h: &History, _: &Known, t: usize, lead: usize) -> f64 {
-        h.y(t + lead - self.len * lead.div_ceil(self.len))
+        h.y(h.before(t + lead, self.len * lead.div_ceil(self.len)).clamp(h.first(), t))
     }
 }
 

@@ -44,7 +44,7 @@ pub struct FittedHoltWinters {
 
 /// A cycle's pattern at step `to`, from values a cycle or more before it, as known at step `now`.
 fn pattern(h: &History, season: &Season, to: usize, now: usize) -> f64 {
-    let then = to - season.len * (to - now).div_ceil(season.len).max(1);
+    let then = h.before(to, season.len * (to - now).div_ceil(season.len).max(1)).clamp(h.first(), now);
     season.smooth(then, h.day.len / REACH, (then + h.day.len / REACH).min(now))
 }
 
@@ -114,7 +114,7 @@ impl Path for FittedHoltWinters {
     const WARM_UP: usize = FittedEts::WARM_UP;
 
     fn first(&self, h: &History) -> usize {
-        h.begin() + h.day.len / REACH + if self.week > 0.0 { h.week.len } else { h.day.len }
+        h.begin() + h.day.len / REACH + h.change_steps() + if self.week > 0.0 { h.week.len } else { h.day.len }
     }
 
     fn start(&self, h: &History, t: usize) -> State {
