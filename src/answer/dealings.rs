@@ -100,7 +100,7 @@ impl Look {
 }
 
 /// The labels of reasons to refuse, in the order of the counters.
-const REASONS: [&str; 6] = ["badsig", "badkey", "badtime", "badtrunc", "no-grant", "not-encrypted"];
+const REASONS: [&str; 7] = ["badsig", "badkey", "badtime", "badtrunc", "no-grant", "not-encrypted", "busy"];
 
 fn reason(why: Why) -> usize {
     match why {
@@ -110,6 +110,7 @@ fn reason(why: Why) -> usize {
         Why::Signature(tsig::Error::BadTrunc) => 3,
         Why::NoGrant => 4,
         Why::NotEncrypted => 5,
+        Why::Busy => 6,
     }
 }
 

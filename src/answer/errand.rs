@@ -140,6 +140,8 @@ pub enum Why {
     NoGrant,
     /// The zone leaves over TLS alone.
     NotEncrypted,
+    /// There are too many transfers on their way out.
+    Busy,
 }
 
 impl Scratch {

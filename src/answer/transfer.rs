@@ -5,6 +5,8 @@
 //! make sense of. A zone that is signed here leaves with its keys, signatures and proofs.
 
 use crate::answer::dealings::{Counted, Dealings, Sent};
+use crate::answer::errand::{Asked, Refusal, Why};
+use crate::wire::Rcode;
 use crate::wire::records::{Record, Records};
 use crate::wire::reply::{POINTER_MAX, pointer};
 use crate::wire::request::{HEADER, QR, RD, Request};
@@ -50,6 +52,8 @@ enum Steps {
     Differences { chain: Vec<Arc<Difference>>, part: usize, at: usize, opened: bool },
     /// The SOA alone: the client has this version.
     Soa,
+    /// No record at all.
+    Nothing,
 }
 
 /// Where in the zone a whole transfer stands.
@@ -95,12 +99,29 @@ impl Outgoing {
     pub fn counted(self, dealings: Arc<Dealings>) -> Outgoing {
         let is_incremental = self.head.ends_with(&[rtype::IXFR.to_be_bytes(), rtype::CLASS_IN.to_be_bytes()].concat());
         let kind = match self.steps {
-            Steps::Soa => Sent::Current,
+            Steps::Soa | Steps::Nothing => Sent::Current,
             Steps::Differences { .. } => Sent::Differences,
             Steps::Whole(_) if is_incremental => Sent::Whole,
             Steps::Whole(_) => Sent::Axfr,
         };
         Outgoing { counted: Counted::new(dealings, kind), ..self }
+    }
+
+    /// Puts it off, since there are too many: the reply, with its length left out, and what to tell of it. SERVFAIL says that it
+    /// is this server that cannot, now.
+    pub fn put_off(mut self, now: u64) -> (Vec<u8>, Refusal) {
+        self.head[2] &= !AA;
+        self.head[3] = Rcode::ServFail.number() as u8;
+        self.steps = Steps::Nothing;
+        let what = Refusal {
+            what: Asked::Transfer,
+            name: self.zone.apex().clone(),
+            key: self.seal.as_ref().and_then(|seal| seal.key()).map(|key| key.name.clone()),
+            why: Why::Busy,
+        };
+        let mut message = Vec::new();
+        self.next(&mut message, now);
+        (message.split_off(2), what)
     }
 
     /// Whether the last message has been written.
@@ -145,6 +166,7 @@ impl Steps {
     /// Fills a message; whether that was the last.
     fn fill(&mut self, zone: &Zone, signed: Option<&Signed>, message: &mut Message<'_>) -> bool {
         match self {
+            Steps::Nothing => true,
             Steps::Soa => {
                 put_soa(zone, message);
                 true

@@ -7,6 +7,7 @@ use crate::cli::peers::{self, Peers};
 use crate::exchange::House;
 use crate::exchange::access::{Access as Lists, Prefixes};
 use crate::exchange::house::{self, ClientSubnets, DebugZone, MAX_NSID, Secret};
+use crate::exchange::rules::Outbound;
 use crate::masterfile::{Diagnostic, Report, Severity};
 use crate::wire::Name;
 use serde::Deserialize;
@@ -183,6 +184,7 @@ pub fn read_with_peers(config: &Config, before: Option<&House>, report: &mut Rep
         debug,
         keys: peers.keys.clone(),
         rules: peers.rules.clone(),
+        outbound: Outbound { all: config.transfer.outbound, per_client: config.transfer.outbound_per_client },
     };
     (!report.has_errors()).then_some((house, peers))
 }

@@ -4,7 +4,7 @@
 
 use crate::cli::config::Config;
 use crate::exchange::access::Prefixes;
-use crate::exchange::rules::{Grant, Owners, Rules, UpdateGrant, ZoneRules};
+use crate::exchange::rules::{Grant, Outbound, Owners, Rules, UpdateGrant, ZoneRules};
 use crate::transfer::settings::{self, Catalog, JOURNAL_ROOM, SerialRule, Server, Settings, Tls};
 use crate::wire::Name;
 use crate::wire::tsig::{Algorithm, Key, Keys};
@@ -25,6 +25,8 @@ const PORTS: (u16, u16) = (53, 853);
 const LEAST_SECRET: usize = 16;
 /// Most transfers in at a time that can be set.
 const MOST_INBOUND: usize = 1000;
+/// Likewise out: each holds a version of its zone.
+const MOST_OUTBOUND: usize = 1000;
 
 //----------- Sections -------------------------------------------------------
 
@@ -64,11 +66,16 @@ impl std::fmt::Debug for TsigKey {
 pub struct Transfer {
     /// Most transfers that come in at a time; default 16.
     pub inbound: usize,
+    /// Most transfers that go out at a time; default 64. More are SERVFAIL, and asked for again.
+    pub outbound: usize,
+    /// Most of them to one client; default 16.
+    pub outbound_per_client: usize,
 }
 
 impl Default for Transfer {
     fn default() -> Transfer {
-        Transfer { inbound: 16 }
+        let Outbound { all, per_client } = Outbound::default();
+        Transfer { inbound: 16, outbound: all, outbound_per_client: per_client }
     }
 }
 
@@ -223,6 +230,13 @@ pub fn read(config: &Config, wrong: &mut dyn FnMut(&str, String)) -> Peers {
     let inbound = config.transfer.inbound;
     if !(1..=MOST_INBOUND).contains(&inbound) {
         wrong("transfer", format!("inbound = {inbound}: 1 to {MOST_INBOUND}"));
+    }
+    let Transfer { outbound, outbound_per_client: of_one, .. } = config.transfer;
+    if !(1..=MOST_OUTBOUND).contains(&outbound) {
+        wrong("transfer", format!("outbound = {outbound}: 1 to {MOST_OUTBOUND}"));
+    }
+    if !(1..=outbound).contains(&of_one) {
+        wrong("transfer", format!("outbound-per-client = {of_one}: 1 to outbound, {outbound}"));
     }
     let (mut general, everywhere): (ZoneRules, _) = everywhere;
     // The zones of a catalog have no table, and come from where the catalog does.
@@ -433,86 +447,4 @@ pub fn idle<'p>(peers: &'p Peers, is_served: impl Fn(&Name) -> bool + 'p) -> imp
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peers(toml: &str) -> Result<Peers, String> {
-        let (config, mut said) = (Config::parse(toml, "x")?, Vec::new());
-        let peers = read(&config, &mut |section, why| said.push(format!("[{section}] {why}")));
-        if said.is_empty() { Ok(peers) } else { Err(said.join("\n")) }
-    }
-
-    const KEY: &str = "[[tsig]]\nname = \"k.\"\nsecret = \"MDEyMzQ1Njc4OWFiY2RlZg==\"\n";
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let check = |toml: &str, expected: &str| {
-            let said = peers(&format!("{KEY}{toml}")).unwrap_err();
-            assert!(said.contains(expected), "{said}");
-        };
-        check("[[tsig]]\nname = \"k\"\nsecret = \"MDEyMzQ1Njc4OWFiY2RlZg==\"", "[tsig] two keys are called k.");
-        check("[[tsig]]\nname = \"l\"\nsecret = \"MDEy\"", "[tsig] l: the secret has 3 octets");
-        check("[[tsig]]\nname = \"l\"\nsecret = \"é\"", "not in base 64");
-        check("[[tsig]]\nname = \"l\"", "give either secret or secret-file");
-        check("[[tsig]]\nname = \"l\"\nalgorithm = \"hmac-md5\"\nsecret = \"MDEy\"", "none of hmac-sha256");
-        check(
-            "[[tsig]]\nname = \"l\"\nleast-mac-bits = 100\nsecret = \"MDEyMzQ1Njc4OWFiY2RlZg==\"",
-            "multiple of 8 from 128 to 256",
-        );
-        check("[zone.\"a.test\"]\nallow-transfer = [\"192.0.2.0/33\"]", "is no prefix");
-        check("[zone.\"a.test\"]\nallow-transfer = [{ key = \"x\" }]", "key \"x\" is in no [[tsig]]");
-        check("[zone.\"a.test\"]\nallow-transfer = [{}]", "an empty table would let everybody in");
-        check("[zone.\"a.test\"]\nprimaries = [\"ns1\"]", "\"ns1\" is no address");
-        check("[zone.\"a.test\"]\nprimaries = [{ addr = \"192.0.2.1\", tls = \"ns1\" }]", "go together");
-        check(
-            "[zone.\"a.test\"]\nprimaries = [{ addr = \"192.0.2.1\", tls = \"ns1\", ca = \"/nowhere\" }]",
-            "ca /nowhere",
-        );
-        check("[zone.\"a.test\"]\nprimaries = [\"192.0.2.1\"]\nserial = \"unixtime\"", "has their serial");
-        check(
-            "[zone.\"a.test\"]\nprimaries = [\"192.0.2.1\"]\n[[zone.\"a.test\".update]]\nkey = \"k\"\nnames = []",
-            "is changed there",
-        );
-        check("[zone.\"a.test\"]\ncatalog = \"consumer\"", "comes from primaries");
-        check("[zone.\"*\"]\nprimaries = [\"192.0.2.1\"]", "for single zones");
-        check("[zone.\"a..test\"]", "a label is empty");
-        check("[[zone.\"a.test\".update]]\nkey = \"k\"\nnames = [\"a.b.*\"]", "one label stands before");
-        check("[[zone.\"a.test\".update]]\nkey = \"k\"\nnames = []\ntypes = [\"TEXT\"]", "\"TEXT\" is no type");
-        check("[transfer]\ninbound = 0", "inbound = 0: 1 to 1000");
-        check("[zone.\"a.test\"]\nallow-transfer = [5]", "expected a prefix");
-    }
-
-    #[test]
-    fn tables_become_rules_and_settings() {
-        let toml = "[zone.\"*\"]\nallow-transfer = [\"192.0.2.0/24\"]\n[zone.\"A.test\"]\nserial = \"date-counter\"\n\
-            allow-transfer = [{ from = [\"198.51.100.1\"], key = \"k\" }]\nnotify = [\"198.51.100.1\", \"[2001:db8::1]:5353\"]\n\
-            [[zone.\"A.test\".update]]\nkey = \"k\"\nnames = [\"_acme-challenge.*\", \"*.dyn\", \"www\", \"@\"]\ntypes = [\"TXT\"]\n\
-            [zone.\"b.test\"]\nprimaries = [{ addr = \"192.0.2.9\", key = \"k\" }]\n";
-        let peers = peers(&format!("{KEY}{toml}")).unwrap();
-        let name = |text: &str| text.parse::<Name>().unwrap();
-        let (a, b) = (peers.settings.of(&name("a.test")), peers.settings.of(&name("b.test")));
-        assert_eq!(
-            (a.serial, a.journaled, a.updated, a.notify[1].addr.port()),
-            (SerialRule::DateCounter, true, true, 5353)
-        );
-        assert_eq!((a.notify[0].addr.port(), b.primaries[0].addr.port(), b.journaled), (53, 53, false));
-        let key = peers.keys.get(name("k").as_wire()).unwrap();
-        let addr = |text: &str| text.parse::<IpAddr>().unwrap();
-        let rules = peers.rules.of(&name("b.test"));
-        assert!(
-            rules.notify[0].allows(addr("192.0.2.9"), Some(key)) && !rules.notify[0].allows(addr("192.0.2.9"), None)
-        );
-        let update = &peers.rules.of(&name("a.test")).update[0];
-        for (at, expected) in [
-            ("_acme-challenge.x.a.test", true),
-            ("x.dyn.a.test", true),
-            ("www.a.test", true),
-            ("a.test", true),
-            ("x.a.test", false),
-        ] {
-            assert_eq!(update.covers(&name(at), Some(16)), expected, "{at}");
-        }
-        assert_eq!(peers.rules.of(&name("c.test")).transfer.len(), 1);
-        assert!(!format!("{:?}", Config::parse(KEY, "x")).contains("MDEy"), "no secret is printed");
-    }
-}
+mod tests;

@@ -269,6 +269,7 @@ impl Server {
         let seed = clock.now().unix.to_bits();
         transport::sys::trim_heap();
         let (tasks, to_do) = sync::mpsc::channel(TASKS_ROOM);
+        let outbound: Arc<transport::outbound::Outbound> = Arc::default();
         let outlet = Outlet::default();
         let answering = |thread| {
             let limiter = (thread < n_datagram_threads)
@@ -279,6 +280,7 @@ impl Server {
                 .limited(limiter.flatten())
                 .helped(tasks.clone(), outlet.clone())
                 .dealing(observed.dealings.clone())
+                .sending(outbound.clone())
                 .tapped(taps.borrow_mut().get_mut(thread).and_then(Option::take))
         };
         heed()?;

@@ -4,7 +4,7 @@
 //! replaced with the snapshot on a reload, so that one query sees one state of it.
 
 use crate::exchange::access::{Access, Prefixes};
-use crate::exchange::rules::Rules;
+use crate::exchange::rules::{Outbound, Rules};
 use crate::wire::Name;
 use crate::wire::tsig::Keys;
 use std::fmt;
@@ -40,6 +40,8 @@ pub struct House {
     pub keys: Keys,
     /// Who may have or change whole zones.
     pub rules: Rules,
+    /// How many transfers may be on their way out.
+    pub outbound: Outbound,
 }
 
 impl Default for House {
@@ -57,6 +59,7 @@ impl Default for House {
             debug: None,
             keys: Keys::default(),
             rules: Rules::default(),
+            outbound: Outbound::default(),
         }
     }
 }

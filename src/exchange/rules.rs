@@ -81,6 +81,23 @@ impl UpdateGrant {
     }
 }
 
+//----------- Outbound -------------------------------------------------------
+
+/// How many transfers may be on their way out at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    /// In all.
+    pub all: usize,
+    /// To one client.
+    pub per_client: usize,
+}
+
+impl Default for Outbound {
+    fn default() -> Outbound {
+        Outbound { all: 64, per_client: 16 }
+    }
+}
+
 //----------- Rules ----------------------------------------------------------
 
 /// What holds for one zone.

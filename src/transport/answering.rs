@@ -6,6 +6,7 @@ use crate::answer::{Client, Rcode, Scratch, answer, foresee};
 use crate::exchange::{Books, CookieSeen, Exchange, Silence, Snapshot, Transport};
 use crate::transport::Outlet;
 use crate::transport::handler::{Handler, Later, Peer, Said};
+use crate::transport::outbound::Outbound;
 use crate::transport::rate::{Decision, Limiter};
 use crate::transport::sys;
 use crate::transport::tap::Tap;
@@ -28,6 +29,8 @@ pub struct Answering {
     clerk: Option<(mpsc::Sender<Task>, Outlet)>,
     /// What is asked about whole zones is counted there.
     dealings: Arc<Dealings>,
+    /// Transfers that go out, by any thread.
+    outbound: Arc<Outbound>,
     started: Instant,
 }
 
@@ -46,8 +49,8 @@ impl Answering {
     pub fn new(exchange: Arc<Exchange>, thread: usize, seed: u64) -> Answering {
         let scratch = Scratch::new(thread, seed);
         let (limiter, tap, books, local, clerk) = (None, None, None, None, None);
-        let (dealings, started) = (Arc::default(), Instant::now());
-        Answering { exchange, scratch, limiter, tap, books, local, clerk, dealings, started }
+        let (dealings, outbound, started) = (Arc::default(), Arc::default(), Instant::now());
+        Answering { exchange, scratch, limiter, tap, books, local, clerk, dealings, outbound, started }
     }
 
     /// Limits the rate of replies over UDP.
@@ -80,14 +83,25 @@ impl Answering {
         Answering { dealings, ..self }
     }
 
+    /// Counts transfers that go out together with other threads.
+    pub fn sending(self, outbound: Arc<Outbound>) -> Answering {
+        Answering { outbound, ..self }
+    }
+
     /// Sees to what a message leaves to do; `None` if its reply is in `out` already.
     #[cold]
     fn run(&self, errand: Errand, moment: &Moment, peer: Peer, out: &mut [u8]) -> Option<Said> {
         let tasks = self.clerk.as_ref().map(|(tasks, _)| tasks);
         match errand {
             Errand::Transfer(outgoing) => {
+                let Some(place) = self.outbound.enter(peer.addr.ip(), moment.snapshot.house.outbound) else {
+                    let (reply, refusal) = outgoing.put_off(u64::from(moment.now));
+                    out[..reply.len()].copy_from_slice(&reply);
+                    self.run(Errand::Tell(refusal), moment, peer, out);
+                    return Some(Said::Reply { len: reply.len(), rcode: 2, truncated: false });
+                };
                 let outgoing = outgoing.counted(self.dealings.clone());
-                Some(Said::Later(Box::new(Later::Transfer(outgoing))))
+                Some(Said::Later(Box::new(Later::Transfer(outgoing, place))))
             }
             // Where there is too much to do these are lost: who notifies asks again, and one of many refusals is enough.
             Errand::Notify { .. } => {
@@ -187,6 +201,8 @@ impl Handler for Answering {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::House;
+    use crate::exchange::rules::{Grant, Rules, ZoneRules};
     use crate::geo::CellMap;
     use crate::transport::handler::settle;
     use crate::wire::{Name, rtype};
@@ -201,6 +217,31 @@ mod tests {
         let mut zone = Builder::new(&apex);
         zone.add(&apex, rtype::A, 300, &[192, 0, 2, address]);
         Arc::new(ZoneSet::new(vec![zone.finish()]))
+    }
+
+    /// Where too many zones are on their way out, the next waits for the client's next try; one that has ended makes room.
+    #[test]
+    fn transfers_out_are_limited() {
+        let apex: Name = "example.com".parse().unwrap();
+        let mut zone = Builder::new(&apex);
+        zone.add(&apex, rtype::SOA, 300, &[&b"\0\0"[..], &[0; 20]].concat());
+        let zones = Arc::new(ZoneSet::new(vec![zone.finish()]));
+        let cells = Arc::new(CellMap::nowhere());
+        let open = ZoneRules { transfer: vec![Grant::default()], ..ZoneRules::default() };
+        let outbound = crate::exchange::rules::Outbound { all: 9, per_client: 1 };
+        let house = House { rules: Rules::new(open, []), outbound, ..House::default() };
+        let first = Snapshot::first(1, zones, Arc::default(), cells, Arc::default(), Arc::default(), Arc::default());
+        let mut handler = Answering::new(Arc::new(Exchange::new(first.with_house(Arc::new(house)))), 0, 0);
+        let query = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x07example\x03com\0\0\xfc\0\x01";
+        let peer = Peer::new(PEER.addr, Transport::Tcp);
+        let (moment, mut out) = (handler.begin(), vec![0; 65_535]);
+        let under_way = handler.answer(&moment, query, peer, &mut out);
+        assert!(matches!(under_way, Said::Later(_)));
+        let said = handler.answer(&moment, query, peer, &mut out);
+        assert!(matches!(said, Said::Reply { len: 29, rcode: 2, .. }), "{said:?}");
+        assert_eq!(out[..12], [0x12, 0x34, 0x80, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+        drop(under_way);
+        assert!(matches!(handler.answer(&moment, query, peer, &mut out), Said::Later(_)));
     }
 
     /// A batch sees one snapshot from its first query to its last; the next batch sees the new one.

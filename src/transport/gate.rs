@@ -229,7 +229,7 @@ impl Drop for Permit {
 
 /// What counts as one client: an IPv4 address, or an IPv6 /56, which is what providers commonly give to one
 /// site (RFC 6177).
-fn client_of(addr: IpAddr) -> IpAddr {
+pub(super) fn client_of(addr: IpAddr) -> IpAddr {
     match addr.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 72 << 72).into(),
         v4 => v4,

@@ -7,6 +7,7 @@ use crate::answer::Link;
 use crate::answer::transfer::Outgoing;
 use crate::exchange::books::Page;
 use crate::exchange::{Silence, Transport};
+use crate::transport::outbound::Place;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::oneshot;
@@ -75,7 +76,7 @@ pub enum Said {
 #[derive(Debug)]
 pub enum Later {
     /// A transfer, message by message.
-    Transfer(Outgoing),
+    Transfer(Outgoing, Place),
     /// A reply that somebody else makes; dropped by that, there is none.
     Reply(oneshot::Receiver<Vec<u8>>),
 }
@@ -105,7 +106,7 @@ pub(crate) fn settle<H: Handler>(
             Ok(0)
         }
         Said::Later(later) => {
-            if matches!(*later, Later::Transfer(_)) {
+            if matches!(*later, Later::Transfer(..)) {
                 page.reply(peer.transport, 0, false);
             }
             Err(later)

@@ -15,6 +15,7 @@
 //!   tls, certificate    handshakes, and what they show; validity: until when
 //!   around              passing, handover, pulse, tap     sockets to and from other processes; signs of life; dnstap
 //!                       outlet                      replies over UDP that others make
+//!                       outbound                    how many zones are on their way out
 //!   all                 handler, answering      answer one query, enter it into the books
 //! ```
 //!
@@ -33,6 +34,7 @@ mod handover;
 mod http3;
 mod https;
 pub mod mmsg;
+pub mod outbound;
 pub mod outlet;
 pub mod passing;
 pub mod proxy;

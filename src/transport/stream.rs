@@ -18,6 +18,7 @@ use crate::exchange::books::Page;
 use crate::exchange::{Books, Connection, Silence};
 use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Later, Peer, settle};
+use crate::transport::outbound::Place;
 use crate::transport::sys;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -186,7 +187,7 @@ impl<H: Handler> Inner<H> {
 #[derive(Default)]
 struct Pending {
     /// Each gets a turn for a message.
-    transfers: VecDeque<Outgoing>,
+    transfers: VecDeque<(Outgoing, Place)>,
     replies: VecDeque<oneshot::Receiver<Vec<u8>>>,
 }
 
@@ -197,17 +198,17 @@ impl Pending {
 
     fn put(&mut self, later: Later) {
         match later {
-            Later::Transfer(outgoing) => self.transfers.push_back(outgoing),
+            Later::Transfer(outgoing, place) => self.transfers.push_back((outgoing, place)),
             Later::Reply(reply) => self.replies.push_back(reply),
         }
     }
 
     /// Writes the next message of the transfer whose turn it is.
     fn transfer(&mut self, output: &mut Vec<u8>) {
-        let Some(mut outgoing) = self.transfers.pop_front() else { return };
+        let Some((mut outgoing, place)) = self.transfers.pop_front() else { return };
         outgoing.next(output, u64::from(sys::unix_secs()));
         if !outgoing.is_done() {
-            self.transfers.push_back(outgoing);
+            self.transfers.push_back((outgoing, place));
         }
     }
 

@@ -25,6 +25,11 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// The key that it signs with, if it does.
+    pub fn key(&self) -> Option<&Arc<Key>> {
+        self.key.as_ref()
+    }
+
     /// Signs a request.
     pub fn request(key: Arc<Key>) -> Seal {
         Seal {
