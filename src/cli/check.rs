@@ -6,9 +6,11 @@ use crate::cli::dnssec::{self, sign};
 use crate::cli::house;
 use crate::cli::load::{self, Loaded};
 use crate::cli::serve::{calendars, ground};
+use crate::cli::{online, peers};
 use crate::events::written::Against;
-use crate::masterfile::Report;
+use crate::masterfile::{Report, Severity};
 use serde_json::json;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,6 +25,18 @@ pub struct Args {
     /// Let warnings count as errors.
     #[arg(long)]
     strict: bool,
+    /// Ask other servers, too: each zone's primaries, secondaries and name servers for their serials. Takes a minute at most.
+    #[arg(long)]
+    online: bool,
+    /// A resolver, by which the delegation is compared: NS, glue and DS at the parent [192.0.2.1 or [2001:db8::1]:53].
+    #[arg(long, requires = "online", value_parser = resolver)]
+    resolver: Option<SocketAddr>,
+}
+
+/// An address, with or without a port.
+fn resolver(text: &str) -> Result<SocketAddr, String> {
+    let ip = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, online::PORT));
+    text.parse().or_else(|_| ip()).map_err(|_| "an address, such as 192.0.2.1 or [2001:db8::1]:53".to_string())
 }
 
 /// Runs the command.
@@ -37,6 +51,7 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
         Err(e) => return Err(e),
     };
     let (loaded, mut report) = load::load(&config);
+    let mut asked = None;
     let house = house::read(&config, None, &mut report);
     ground::check(&config, &mut report);
     if let (Some(house), Some(loaded)) = (&house, &loaded) {
@@ -46,6 +61,7 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
             let against = Against { policies: &loaded.policies, cells: &loaded.cells, now: sign::now() as f64 };
             calendars::read(dir, against, &mut report);
         }
+        asked = args.online.then(|| ask(args, loaded, &config, &mut report)).transpose()?;
         report.sort();
     }
     let loaded = loaded.filter(|_| !report.has_errors());
@@ -55,7 +71,7 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
         cli::print(&json(loaded.as_ref(), &report, good).to_string())?;
     } else {
         let end = match &loaded {
-            Some(loaded) => summary(loaded),
+            Some(loaded) => summary(loaded) + &asked.map_or_else(String::new, |asked| format!("; {asked}")),
             None => format!(
                 "refused: {}; a running server keeps what it has, and a start leaves out what hangs together with errors",
                 counted(&report)
@@ -64,6 +80,17 @@ fn check(args: &Args, config: Option<&Path>) -> Result<(), String> {
         cli::print(&format!("{report}{end}"))?;
     }
     if good { Ok(()) } else { Err("".into()) }
+}
+
+/// Asks other servers; a line on what was asked. What is not as it should be is in the report, as warnings.
+fn ask(args: &Args, loaded: &Loaded, config: &Config, report: &mut Report) -> Result<String, String> {
+    let settings = peers::read(config, &mut |_, _| {}).settings;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("no runtime: {e}"))?;
+    let found = runtime.block_on(online::check(&loaded.zones, &settings, args.resolver, online::PORT));
+    let file = config.file.as_deref().unwrap_or(Path::new("floodway.toml"));
+    found.problems.into_iter().for_each(|what| report.push(house::problem(file, Severity::Warning, what)));
+    Ok(found.summary)
 }
 
 /// `1 zone`, `2 zones`.

@@ -19,6 +19,7 @@ pub mod house;
 pub mod keygen;
 pub mod known;
 pub mod load;
+pub mod online;
 pub mod overrides;
 pub mod peers;
 pub mod pops;
