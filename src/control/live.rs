@@ -280,7 +280,8 @@ impl Loop {
         let tally = self.count(base);
         let calendar = self.wiring.announcements.calendar();
         let (policies, cells) = (&base.policies, &base.cells);
-        let inputs = Inputs { policies, cells, samples: &samples, tally: &tally, calendar: Some(&calendar) };
+        let inputs =
+            Inputs { policies, cells, samples: &samples, probes: &[], tally: &tally, calendar: Some(&calendar) };
         self.state.overrule(self.wiring.desk.current(now.unix));
         let ticked = (self.tick)(&mut self.state, &inputs, now);
         self.tell(&ticked.notes, now);
@@ -317,7 +318,7 @@ impl Loop {
         let inputs = {
             let (policies, cells) = (&base.policies, &base.cells);
             // What is announced is in the state by now.
-            Inputs { policies, cells, samples: &[], tally: &none, calendar: None }
+            Inputs { policies, cells, samples: &[], probes: &[], tally: &none, calendar: None }
         };
         // The plan that is out may be older than what is known: both are of this moment.
         let [now, then] = [current, with_asked].map(|overrides| {

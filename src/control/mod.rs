@@ -19,12 +19,14 @@ pub mod kept;
 pub mod limits;
 pub mod live;
 mod notes;
-
+mod origins;
 mod outlook;
 pub mod overrides;
 pub mod persist;
 mod placing;
+pub mod probes;
 mod remember;
+pub mod ring;
 mod rooms;
 pub mod rows;
 pub mod shadow;
@@ -44,7 +46,7 @@ pub use notes::Note;
 pub use outlook::Told;
 pub use persist::{Saved, carry};
 pub use remember::demand_of;
-pub use state::State;
+pub use state::{Skills, State};
 pub use tick::{Inputs, Ticked, tick};
 
 #[cfg(test)]

@@ -337,9 +337,12 @@ pub fn observe(
 }
 
 /// Planned demand of every group: the greatest of now and of the quantiles looked at, over the cells.
-pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>]) -> Vec<Expected> {
+pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>], at: Now) -> Vec<Expected> {
     let expect = |((g, group), total): ((usize, &GroupState), &Option<f64>)| {
         let spec = &layout.policies.groups[g];
+        let told = group.outlook.told.as_ref().map(|told| &told.shares).filter(|s| s.len() == layout.cells.cells.len());
+        let origins = &group.origins;
+        let seen = (state.skills.origins && told.is_none()).then(|| origins.demand(at.unix)).flatten();
         let now = total.unwrap_or(0.0);
         let lead = lead_secs(state.plan.groups[g].ttl);
         let extra = |secs| group.outlook.extra().map_or(0.0, |extra| extra.planned(secs));
@@ -354,13 +357,32 @@ pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>]) -> Vec<Exp
             ForecastUse::Show | ForecastUse::Off => now,
         };
         let ahead = if spec.forecast == ForecastUse::Off { None } else { group.outlook.shown() };
-        let told = group.outlook.told.as_ref().map(|told| &told.shares).filter(|s| s.len() == layout.cells.cells.len());
-        let shares = told.map_or_else(|| group.cells.shares(&layout.cells.cells), Vec::clone);
         // What events bring may come from elsewhere than the rest.
         let from = group.outlook.extra().map_or(&[][..], |extra| &extra.cells);
-        let apart = if from.len() == shares.len() { extra(2.0 * lead).min(planned) } else { 0.0 };
-        let of_cell = |(r, s): (usize, f64)| s * (planned - apart) + from.get(r).map_or(0.0, |from| from * apart);
-        let by_cell = shares.into_iter().enumerate().map(of_cell).collect();
+        let apart = |n: usize| if from.len() == n { extra(2.0 * lead).min(planned) } else { 0.0 };
+        let of_event = |r: usize, apart: f64| from.get(r).map_or(0.0, |from| from * apart);
+        let steers = state.forecast_use(layout, GroupIdx::from(g)) == ForecastUse::Steer;
+        let by_cell: Vec<f64> = match seen.and_then(|_| origins.held()) {
+            Some(held) if origins.ahead() > 0.0 && !steers => {
+                let scale = planned / origins.ahead();
+                held.iter().map(|d| scale * d).collect()
+            }
+            Some(held) if origins.ahead() > 0.0 => {
+                // What is held has begun; only what is still to come is laid on top.
+                let missing = (planned - origins.ahead()).max(0.0);
+                let apart = apart(held.len()).min(missing);
+                let raised = 1.0 + (missing - apart) / origins.ahead();
+                held.iter().enumerate().map(|(r, d)| raised * d + of_event(r, apart)).collect()
+            }
+            _ => {
+                let shares = told.map_or_else(|| group.cells.shares(&layout.cells.cells), Vec::clone);
+                let apart = apart(shares.len());
+                let of_cell = |(r, s): (usize, f64)| s * (planned - apart) + of_event(r, apart);
+                shares.into_iter().enumerate().map(of_cell).collect()
+            }
+        };
+        let whole: f64 = by_cell.iter().sum();
+        let planned = if whole > planned * (1.0 + 1e-9) { whole } else { planned };
         Expected { demand: Demand { now, planned, ahead }, by_cell }
     };
     state.groups.iter().enumerate().zip(totals).map(expect).collect()

@@ -1,6 +1,8 @@
 //! Shares: the allocation, with ramps, trickles and silence laid over it.
 
-use crate::control::allocate::{Allocation, GroupAllocation, GroupProblem, Options, Problem, Room, allocate};
+use crate::control::allocate::{
+    Allocation, GroupAllocation, GroupProblem, Options, Problem, Room, allocate, limit_step,
+};
 use crate::control::breaker::TRICKLE;
 use crate::control::candidates::candidates;
 use crate::control::declared::blind_rows;
@@ -16,6 +18,9 @@ use std::collections::HashMap;
 /// Milliseconds beyond the nearest up to which a member that needs proving gets its trickle: clients pay
 /// for the proof, so they should be near.
 const TRICKLE_MS: f32 = 50.0;
+
+/// Part of its capacity by which a POP's load may be planned to grow in one beat, where nothing must leave another.
+const MOST_IN: f64 = 0.1;
 
 //----------- Placed ---------------------------------------------------------
 
@@ -51,6 +56,8 @@ pub fn place(
     rooms: &[PopRoom],
     standings: &[Vec<Standing>],
 ) -> Placed {
+    let over = |(p, room): (usize, &PopRoom)| state.plan.pops[p].load > room.target;
+    let leave: Vec<bool> = rooms.iter().enumerate().map(over).collect();
     let solve = |state: &State, ramping: bool| -> Allocation {
         let problem = Problem {
             policies: &layout.policies,
@@ -60,7 +67,12 @@ pub fn place(
                 .map(|g| group_problem(state, layout, expected, rooms, standings, g, ramping))
                 .collect(),
         };
-        allocate(&problem, &Options::default(), &state.warm)
+        let wanted = allocate(&problem, &Options::default(), &state.warm);
+        // What goes by measured demand alone is late already.
+        match state.skills.origins {
+            true => limit_step(&problem, &wanted, MOST_IN, &leave),
+            false => wanted,
+        }
     };
     let with = solve(state, true);
     let any_ramps = standings.iter().flatten().any(|s| matches!(s, Standing::Ramping(_)));

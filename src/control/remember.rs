@@ -222,7 +222,14 @@ mod tests {
         };
         tick(
             state,
-            &Inputs { policies: &policies, cells: &cells, samples, tally: &TallySum::default(), calendar: None },
+            &Inputs {
+                policies: &policies,
+                cells: &cells,
+                samples,
+                probes: &[],
+                tally: &TallySum::default(),
+                calendar: None,
+            },
             at(secs),
         );
     }

@@ -10,7 +10,7 @@ use crate::control::outlook::Expected;
 use crate::control::overrides::force::Hold;
 use crate::control::silence::{Rung, UNKNOWN_FACTOR, rung};
 use crate::control::state::{GroupState, Layout, State};
-use crate::control::trips::outcomes_at;
+use crate::control::trips::newest_at;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
 use crate::policy::Policies;
 use crate::steering::BreakerState;
@@ -18,6 +18,9 @@ use crate::steering::BreakerState;
 /// Part of its capacity that a POP that may not gain can be given all the same: as much cannot overload one that
 /// was well when it fell silent, and one that was idle goes on to serve the clients near it. Our choice.
 const KEPT_WHEN_SILENT: f64 = 0.1;
+
+/// Part of what a POP is thought to carry that confirms it. Our choice: what a window of a rising load is behind.
+const AS_MUCH: f64 = 0.9;
 
 /// The room of one POP.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -40,9 +43,12 @@ pub fn step(state: &mut State, layout: &Layout, expected: &[Expected], now: Now)
 
 fn pop_room(state: &mut State, layout: &Layout, expected: &[Expected], pop: PopIdx, now: Now) -> PopRoom {
     let spec = &layout.policies.pops[pop.idx()];
-    let overload = state.pops[pop.idx()]
-        .overloaded
-        .then(|| Overload { goodput: outcomes_at(state, pop).goodput().unwrap_or(0.0), binding: binding(state, pop) });
+    let sign = || Overload { goodput: newest_at(state, pop).goodput().unwrap_or(0.0), binding: binding(state, pop) };
+    let of = &state.pops[pop.idx()];
+    // A POP that serves well about as much as it is thought to carry is full, and nothing is learned from that; but who
+    // cannot tell where demand comes from has nothing else to go by.
+    let teaches = |sign: &Overload| !state.skills.origins || sign.goodput < AS_MUCH * of.base;
+    let overload = of.overloaded.then(sign).filter(teaches);
     let reported = reported(state, pop);
     let of = &mut state.pops[pop.idx()];
     let learned = of.learned.step(spec.capacity, reported, overload, now);

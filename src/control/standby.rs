@@ -16,6 +16,8 @@ use crate::telemetry::Directive;
 
 /// Part of what is usable without a shadow that demand must stay under for it to be let go.
 const CALM: f64 = 0.75;
+/// Demand that is planned to be so many times that of now is about to move shares: answers should not be held for long.
+const GROWING: f64 = 1.1;
 /// Leads at which the risk of running short shortens the TTL, seconds.
 const RISK_LEADS_SECS: [f64; 2] = [300.0, 900.0];
 
@@ -156,7 +158,10 @@ fn ttl(state: &mut State, layout: &Layout, scene: &Scene, g: usize, blind: bool,
     let extra = group.outlook.extra().filter(|_| forecast == ForecastUse::Steer);
     let shift_secs = extra.and_then(|extra| extra.shift_secs(now));
     let outlook = Outlook {
-        moving: unsettled || group.outlook.watch().is_unsettled() || extra.is_some_and(|extra| extra.spreads),
+        moving: unsettled
+            || group.outlook.watch().is_unsettled()
+            || extra.is_some_and(|extra| extra.spreads)
+            || group.origins.ahead() > GROWING * demand.now,
         shift_secs,
         // Without any demand nothing can run short.
         risk: if demand.now > 0.0 { risk } else { 0.0 },

@@ -13,9 +13,12 @@ use crate::control::declared::declared_plan;
 use crate::control::demand::{CellShares, Gain};
 use crate::control::fitter;
 use crate::control::limits::Removed;
+use crate::control::origins::{Load, Origins};
 use crate::control::outlook::{Outlook, Told};
 use crate::control::overrides::{Forced, Overrides};
 use crate::control::persist::{Saved, carry};
+use crate::control::probes::Probed;
+use crate::control::ring::Ring;
 use crate::control::shadow::Shadow;
 use crate::control::ttl::Ttl;
 use crate::control::window::Window;
@@ -39,6 +42,8 @@ use std::sync::Arc;
 pub struct State {
     /// Decides the jitter of breakers, and nothing else.
     pub seed: u64,
+    /// What it may use; all of it, but in comparisons.
+    pub skills: Skills,
     /// What the vectors below run parallel to; `None` before the first tick.
     pub(in crate::control) layout: Option<Arc<Layout>>,
     pub(in crate::control) pops: Vec<PopState>,
@@ -82,6 +87,21 @@ pub struct State {
     pub(in crate::control) shared_at: Option<Now>,
 }
 
+/// Parts of the loop that a comparison may do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skills {
+    /// Reads from the loads of POPs and the answers that are outstanding which cells ask for more.
+    pub origins: bool,
+    /// Lets what grows go on growing until the next answers are in force.
+    pub trend: bool,
+}
+
+impl Default for Skills {
+    fn default() -> Skills {
+        Skills { origins: true, trend: true }
+    }
+}
+
 /// Policies and cells, with what follows from them alone.
 #[derive(Debug)]
 pub struct Layout {
@@ -109,13 +129,20 @@ pub struct PopState {
     pub readmitted: bool,
     /// When a sample of it last arrived, or, after a restart, when we began to wait for one.
     pub heard: Option<Now>,
+    /// What probes say of it.
+    pub probed: Probed,
 }
 
 /// One group.
 #[derive(Clone, Debug)]
 pub struct GroupState {
     pub reporters: BTreeMap<(PopIdx, Option<MemberIdx>), Reporter>,
+    /// Where demand comes from, as it is learned slowly.
     pub cells: CellShares,
+    /// The same from moment to moment.
+    pub origins: Origins,
+    /// By which plans clients go.
+    pub ring: Ring,
     pub outlook: Outlook,
     pub ttl: Ttl,
     pub members: Vec<MemberState>,
@@ -146,6 +173,8 @@ pub struct Reporter {
     pub shadow: Option<(ShadowState, Now)>,
     /// Share of the group that its members had in the plan when it was last heard.
     pub share_when_heard: f64,
+    /// The newest load that it reported.
+    pub load: Option<Load>,
 }
 
 /// What the forecaster of one group had learnt, in its own form.
@@ -321,6 +350,7 @@ impl State {
             let Some(was) = old.group_idx.get(&spec.name) else { continue };
             let (old_spec, old_state) = (&old.policies.groups[was.idx()], &old_groups[was.idx()]);
             state.cells = old_state.cells.moved(&cell_from);
+            state.origins = old_state.origins.moved(&cell_from);
             state.outlook = old_state.outlook.clone();
             (state.ttl, state.surge, state.down) = (old_state.ttl, old_state.surge, old_state.down);
             let member_of: HashMap<&Name, usize> =
@@ -373,6 +403,7 @@ impl PopState {
             overloaded: false,
             readmitted: false,
             heard: None,
+            probed: Probed::default(),
         }
     }
 
@@ -393,6 +424,8 @@ impl GroupState {
         GroupState {
             reporters: BTreeMap::new(),
             cells: CellShares::new(n_cells),
+            origins: Origins::new(n_cells),
+            ring: Ring::default(),
             outlook: Outlook::new(now, spec.ttl_min, settings.clone()),
             ttl: Ttl::new(spec.ttl_max, now),
             members: spec.members.iter().map(member).collect(),

@@ -13,6 +13,7 @@ use crate::control::notes::Note;
 use crate::control::outlook::{self, Expected};
 use crate::control::overrides::force;
 use crate::control::placing::{self, Placed};
+use crate::control::probes::Probe;
 use crate::control::rooms::{self, PopRoom};
 use crate::control::rows::RowSet;
 use crate::control::silence::{self, NORMAL_SECS};
@@ -44,6 +45,8 @@ pub struct Inputs<'a> {
     pub cells: &'a Arc<CellMap>,
     /// Samples that arrived since the last tick, in any order.
     pub samples: &'a [Sample],
+    /// Outcomes of probes since the last tick, in order.
+    pub probes: &'a [Probe],
     /// What the data plane counted since the last tick, for these policies and cells.
     pub tally: &'a TallySum,
     /// The announcements that stand; `None` where nobody announces anything.
@@ -68,6 +71,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     force::step(state, layout, now, &mut notes);
     let dt = state.elapse(now);
     let reported = intake::drain(state, layout, inputs.samples, now);
+    intake::note_probes(state, layout, inputs.probes, now);
     if !state.live
         && !state.groups.iter().any(|group| group.outlook.is_stale())
         && let Some(directives) = state.untold.clone()
@@ -76,15 +80,16 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
         state.plan.decided_at = now.unix;
         return Ticked { plan: state.plan.clone(), directives, notes };
     }
+    intake::learn_origins(state, layout, &reported, dt, now);
     let quiet = quiet_secs(state, now);
     let totals = outlook::totals(state, layout, now);
     let heard: Vec<_> = totals.iter().map(|total| total.filter(|_| quiet < NORMAL_SECS)).collect();
     announced::step(state, layout, &heard, inputs.calendar, now, &mut notes);
     outlook::observe(state, layout, &totals, quiet >= NORMAL_SECS, now, &mut notes);
-    trips::step(state, layout, now, &mut notes);
+    trips::step(state, layout, quiet < NORMAL_SECS, now, &mut notes);
     intake::learn_cells(state, &reported, inputs.tally, dt);
     rooms::learn_gains(state, layout, dt, now);
-    let expected = outlook::expect(state, layout, &totals);
+    let expected = outlook::expect(state, layout, &totals, now);
     trips::readmit(state, layout, &expected, &mut notes);
     let rooms = rooms::step(state, layout, &expected, now);
     let standings = standings(state, layout);

@@ -14,7 +14,7 @@ use crate::control::standing::member_standing;
 use crate::control::state::{Layout, Reporter, State};
 use crate::control::window::Outcomes;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
-use crate::steering::BreakerState;
+use crate::steering::{BreakerState, ShadowState};
 use crate::wire::Name;
 use siphasher::sip::SipHasher24;
 use std::hash::{Hash, Hasher};
@@ -39,20 +39,33 @@ const OUTLIER: f64 = 1.9;
 type Key = (GroupIdx, Option<MemberIdx>);
 
 /// Steps every breaker. A trip is in the plan of this very tick.
-pub fn step(state: &mut State, layout: &Layout, now: Now, notes: &mut Vec<Note>) {
+///
+/// `heard`: most POPs are, so that the silence of one means something.
+pub fn step(state: &mut State, layout: &Layout, heard: bool, now: Now, notes: &mut Vec<Note>) {
     let outliers = outliers(state, layout);
     for (p, outlier) in outliers.into_iter().enumerate() {
-        step_pop(state, layout, PopIdx::from(p), outlier, now, notes);
+        let of = &state.pops[p];
+        let gone = heard && of.probed.is_gone(of.silent_secs(now), now);
+        step_pop(state, layout, PopIdx::from(p), [outlier, gone], now, notes);
     }
 }
 
-fn step_pop(state: &mut State, layout: &Layout, pop: PopIdx, outlier: bool, now: Now, notes: &mut Vec<Note>) {
+fn step_pop(
+    state: &mut State,
+    layout: &Layout,
+    pop: PopIdx,
+    [outlier, gone]: [bool; 2],
+    now: Now,
+    notes: &mut Vec<Note>,
+) {
     let spec = &layout.policies.pops[pop.idx()];
     let closed = state.pops[pop.idx()].breaker.state() == BreakerState::Closed;
     let since = state.pops[pop.idx()].breaker.since();
     let base = state.pops[pop.idx()].base;
-    let seen: Vec<(Key, Evidence)> =
-        reporters_at(state, pop).map(|(key, reporter)| (key, evidence_of(reporter, spec, since, now))).collect();
+    let seen: Vec<(Key, Evidence)> = reporters_at(state, pop)
+        .filter(|(key, _)| !is_off(state, layout, pop, *key))
+        .map(|(key, reporter)| (key, evidence_of(reporter, spec, since, now)))
+        .collect();
     let verdicts: Vec<Verdict> =
         seen.iter().map(|(_, e)| e.verdict(&spec.breaker, spec.breaker.min_requests)).collect();
     let is_bad = |v: &Verdict| matches!(v, Verdict::Unclear | Verdict::Failing);
@@ -75,18 +88,28 @@ fn step_pop(state: &mut State, layout: &Layout, pop: PopIdx, outlier: bool, now:
     }
     let serving = pooled.outcomes.goodput().is_some_and(|g| g >= SERVING * base);
     pooled.overloaded = full || serving;
-    pooled.outlier = outlier;
+    (pooled.outlier, pooled.gone) = (outlier, gone);
     let verdict = pooled.verdict(&spec.breaker, spec.breaker.min_requests);
     let terms = terms(state, layout, pop, &spec.name, spec.capacity, now);
     let state_of = &mut state.pops[pop.idx()];
     state_of.overloaded = full || verdict == Verdict::Overloaded;
     if let Some(moved) = state_of.breaker.step(&pooled, &terms, now) {
         if moved.to == BreakerState::Open {
-            state_of.tripped_errors = pooled.telling().error_share();
+            state_of.tripped_errors = if gone { 1.0 } else { pooled.telling().error_share() };
         }
         note_trip(state, &moved, spec.capacity, now);
         notes.push(Note::Breaker { pop: spec.name.clone(), member: None, moved });
     }
+}
+
+/// Whether all that a reporter speaks of are shadows that are not to serve: who still asks them is no evidence.
+fn is_off(state: &State, layout: &Layout, pop: PopIdx, key: Key) -> bool {
+    use ShadowState::{Cold, Draining, Warming};
+    let off = |(g, m): (GroupIdx, MemberIdx)| {
+        let shadow = state.groups[g.idx()].members[m.idx()].shadow.map(|s| s.state());
+        matches!(shadow, Some(Cold | Warming | Draining))
+    };
+    members_of(layout, pop, key).all(off)
 }
 
 /// Steps the breakers of a reporter's members on what it says of them.
@@ -168,6 +191,7 @@ fn evidence_of(reporter: &Reporter, spec: &crate::policy::Pop, since: f64, now: 
         slow: SLOW_SECS.into_iter().all(over),
         overloaded: silent_secs < FULL_SECS && exhausted(&reporter.utilisation).is_some(),
         outlier: false,
+        gone: false,
         silent_secs,
     }
 }
@@ -177,6 +201,14 @@ pub fn outcomes_at(state: &State, pop: PopIdx) -> Outcomes {
     let since = state.pops[pop.idx()].breaker.since();
     reporters_at(state, pop)
         .map(|(_, r)| r.window.recent(JUDGED_SECS, since))
+        .fold(Outcomes::default(), Outcomes::beside)
+}
+
+/// What all reporters of a POP saw in their newest samples.
+pub fn newest_at(state: &State, pop: PopIdx) -> Outcomes {
+    let since = state.pops[pop.idx()].breaker.since();
+    reporters_at(state, pop)
+        .map(|(_, r)| r.window.recent(SUDDEN_SECS, since))
         .fold(Outcomes::default(), Outcomes::beside)
 }
 

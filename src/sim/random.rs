@@ -144,6 +144,7 @@ fn scenario(policies: &Policies, rng: &mut Rng) -> Scenario {
         loss: rng.between(0.0, 0.3),
         cells: rng.chance(0.5),
         utilisation: rng.chance(0.5),
+        probes: rng.chance(0.5),
     };
     let resolvers = Resolvers { caches: 30, giants: 1, ecs: false, ..Resolvers::default() };
     let (history, settle, duration) = (Secs(0.0), Secs(SETTLE_SECS), Secs(SECS));

@@ -100,6 +100,7 @@ impl<'a> Run<'a> {
     pub fn prepare(setting: &'a Setting, variant: &Variant) -> Run<'a> {
         let policies = Arc::new(variant.apply(&setting.policies));
         let mut state = State::new(1);
+        state.skills = variant.skills();
         if variant.forecasts() {
             let past = setting.course.draw(&setting.scenario, setting.scenario.seed).past;
             let with = policies.groups.iter().zip(past).filter(|(_, minutes)| minutes.iter().any(|v| *v > 0.0));
@@ -112,6 +113,7 @@ impl<'a> Run<'a> {
             policies: &policies,
             cells: &setting.cells,
             samples: &[],
+            probes: &[],
             tally: &TallySum::default(),
             calendar: None,
         };
@@ -155,8 +157,14 @@ impl<'a> Run<'a> {
             if self.variant.hears_announcements() {
                 calendar = Some(course.announced.calendar(t, calendar));
             }
-            let (policies, calendar) = (&self.policies, calendar.as_ref());
-            let inputs = Inputs { policies, cells, samples: &samples, tally: &tally, calendar };
+            let inputs = Inputs {
+                policies: &self.policies,
+                cells,
+                samples: &samples,
+                probes: &world.probed(t),
+                tally: &tally,
+                calendar: calendar.as_ref(),
+            };
             let ticked = tick(&mut state, &inputs, moment(self.setting, t));
             world.direct(&ticked.directives, t);
             if self.variant.forecasts() && t - fitted >= FIT_SECS {

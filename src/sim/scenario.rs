@@ -271,11 +271,20 @@ pub struct Telemetry {
     pub cells: bool,
     /// Whether the processor's utilisation is reported; default yes.
     pub utilisation: bool,
+    /// Whether POPs are probed as well, every five seconds from one place; default no.
+    pub probes: bool,
 }
 
 impl Default for Telemetry {
     fn default() -> Telemetry {
-        Telemetry { every: Secs(10.0), delay: [Secs(1.0), Secs(3.0)], loss: 0.0, cells: false, utilisation: true }
+        Telemetry {
+            every: Secs(10.0),
+            delay: [Secs(1.0), Secs(3.0)],
+            loss: 0.0,
+            cells: false,
+            utilisation: true,
+            probes: false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who steers: the controllers that are compared, and the floodway with one part left out.
 
+use crate::control::Skills;
 use crate::id::MemberIdx;
 use crate::policy::{Effect, ForecastUse, Policies, Role, SteerBy};
 
@@ -27,6 +28,10 @@ pub enum Ablation {
     Forecast,
     /// Announcements are not heard.
     Calendar,
+    /// Cells are not told apart by the loads of POPs: their shares are the slow ones.
+    Origins,
+    /// What grows is not thought to go on growing.
+    Trend,
     /// No shadows.
     Shadows,
     /// Every query is a coin of its own: no key, no commitment.
@@ -52,9 +57,11 @@ pub const CONTROLLERS: [(&str, Controller); 6] = [
 ];
 
 /// Names of ablations.
-pub const ABLATIONS: [(&str, Ablation); 8] = [
+pub const ABLATIONS: [(&str, Ablation); 10] = [
     ("forecast", Ablation::Forecast),
     ("calendar", Ablation::Calendar),
+    ("origins", Ablation::Origins),
+    ("trend", Ablation::Trend),
     ("shadows", Ablation::Shadows),
     ("sticky", Ablation::Sticky),
     ("ecs", Ablation::Subnets),
@@ -141,6 +148,13 @@ impl Variant {
     /// Whether announcements are heard.
     pub fn hears_announcements(&self) -> bool {
         self.controller == Controller::Floodway && self.without != Some(Ablation::Calendar)
+    }
+
+    /// What of the loop it has.
+    pub fn skills(&self) -> Skills {
+        let ours = self.controller == Controller::Floodway;
+        let has = |part: Ablation| ours && self.without != Some(part);
+        Skills { origins: has(Ablation::Origins), trend: has(Ablation::Trend) }
     }
 
     /// Whether forecasts are fitted for it.

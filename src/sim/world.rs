@@ -1,6 +1,7 @@
 //! The world that answers back: one step of caches, clients, POPs, shadows and reports.
 
 use crate::control::candidates::{candidates, distance_ms, route_idx};
+use crate::control::probes::Probe;
 use crate::exchange::TallySum;
 use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
@@ -17,6 +18,8 @@ use crate::sim::variant::{Ablation, Variant};
 use crate::steering::{ShadowState, Table};
 use crate::telemetry::{Directive, Sample};
 
+/// Seconds between probes of a POP; they fall on whole seconds.
+const PROBE_SECS: i64 = 5;
 /// Milliseconds to an external member: overflow goes to somebody who is everywhere, but not next door.
 const EXTERNAL_MS: f64 = 60.0;
 
@@ -30,6 +33,8 @@ pub struct World<'a> {
     pops: Vec<Pop>,
     reports: Reports,
     report_cells: bool,
+    probes: bool,
+    rng: Rng,
     n_cells: usize,
     tally: TallySum,
     /// Scratch, parallel to groups and members: see [`Served`].
@@ -111,6 +116,8 @@ impl<'a> World<'a> {
             pops: policies.pops.iter().map(|p| Pop::new(p.max, scenario.clients.retries)).collect(),
             reports: Reports::new(&telemetry, policies, cells, -scenario.settle.0, seed),
             report_cells: telemetry.cells,
+            probes: telemetry.probes,
+            rng: Rng::new(seed, "probes"),
             n_cells,
             tally: empty_tally(policies, n_cells),
             load: of(&|n| n + 1),
@@ -249,6 +256,22 @@ impl<'a> World<'a> {
     pub fn told(&mut self, t: f64) -> (Vec<Sample>, TallySum) {
         let fresh = empty_tally(self.policies, self.n_cells);
         (self.reports.arrived(t), std::mem::replace(&mut self.tally, fresh))
+    }
+
+    /// Outcomes of the probes that end at `t`: of every POP one in [`PROBE_SECS`], from one place.
+    pub fn probed(&mut self, t: f64) -> Vec<Probe> {
+        if !self.probes {
+            return Vec::new();
+        }
+        let step = t.round() as i64;
+        let due = |p: usize| (step + p as i64).rem_euclid(PROBE_SECS) == 0;
+        let mut probes = Vec::new();
+        for (p, pop) in self.policies.pops.iter().enumerate().filter(|(p, _)| due(*p)) {
+            let is = self.faults.at(PopIdx::from(p), t);
+            let well = !is.down && !self.rng.chance(self.pops[p].out.failing);
+            probes.push(Probe { pop: pop.name.clone(), place: 0, well });
+        }
+        probes
     }
 
     /// Takes in what is wanted of shadows.

@@ -195,7 +195,14 @@ fn all_down_by_what_is_reported() {
         };
         let (policies, cells) = (Arc::new(policies), before.cells.clone());
         let tally = TallySum::default();
-        let inputs = Inputs { policies: &policies, cells: &cells, samples: &[failing], tally: &tally, calendar: None };
+        let inputs = Inputs {
+            policies: &policies,
+            cells: &cells,
+            samples: &[failing],
+            probes: &[],
+            tally: &tally,
+            calendar: None,
+        };
         let ticked = tick(&mut State::new(1), &inputs, Now { mono: 1000.0, unix: 1000.0 });
         assert_eq!(ticked.plan.groups[0].members[0].usable, Err("Open"));
         let table = Table::compile(&ticked.plan, &policies, &cells.cells, None);
