@@ -15,7 +15,7 @@
 //! report are compared with what each pool alone would bring (exponentiated gradient, Kivinen and Warmuth 1997), so only
 //! shifts teach anything and calm forgets nothing.
 //!
-//! Kept true: the parts of each pool sum to 1. Bounded: [`MOST_ERAS`] eras, [`MOST_BATCHES`] batches, [`KEPT_MIXES`] mixes.
+//! Kept true: the parts of each pool sum to 1. Bounded: `MOST_ERAS` eras, `MOST_BATCHES` batches, `KEPT_MIXES` mixes.
 
 use crate::clock::Now;
 use crate::steering::{GroupPlan, Row};

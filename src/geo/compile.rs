@@ -37,7 +37,7 @@ pub const UNKNOWN_SHARE: f64 = 0.01;
 impl CellMap {
     /// Compiles a map of at most [`CELL_BUDGET`] cells where the rules allow it.
     ///
-    /// `rules`: in the order of [`RuleIdx`]. `views`: sets of sites; a cell is split so that all its addresses
+    /// `rules`: in the order of [`RuleIdx`](crate::id::RuleIdx). `views`: sets of sites; a cell is split so that all its addresses
     /// have the same nearest site of each set, by their own coordinates (not the cell's).
     pub fn compile(databases: &Databases, rules: &[&Match], views: &[Vec<LatLon>]) -> CellMap {
         CellMap::compile_within(databases, rules, views, CELL_BUDGET)

@@ -69,7 +69,7 @@ pub struct Moment {
     pub pops: Vec<[f64; 6]>,
 }
 
-/// What [`Run::step`] lets others see of a tick.
+/// What a run lets others see of a tick.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
     /// The policies of the run.

@@ -258,7 +258,7 @@ impl<'a> World<'a> {
         (self.reports.arrived(t), std::mem::replace(&mut self.tally, fresh))
     }
 
-    /// Outcomes of the probes that end at `t`: of every POP one in [`PROBE_SECS`], from one place.
+    /// Outcomes of the probes that end at `t`: of every POP one in `PROBE_SECS`, from one place.
     pub fn probed(&mut self, t: f64) -> Vec<Probe> {
         if !self.probes {
             return Vec::new();

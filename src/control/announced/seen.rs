@@ -41,7 +41,7 @@ pub struct Events {
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventState {
-    /// See [`Announcement`].
+    /// See [`Announcement`](crate::events::Announcement).
     pub id: String,
     /// Its group.
     pub group: String,
