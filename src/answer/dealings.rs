@@ -279,7 +279,7 @@ mod tests {
             drop(Counted::new(dealings.clone(), kind));
             (0..2).for_each(|_| Counted::new(dealings.clone(), kind).finish());
         }
-        let whys = tsig::Error::ALL.into_iter().map(Why::Signature).chain([Why::NoGrant, Why::NotEncrypted]);
+        let whys = tsig::Error::ALL.into_iter().map(Why::Signature).chain([Why::NoGrant, Why::NotEncrypted, Why::Busy]);
         let whys: Vec<Why> = whys.collect();
         for (what, why) in Asked::ALL.into_iter().flat_map(|what| whys.iter().map(move |why| (what, *why))) {
             dealings.refuse(&Refusal { what, name: Name::root(), key: None, why });
