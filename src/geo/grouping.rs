@@ -109,7 +109,8 @@ pub fn describe(
         name: names[key].clone(),
         country: keys[key].country,
         at: means[key].at(),
-        weight: weights[key],
+        // Sums of parts may be more than the whole by a rounding.
+        weight: weights[key].min(1.0),
         rules: survey.rule_sets.values[keys[key].rules as usize].iter().map(|&i| RuleIdx(i)).collect(),
     };
     let places = |&key: &usize| {
