@@ -1,32 +1,12 @@
 //! The events service through a real client on loopback.
 
 use super::*;
-use crate::admin::Loads;
-use crate::clock::Clock;
-use crate::exchange::Books;
+use crate::admin::fixture::{run, source};
 use crate::telemetry::listen::{Bound, Config};
 use crate::telemetry::proto::events_client::EventsClient;
-use crate::telemetry::{Inbox, fixtures};
-use std::time::Duration;
 use tokio::sync::watch;
 use tonic::Code;
 use tonic::transport::Channel;
-
-fn source() -> Source {
-    Source {
-        history: Default::default(),
-        control: Default::default(),
-        desk: Default::default(),
-        announcements: Default::default(),
-        exchange: fixtures::exchange(fixtures::plan()),
-        inbox: Arc::new(Inbox::new(10)),
-        books: Arc::new(Books::new(1)),
-        observed: Default::default(),
-        place: Default::default(),
-        loads: Arc::new(Loads::default()),
-        clock: Clock::start(),
-    }
-}
 
 async fn start(source: Source) -> (EventsClient<Channel>, watch::Sender<bool>) {
     let stop = watch::Sender::new(false);
@@ -35,11 +15,6 @@ async fn start(source: Source) -> (EventsClient<Channel>, watch::Sender<bool>) {
     let routes = tonic::service::Routes::new(service(source, Operators::default()));
     tokio::spawn(bound.serve(routes, stop.subscribe()));
     (EventsClient::connect(format!("http://{addr}")).await.unwrap(), stop)
-}
-
-fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs") });
 }
 
 fn push(id: &str, group: &str) -> proto::Announcement {

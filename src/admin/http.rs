@@ -227,11 +227,8 @@ impl std::error::Error for Error {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::Loads;
-    use crate::clock::Clock;
-    use crate::exchange::Books;
+    use crate::admin::fixture::source;
     use crate::masterfile::{Diagnostic, Report, Severity};
-    use crate::telemetry::{Inbox, fixtures};
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -246,19 +243,7 @@ mod tests {
     async fn start(taken: bool) -> Live {
         let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
         let admin = Admin {
-            source: Source {
-                history: Default::default(),
-                control: Default::default(),
-                desk: Default::default(),
-                announcements: Default::default(),
-                exchange: fixtures::exchange(fixtures::plan()),
-                inbox: Arc::new(Inbox::new(10)),
-                books: Arc::new(Books::new(1)),
-                observed: Default::default(),
-                place: Default::default(),
-                loads: Arc::new(Loads::default()),
-                clock: Clock::start(),
-            },
+            source: source(),
             ready: ready.subscribe(),
             reload: Arc::new(move |wish| {
                 let changes = format!("{wish:?}");

@@ -386,31 +386,12 @@ fn members(page: &mut Page, state: &State) {
 }
 
 #[cfg(test)]
-pub(in crate::admin::metrics) mod tests {
+mod tests {
     use super::*;
-    use crate::admin::Loads;
+    use crate::admin::fixture::source;
     use crate::admin::loads::Became;
-    use crate::clock::Clock;
-    use crate::exchange::{Books, Transport};
-    use crate::telemetry::{Inbox, fixtures};
+    use crate::exchange::Transport;
     use std::collections::HashSet;
-    use std::sync::Arc;
-
-    pub(in crate::admin::metrics) fn source() -> Source {
-        Source {
-            exchange: fixtures::exchange(fixtures::plan()),
-            inbox: Arc::new(Inbox::new(10)),
-            books: Arc::new(Books::new(1)),
-            observed: Default::default(),
-            place: Default::default(),
-            loads: Arc::new(Loads::default()),
-            history: Default::default(),
-            control: Default::default(),
-            desk: Default::default(),
-            announcements: Default::default(),
-            clock: Clock::start(),
-        }
-    }
 
     fn page() -> String {
         let source = source();

@@ -1,6 +1,8 @@
 //! For people, scrapers and tools: the state of the running server over HTTP and gRPC.
 
 pub mod events;
+#[cfg(test)]
+mod fixture;
 pub mod http;
 pub mod loads;
 pub mod metrics;

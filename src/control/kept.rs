@@ -48,12 +48,13 @@ pub fn read_events(dir: &Path) -> Kept {
     })
 }
 
-/// Writes beside and renames, so that a crash leaves the old text or the new one.
+/// Writes beside and renames, so that a crash leaves the old text or the new one; the new one is on the disk when this returns.
 pub(super) fn write_beside(dir: &Path, name: &str, text: &str) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
     let beside = dir.join(format!("{name}.new"));
     let mut file = std::fs::File::create(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(&beside, dir.join(name))
+    std::fs::rename(&beside, dir.join(name))?;
+    std::fs::File::open(dir)?.sync_all()
 }

@@ -257,28 +257,6 @@ impl Ring {
         let sum: f64 = next.iter().sum();
         self.basis = Some(next.map(|w| w / sum));
     }
-
-    /// Seconds until a part `moved` of the load follows a change of all answers, under this TTL.
-    pub fn lag(&self, ttl: u32, moved: f64) -> f64 {
-        let (basis, ttl) = (self.basis(), f64::from(ttl).max(1.0));
-        // Of answers that expire evenly over a TTL, carried on by connections of a mean life.
-        let carried = |t: f64, life: f64| {
-            let u = t.min(ttl);
-            let behind = life / ttl * (1.0 - (-u / life).exp());
-            u / ttl - behind * (-(t - u) / life).exp()
-        };
-        let part = |t: f64| {
-            let pools =
-                [(t / ttl).min(1.0), carried(t, SHORT_SECS), carried(t, LONG_SECS), 1.0 - (-t / KEPT_SECS).exp()];
-            pools.iter().zip(basis).map(|(p, w)| p * w).sum::<f64>()
-        };
-        let (mut low, mut high) = (0.0, ttl + 20.0 * KEPT_SECS);
-        for _ in 0..40 {
-            let middle = 0.5 * (low + high);
-            if part(middle) < moved { low = middle } else { high = middle }
-        }
-        high
-    }
 }
 
 impl Era {

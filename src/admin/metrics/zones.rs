@@ -130,7 +130,7 @@ fn copies(page: &mut Page, copies: &BTreeMap<Name, Copy>, now: u64, most: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::metrics::tests::source;
+    use crate::admin::fixture::source;
 
     #[test]
     fn zones_are_told_one_by_one_up_to_a_limit() {

@@ -1,30 +1,11 @@
 //! The steering service through a real client on loopback.
 
 use super::*;
-use crate::admin::Loads;
-use crate::clock::Clock;
-use crate::exchange::Books;
+use crate::admin::fixture::{run, source};
 use crate::telemetry::listen::{Bound, Config};
 use crate::telemetry::proto::steering_client::SteeringClient;
-use crate::telemetry::{Inbox, fixtures};
 use tonic::Code;
 use tonic::transport::Channel;
-
-fn source() -> Source {
-    Source {
-        history: Default::default(),
-        control: Default::default(),
-        desk: Default::default(),
-        announcements: Default::default(),
-        exchange: fixtures::exchange(fixtures::plan()),
-        inbox: Arc::new(Inbox::new(10)),
-        books: Arc::new(Books::new(1)),
-        observed: Default::default(),
-        place: Default::default(),
-        loads: Arc::new(Loads::default()),
-        clock: Clock::start(),
-    }
-}
 
 #[test]
 fn state_survives_the_wire() {
@@ -45,11 +26,6 @@ async fn start(source: Source) -> (SteeringClient<Channel>, watch::Sender<bool>)
     let routes = tonic::service::Routes::new(service(source, Operators::default(), stop.subscribe()));
     tokio::spawn(bound.serve(routes, stop.subscribe()));
     (SteeringClient::connect(format!("http://{addr}")).await.unwrap(), stop)
-}
-
-fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs") });
 }
 
 #[test]

@@ -3,12 +3,13 @@
 //! It is looked at every two seconds by names, sizes and times of change: there are few files in it, they may lie on anything
 //! that can be mounted, and occurrences come near as time goes by even if no file changes.
 
+use crate::cli::load::about;
 use crate::cli::serve::reload::say;
 use crate::clock::Clock;
 use crate::events::written::{self, Against, MAX_FILE};
 use crate::events::{Desk, Entry, ics};
 use crate::exchange::Exchange;
-use crate::masterfile::{Diagnostic, Report, Severity};
+use crate::masterfile::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,23 +31,23 @@ pub(in crate::cli) fn read(dir: &Path, against: Against, report: &mut Report) ->
     let files = match files(dir) {
         Ok(files) => files,
         Err(e) => {
-            report.push(fault(dir, format!("the folder of events cannot be read: {e}")));
+            report.push(about(dir, format!("the folder of events cannot be read: {e}")));
             return entries;
         }
     };
     if files.len() > MAX_FILES {
-        report.push(fault(dir, format!("{} calendars: at most {MAX_FILES} are read", files.len())));
+        report.push(about(dir, format!("{} calendars: at most {MAX_FILES} are read", files.len())));
     }
     for (path, octets, _) in files.into_iter().take(MAX_FILES) {
         let name = path.display().to_string();
         if octets > MAX_FILE {
-            report.push(fault(&path, format!("{octets} octets: at most {MAX_FILE}")));
+            report.push(about(&path, format!("{octets} octets: at most {MAX_FILE}")));
             continue;
         }
         match fs::read_to_string(&path) {
             Ok(text) if is_toml(&path) => entries.extend(written::toml(&name, &text, against, report)),
             Ok(text) => entries.extend(ics::read(&name, &text, against, report)),
-            Err(e) => report.push(fault(&path, e.to_string())),
+            Err(e) => report.push(about(&path, e.to_string())),
         }
     }
     let mut seen = std::collections::HashSet::new();
@@ -55,7 +56,7 @@ pub(in crate::cli) fn read(dir: &Path, against: Against, report: &mut Report) ->
         if !is_new {
             let file = entry.file.as_deref().unwrap_or_default();
             let text = format!("the id {:?} is taken by another event of the folder", entry.announcement.id);
-            report.push(fault(Path::new(file), text));
+            report.push(about(Path::new(file), text));
         }
         is_new
     });
@@ -79,19 +80,6 @@ fn files(dir: &Path) -> std::io::Result<Vec<(PathBuf, u64, Option<SystemTime>)>>
 
 fn is_toml(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml"))
-}
-
-fn fault(path: &Path, message: String) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Error,
-        file: path.display().to_string().into(),
-        line: 0,
-        column: 0,
-        width: 0,
-        text: String::new(),
-        message,
-        help: None,
-    }
 }
 
 //----------- Following ------------------------------------------------------

@@ -3,12 +3,12 @@
 //! What is acknowledged is on the disk. The loop reads the desk at every beat and tells the tick; what has come to its end
 //! is taken off. Questions ("what would the shares be if …") are answered by the loop, on a copy of its state.
 
+use crate::control::kept::write_beside;
 use crate::control::overrides::{LONGEST_SECS, LONGEST_TEXT, MOST, Override, Overrides, What};
 use crate::policy::Policies;
 use crate::steering::Plan;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -165,7 +165,8 @@ impl Desk {
         let file = File { floodway_overrides: FORMAT, last_id, overrides };
         if let Some(dir) = &self.dir {
             let text = serde_json::to_string(&file).expect("names and finite numbers print as JSON");
-            write(dir, &text).map_err(|e| format!("{}: {e}; nothing was changed", dir.join(FILE).display()))?;
+            write_beside(dir, FILE, &text)
+                .map_err(|e| format!("{}: {e}; nothing was changed", dir.join(FILE).display()))?;
         }
         (held.overrides, held.last_id) = (Overrides::of(file.overrides), last_id);
         Ok(())
@@ -174,17 +175,6 @@ impl Desk {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Writes beside and renames, so that a crash leaves the old or the new.
-fn write(dir: &Path, text: &str) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    let beside = dir.join(format!("{FILE}.new"));
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&beside, dir.join(FILE))?;
-    std::fs::File::open(dir)?.sync_all()
 }
 
 impl Wish {
