@@ -305,6 +305,8 @@ fn world(n_groups: usize, n_pops: usize, each: usize) -> (Policies, ZoneSet) {
         capacity: 1e4,
         max: 1.1e4,
         price: 0.0,
+        co2: 0.0,
+        spill: None,
         breaker: BreakerConfig::default(),
     });
     let mut policies = Policies { pops: pops.collect(), groups: Vec::new(), steers: Vec::new() };

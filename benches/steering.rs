@@ -1,14 +1,18 @@
 //! Table compile and allocation, at 100 POPs × 1,000 cells × 100 groups.
 //!
 //! The world is made from one seed: POPs and cells scattered over the globe, demand skewed over cells
-//! (cube of a uniform) and groups, 80 % of all targets in sum, so that popular regions spill. Every group
-//! has a member at every POP. `warm` is the next tick: demand moved by up to 2 % per cell, prices and plan
-//! of the tick before.
+//! (cube of a uniform) and groups, 80 % of all targets in sum, so that popular regions spill. `warm` is the next tick:
+//! demand moved by up to 2 % per cell, prices and plan of the tick before, and the step that the tick takes from it.
 //!
-//! `FLOODWAY_BENCH_LARGE=1` adds 200 POPs × 1,000 cells × 500 groups.
+//! Groups have a member at every POP; or, in worlds called `apart`, each at a fifth of them that no other group has, so
+//! that no two groups have the same choices.
+//!
+//! `FLOODWAY_BENCH_LARGE=1` adds 200 POPs × 1,000 cells × 500 groups of both kinds.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use floodway::control::allocate::{Allocation, Geography, GroupProblem, Options, Problem, Room, Warm, allocate};
+use floodway::control::allocate::{
+    Allocation, Geography, GroupProblem, Options, Problem, Room, Warm, allocate, limit_step,
+};
 use floodway::geo::{Cell, CellMap};
 use floodway::id::PopIdx;
 use floodway::policy::{BreakerConfig, Group, Member, Policies, Pop, Role};
@@ -38,7 +42,7 @@ struct World {
 }
 
 impl World {
-    fn new(n_pops: usize, n_cells: usize, n_groups: usize) -> World {
+    fn new((n_pops, n_cells, n_groups): (usize, usize, usize), apart: bool) -> World {
         let pop = |p: usize| {
             let capacity = 1e4 * (1.0 + 4.0 * uniform(1, p));
             Pop {
@@ -47,6 +51,8 @@ impl World {
                 capacity,
                 max: 1.1 * capacity,
                 price: uniform(4, p),
+                co2: 0.0,
+                spill: None,
                 breaker: BreakerConfig::default(),
             }
         };
@@ -59,7 +65,7 @@ impl World {
             price: 0.0,
         };
         let group = |g: usize| Group {
-            members: (0..n_pops).map(|p| member(g, p)).collect(),
+            members: (0..n_pops).filter(|p| !apart || uniform(11 + g as u64, *p) < 0.2).map(|p| member(g, p)).collect(),
             ..Group::new(format!("g{g}.example.com").parse().expect("a name"))
         };
         let policies = Policies {
@@ -89,12 +95,15 @@ impl World {
     fn problem<'a>(&'a self, tick: u64, prev: Option<&'a Plan>) -> Problem<'a> {
         let moved =
             |g: usize, (r, d): (usize, &f64)| d * (0.98 + 0.04 * uniform(100 + tick, g * self.geography.n_cells + r));
-        let group = |g: usize| GroupProblem {
-            demand: self.demand[g].iter().enumerate().map(|at| moved(g, at)).collect(),
-            usable: vec![true; self.policies.pops.len()],
-            shadow_active: vec![false; self.policies.pops.len()],
-            room: vec![None; self.policies.pops.len()],
-            prev: prev.map(|plan| &plan.groups[g]),
+        let group = |g: usize| {
+            let n_members = self.policies.groups[g].members.len();
+            GroupProblem {
+                demand: self.demand[g].iter().enumerate().map(|at| moved(g, at)).collect(),
+                usable: vec![true; n_members],
+                shadow_active: vec![false; n_members],
+                room: vec![None; n_members],
+                prev: prev.map(|plan| &plan.groups[g]),
+            }
         };
         let room = |p: &Pop| Room { target: 0.85 * p.capacity, max: p.max };
         Problem {
@@ -120,9 +129,10 @@ fn plan(allocation: Allocation) -> Plan {
     Plan { decided_at: 0.0, mode: Mode::Live, pops: Vec::new(), groups: groups.collect() }
 }
 
-fn bench(c: &mut Criterion, size: (usize, usize, usize)) {
+fn bench(c: &mut Criterion, size: (usize, usize, usize), apart: bool) {
     let (n_pops, n_cells, n_groups) = size;
-    let world = World::new(n_pops, n_cells, n_groups);
+    let kind = if apart { " apart" } else { "" };
+    let world = World::new(size, apart);
     let options = Options::default();
     let first = allocate(&world.problem(0, None), &options, &Warm::default());
     let warm = first.warm.clone();
@@ -133,14 +143,16 @@ fn bench(c: &mut Criterion, size: (usize, usize, usize)) {
     let second = plan(second);
     let cells = &world.cells.cells;
     let table = Table::compile(&first, &world.policies, cells, None);
-    println!("{size:?}: {n_first} passes cold, {n_second} warm; {n_full} POPs full; {rows} distinct rows");
+    println!("{size:?}{kind}: {n_first} passes cold, {n_second} warm; {n_full} POPs full; {rows} distinct rows");
 
-    let mut group = c.benchmark_group(format!("{n_pops}x{n_cells}x{n_groups}"));
+    let mut group = c.benchmark_group(format!("{n_pops}x{n_cells}x{n_groups}{kind}"));
     group.sample_size(10).measurement_time(Duration::from_secs(5));
     let problem = world.problem(0, None);
     group.bench_function("allocate/cold", |b| b.iter(|| allocate(black_box(&problem), &options, &Warm::default())));
     let problem = world.problem(1, Some(&first));
-    group.bench_function("allocate/warm", |b| b.iter(|| allocate(black_box(&problem), &options, &warm)));
+    let stays = vec![false; n_pops];
+    let next = || limit_step(&problem, &allocate(black_box(&problem), &options, &warm), 0.1, &stays);
+    group.bench_function("allocate/warm", |b| b.iter(next));
     let compile = |plan: &Plan, prev: Option<&Table>| Table::compile(black_box(plan), &world.policies, cells, prev);
     group.bench_function("table/first", |b| b.iter(|| compile(&first, None)));
     group.bench_function("table/next", |b| b.iter(|| compile(&second, Some(&table))));
@@ -149,9 +161,10 @@ fn bench(c: &mut Criterion, size: (usize, usize, usize)) {
 }
 
 fn steering(c: &mut Criterion) {
-    bench(c, (100, 1000, 100));
+    bench(c, (100, 1000, 100), false);
     if std::env::var_os("FLOODWAY_BENCH_LARGE").is_some() {
-        bench(c, (200, 1000, 500));
+        bench(c, (200, 1000, 500), false);
+        bench(c, (200, 1000, 500), true);
     }
 }
 

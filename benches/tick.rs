@@ -36,6 +36,8 @@ fn policies() -> Policies {
         capacity: 100_000.0,
         max: 120_000.0,
         price: 0.0,
+        co2: 0.0,
+        spill: None,
         breaker: BreakerConfig::default(),
     };
     let group = |g: usize| {

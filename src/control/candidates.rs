@@ -73,6 +73,13 @@ pub fn declared_capacity(policies: &Policies, member: &Member) -> f64 {
     }
 }
 
+/// What money and carbon add to a member's distance, milliseconds: its own price, its POP's, and the POP's carbon
+/// at what the group has it weigh.
+pub fn money_ms(policies: &Policies, group: &Group, member: &Member) -> f64 {
+    let pop = member.pop.map(|p| &policies.pops[p.idx()]);
+    member.price + pop.map_or(0.0, |pop| pop.price + group.co2_price * pop.co2)
+}
+
 /// The members of a group at a POP.
 pub fn members_at(group: &Group, pop: PopIdx) -> impl Iterator<Item = MemberIdx> + '_ {
     group.members.iter().enumerate().filter(move |(_, m)| m.pop == Some(pop)).map(|(i, _)| MemberIdx::from(i))

@@ -19,6 +19,8 @@ pub fn pop(label: &str, lat: f64, lon: f64, capacity: f64) -> Pop {
         capacity,
         max: capacity,
         price: 0.0,
+        co2: 0.0,
+        spill: None,
         breaker: BreakerConfig::default(),
     }
 }

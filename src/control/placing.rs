@@ -31,6 +31,8 @@ pub struct Placed {
     pub groups: Vec<PlacedGroup>,
     /// Per POP, milliseconds.
     pub price_ms: Vec<f64>,
+    /// Per POP, milliseconds on top for clients who are at home elsewhere, where `spill=` bounds them.
+    pub spill_ms: Vec<f64>,
 }
 
 /// One group of [`Placed`]; loads in requests per second, before gains.
@@ -105,6 +107,7 @@ pub fn place(
         PlacedGroup { rows, row_of_cell, blind, load, short: found.short }
     };
     Placed {
+        spill_ms: with.pops.iter().map(|p| p.spill_ms).collect(),
         groups: with.groups.into_iter().enumerate().map(group).collect(),
         price_ms: with.pops.iter().map(|p| p.price_ms).collect(),
     }

@@ -68,14 +68,15 @@ impl RowSet {
         self.rows.iter().any(Row::is_empty)
     }
 
-    /// Gives the next cell a row, equal rows stored once. Equal means equal to the bit.
-    pub fn push(&mut self, row: Row) {
+    /// Gives the next cell a row, equal rows stored once, and says where it stands in `rows`. Equal means equal to the bit.
+    pub fn push(&mut self, row: Row) -> u32 {
         let next = self.rows.len() as u32;
         let at = *self.known.entry(Bits(row.clone())).or_insert(next);
         if at == next {
             self.rows.push(row);
         }
         self.row_of_cell.push(at);
+        at
     }
 }
 

@@ -52,6 +52,8 @@ pub struct State {
     pub(in crate::control) warm: Warm,
     /// The plan that is served.
     pub(in crate::control) plan: Plan,
+    /// Per group, the planned demand of each cell in the last tick, requests per second.
+    pub(in crate::control) planned: Vec<Vec<f64>>,
     /// Per group, its rows as allocated, while ramps and trickles are laid over them.
     pub(in crate::control) allocated: Vec<Option<GroupPlan>>,
     /// The plan of the last moment when telemetry was heard, while it is silent.
@@ -238,6 +240,11 @@ impl State {
     /// The plan that is served, parallel to the policies of the last tick.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The demand that the last tick planned for, per group and cell, requests per second.
+    pub fn planned(&self) -> &[Vec<f64>] {
+        &self.planned
     }
 
     /// What forecasts of a group may do: what its policy says, less what is overridden.

@@ -103,6 +103,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let ttls = standby::ttls(state, layout, &scene, quiet >= silence::HOLD_SECS, now);
     let plan = assemble(state, layout, mode, &expected, &rooms, &standings, placed, &ttls, now);
     publish(state, layout, plan, &standings, now, &mut notes);
+    state.planned = expected.into_iter().map(|e| e.by_cell).collect();
     let settled = !state.live && state.waiting.is_none() && notes.is_empty();
     state.untold = settled.then(|| directives.clone());
     Ticked { plan: state.plan.clone(), directives, notes }
@@ -274,7 +275,13 @@ fn assemble(
             _ => String::new(),
         };
         let held = state.forced.words(PopIdx::from(p)).to_string();
-        let reason = [reason, limits, held].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
+        let spill = match (layout.policies.pops[p].spill, placed.spill_ms.get(p)) {
+            (Some(part), Some(ms)) if *ms > 0.5 => {
+                format!("{:.0} % of its target are taken by clients from elsewhere: +{ms:.0} ms for them", 100.0 * part)
+            }
+            _ => String::new(),
+        };
+        let reason = [reason, limits, spill, held].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
         PopPlan {
             breaker: of.breaker.state(),
             reason,

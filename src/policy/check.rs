@@ -108,7 +108,20 @@ pub fn check(specs: Specs, land: &Land<'_>, report: &mut Report) -> Policies {
 //----------- POP ------------------------------------------------------------
 
 fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
-    let PopSpec { name, record, at, capacity, max, price, error_rate, latency_ms, min_requests, cooldown_secs } = spec;
+    let PopSpec {
+        name,
+        record,
+        at,
+        capacity,
+        max,
+        price,
+        co2,
+        spill,
+        error_rate,
+        latency_ms,
+        min_requests,
+        cooldown_secs,
+    } = spec;
     if let Some(&first) = book.pops.get(&name.name) {
         let first = &book.pop_places[first.idx()].name;
         return twice("POP", &name, first, report);
@@ -140,6 +153,8 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
         capacity,
         max: max.or(capacity),
         price: price.or(0.0),
+        co2: co2.or(0.0),
+        spill: spill.into_value(),
         breaker: BreakerConfig {
             error_rate: error_rate.or(defaults.error_rate),
             latency_ms: latency_ms.into_value().or(defaults.latency_ms),
@@ -153,7 +168,7 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
 //----------- GROUP ----------------------------------------------------------
 
 fn group(spec: GroupSpec, book: &mut Book, report: &mut Report) {
-    let GroupSpec { name, steer, pick, answers, ttl, reserve, all_down, forecast, unit } = spec;
+    let GroupSpec { name, steer, pick, answers, ttl, reserve, all_down, forecast, unit, co2_price } = spec;
     if let Some(&first) = book.groups.get(&name.name) {
         let first = &book.group_places[first.idx()].name;
         return twice("GROUP", &name, first, report);
@@ -174,6 +189,7 @@ fn group(spec: GroupSpec, book: &mut Book, report: &mut Report) {
         all_down: all_down.or(defaults.all_down),
         forecast: forecast.or(defaults.forecast),
         unit: unit.or(defaults.unit),
+        co2_price: co2_price.or(defaults.co2_price),
         name: defaults.name,
         members: defaults.members,
         routes: defaults.routes,
@@ -222,6 +238,26 @@ fn unused(book: &Book, report: &mut Report) {
         if !used {
             let help = "give a MEMBER pop=, or take the POP out";
             name.spot.warn(report, format!("no member stands at POP {}", name.short()), help);
+        }
+    }
+    let weighs = |group: &Group| group.co2_price > 0.0;
+    let some_co2 = book.policies.pops.iter().any(|pop| pop.co2 > 0.0);
+    if some_co2 && !book.policies.groups.iter().any(weighs) {
+        let emits = book.policies.pops.iter().zip(&book.pop_places).find(|(pop, _)| pop.co2 > 0.0);
+        if let Some((_, place)) = emits {
+            let help =
+                "give a GROUP co2-price=, the milliseconds of detour that a gram per kilowatt-hour is worth to it";
+            place.name.spot.warn(report, "`co2` of POPs weighs nothing: no group has a price for it", help);
+        }
+    }
+    for (group, place) in book.policies.groups.iter().zip(&book.group_places).filter(|(g, _)| weighs(g)) {
+        let name = place.name.short();
+        if !some_co2 {
+            let help = "give the POPs co2=, grams per kilowatt-hour of their power";
+            place.name.spot.warn(report, format!("`co2-price` of group {name} changes nothing"), help);
+        } else if group.steer != SteerBy::Priced {
+            let help = "prices count with steer=priced alone";
+            place.name.spot.warn(report, format!("`co2-price` of group {name} changes nothing"), help);
         }
     }
     for place in &book.group_places {

@@ -56,13 +56,16 @@ fn pop(i: usize) -> impl Strategy<Value = Pop> {
         let latency_ms = l.map(|us| us as f64 / 1e3);
         BreakerConfig { error_rate: e, latency_ms, min_requests: n, cooldown_secs: c }
     });
-    (-90.0f64..=90.0, -180.0f64..=180.0, rate(), 1.0f64..3.0, rate(), breaker).prop_map(
-        move |(lat, lon, capacity, above, price, breaker)| Pop {
+    let weighs = (rate(), rate(), proptest::option::of(share()));
+    (-90.0f64..=90.0, -180.0f64..=180.0, rate(), 1.0f64..3.0, weighs, breaker).prop_map(
+        move |(lat, lon, capacity, above, (price, co2, spill), breaker)| Pop {
             name: name(&format!("p{i}.example.com.")),
             at: LatLon { lat, lon },
             capacity,
             max: capacity * above,
             price,
+            co2,
+            spill,
             breaker,
         },
     )
@@ -128,16 +131,30 @@ fn group(i: usize, n_pops: usize) -> impl Strategy<Value = Group> {
         prop_oneof![Just(ForecastUse::Off), Just(ForecastUse::Show), Just(ForecastUse::Steer)],
         "[a-z][a-z /.-]{0,10}[a-z]",
     );
-    let numbers = (1u8.., 1u32..1000, 0u32..1000, share());
+    let numbers = (1u8.., 1u32..1000, 0u32..1000, share(), rate());
     (1usize..=MEMBERS.len(), words, numbers).prop_flat_map(move |(n, words, numbers)| {
         let members: Vec<_> = (0..n).map(|m| member(m, n_pops)).collect();
         let routes = proptest::collection::vec(route(n), 0..6);
         (members, routes).prop_map(move |(members, routes)| {
             let (steer, pick, all_down, forecast, unit) = words.clone();
-            let (answers, ttl_min, more, reserve) = numbers;
+            let (answers, ttl_min, more, reserve, co2_price) = numbers;
             let name = name(&format!("g{i}.example.com."));
             let ttl_max = ttl_min + more;
-            Group { name, steer, pick, answers, ttl_min, ttl_max, reserve, all_down, forecast, unit, members, routes }
+            Group {
+                name,
+                steer,
+                pick,
+                answers,
+                ttl_min,
+                ttl_max,
+                reserve,
+                all_down,
+                forecast,
+                unit,
+                co2_price,
+                members,
+                routes,
+            }
         })
     })
 }

@@ -42,10 +42,14 @@ fn setting<T: PartialEq>(out: &mut String, key: &str, value: T, default: T, text
 //----------- Records --------------------------------------------------------
 
 fn pop(pop: &Pop, out: &mut String) {
-    let Pop { name, at, capacity, max, price, breaker } = pop;
+    let Pop { name, at, capacity, max, price, co2, spill, breaker } = pop;
     put(out, format_args!("{name} POP at={},{} capacity={}", at.lat, at.lon, rate(*capacity)));
     setting(out, "max", *max, *capacity, rate(*max));
     setting(out, "price", *price, 0.0, rate(*price));
+    setting(out, "co2", *co2, 0.0, rate(*co2));
+    if let Some(part) = spill {
+        put(out, format_args!(" spill={}", share(*part)));
+    }
     let BreakerConfig { error_rate, latency_ms, min_requests, cooldown_secs } = breaker;
     let default = BreakerConfig::default();
     setting(out, "breaker.error-rate", *error_rate, default.error_rate, share(*error_rate));
@@ -58,12 +62,26 @@ fn pop(pop: &Pop, out: &mut String) {
 }
 
 fn group(group: &Group, policies: &Policies, out: &mut String) {
-    let Group { name, steer, pick, answers, ttl_min, ttl_max, reserve, all_down, forecast, unit, members, routes } =
-        group;
+    let Group {
+        name,
+        steer,
+        pick,
+        answers,
+        ttl_min,
+        ttl_max,
+        reserve,
+        all_down,
+        forecast,
+        unit,
+        co2_price,
+        members,
+        routes,
+    } = group;
     put(out, format_args!("{name} GROUP steer={} pick={}", word(STEER_BY, steer), word(PICK, pick)));
     put(out, format_args!(" answers={answers} ttl={ttl_min}..{ttl_max} reserve={}", share(*reserve)));
     put(out, format_args!(" all-down={} forecast={}", word(ALL_DOWN, all_down), word(FORECAST, forecast)));
     setting(out, "unit", unit.as_str(), "requests", format_args!("\"{unit}\""));
+    setting(out, "co2-price", *co2_price, 0.0, rate(*co2_price));
     out.push('\n');
     for one in members {
         member(name, one, policies, out);

@@ -63,6 +63,8 @@ pub struct PopSpec {
     pub capacity: Field<f64>,
     pub max: Field<f64>,
     pub price: Field<f64>,
+    pub co2: Field<f64>,
+    pub spill: Field<f64>,
     pub error_rate: Field<f64>,
     pub latency_ms: Field<f64>,
     pub min_requests: Field<f64>,
@@ -82,6 +84,7 @@ pub struct GroupSpec {
     pub all_down: Field<AllDown>,
     pub forecast: Field<ForecastUse>,
     pub unit: Field<String>,
+    pub co2_price: Field<f64>,
 }
 
 /// A MEMBER record.
@@ -152,6 +155,8 @@ fn pop(record: &Record, report: &mut Report) -> PopSpec {
         capacity: params.take("capacity", read::positive),
         max: params.take("max", read::positive),
         price: params.take("price", read::quantity),
+        co2: params.take("co2", read::quantity),
+        spill: params.take("spill", read::share),
         error_rate: params.take("breaker.error-rate", read::share_above_zero),
         latency_ms: params.take("breaker.latency", read::duration_ms),
         min_requests: params.take("breaker.min-requests", read::positive),
@@ -173,6 +178,7 @@ fn group(record: &Record, report: &mut Report) -> GroupSpec {
         all_down: params.take("all-down", |v, r| read::choice(v, ALL_DOWN, r)),
         forecast: params.take("forecast", |v, r| read::choice(v, FORECAST, r)),
         unit: params.take("unit", read::phrase),
+        co2_price: params.take("co2-price", read::quantity),
     };
     params.done();
     spec

@@ -33,6 +33,10 @@ pub struct Pop {
     pub max: f64,
     /// `price=`: money per million requests, in milliseconds-equivalent as the allocation weighs it; 0 by default.
     pub price: f64,
+    /// `co2=`: carbon of its power, grams per kilowatt-hour; 0 by default. Weighs what its groups' `co2-price=` say.
+    pub co2: f64,
+    /// `spill=`: the part of its target that clients may take up who have another POP nearer, in `[0, 1]`; `None`: all of it.
+    pub spill: Option<f64>,
     /// `breaker.*`.
     pub breaker: BreakerConfig,
 }
@@ -79,6 +83,8 @@ pub struct Group {
     pub forecast: ForecastUse,
     /// `unit=`: what one request is, for people; default `requests`.
     pub unit: String,
+    /// `co2-price=`: milliseconds that a request may be sent farther to save a gram per kilowatt-hour; 0 by default.
+    pub co2_price: f64,
     /// The members, in file order.
     pub members: Vec<Member>,
     /// The routes, most specific first; the first that matches a client decides.
@@ -99,6 +105,7 @@ impl Group {
             all_down: AllDown::All,
             forecast: ForecastUse::Steer,
             unit: "requests".into(),
+            co2_price: 0.0,
             members: Vec::new(),
             routes: Vec::new(),
         }
@@ -196,7 +203,7 @@ pub struct Route {
 }
 
 /// What a route does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// `members=… only`: these or nothing else, whatever happens (a fence).
     Only(Vec<MemberIdx>),

@@ -29,6 +29,8 @@ pub fn world(seed: u64) -> (Policies, CellMap, Scenario) {
                 capacity,
                 max,
                 price: rng.between(0.0, 2.0),
+                co2: 0.0,
+                spill: None,
                 breaker,
             }
         })

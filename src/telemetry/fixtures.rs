@@ -23,6 +23,8 @@ pub fn policies() -> Arc<Policies> {
         capacity: 40_000.0,
         max: 40_000.0,
         price: 0.0,
+        co2: 0.0,
+        spill: None,
         breaker: BreakerConfig::default(),
     };
     let member = |n: &str, pop: Option<u16>, role| Member {

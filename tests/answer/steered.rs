@@ -170,6 +170,8 @@ fn all_down_by_what_is_reported() {
             capacity: 1000.0,
             max: 1000.0,
             price: 0.0,
+            co2: 0.0,
+            spill: None,
             breaker: BreakerConfig::default(),
         };
         policies.pops = vec![pop("ams"), pop("v4")];

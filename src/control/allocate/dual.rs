@@ -1,7 +1,8 @@
 //! The dual of the priced allocation, and Newton's method on its prices.
 //!
-//! Symbols: row `r` (a group's cell) with demand `D_r`, its candidates `k` with cost `c_k`, resources `i`
-//! (POPs, members with a room of their own) with price `λ_i ≥ 0`; `v_k = c_k + Σ_{i of k} λ_i`.
+//! Symbols: row `r` (a cell of groups with equal choices) with demand `D_r`, its candidates `k` with cost `c_k`,
+//! resources `i` (POPs, members with a room of their own, what POPs take from elsewhere) with price `λ_i ≥ 0`;
+//! `v_k = c_k + Σ_{i of k} λ_i`.
 //!
 //! ```text
 //! x_k   = exp(−v_k/T) / Σ_{j of r} exp(−v_j/T)                     shares at these prices
@@ -39,6 +40,9 @@ const FAR: f64 = 34.0;
 //----------- Rows -----------------------------------------------------------
 
 /// The rows to solve for, flat. Resource `n` (one past the last) stands for none.
+///
+/// Which resources a candidate takes up is its *face*: with hundreds of POPs there are a few hundred of them
+/// beside millions of candidates, so what a face costs is added up once per pass.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
     /// `start[r]..start[r + 1]`: the candidates of row `r`.
@@ -47,11 +51,14 @@ pub(crate) struct Rows {
     pub(crate) demand: Vec<f64>,
     /// `c_k`; infinite for a candidate that is left out.
     pub(crate) cost: Vec<f32>,
-    /// Resource of the POP.
-    pub(crate) pop: Vec<u32>,
-    /// Resource of the member itself.
-    pub(crate) own: Vec<u32>,
+    /// Position in `faces`.
+    pub(crate) face: Vec<u32>,
+    /// The resources of each face: of the POP, of the member itself, of what the POP takes from elsewhere.
+    pub(crate) faces: Vec<Face>,
 }
+
+/// See [`Rows`]; at least one of three may be none.
+pub(crate) type Face = [u32; 3];
 
 impl Rows {
     /// The candidates of a row.
@@ -64,15 +71,20 @@ impl Rows {
         self.demand.len()
     }
 
-    /// The candidates of a row that count at prices `lambda` (with the 0 of "none" at its end), with
-    /// their shares, into `near`; returns `−T ln Σ exp(−v_k/T)`, infinite where no candidate is left.
+    /// What each face costs at prices `lambda` (with the 0 of "none" at its end).
+    pub(crate) fn face_prices(&self, lambda: &[f64]) -> Vec<f64> {
+        self.faces.iter().map(|face| face.iter().map(|i| lambda[*i as usize]).sum()).collect()
+    }
+
+    /// The candidates of a row that count where faces cost `price`, with their shares, into `near`; returns
+    /// `−T ln Σ exp(−v_k/T)`, infinite where no candidate is left.
     ///
     /// `v` is a buffer.
     #[inline]
     pub(crate) fn shares(
         &self,
         row: usize,
-        lambda: &[f64],
+        price: &[f64],
         t: f64,
         v: &mut Vec<f64>,
         near: &mut Vec<(usize, f64)>,
@@ -80,24 +92,28 @@ impl Rows {
         let range = self.of(row);
         v.clear();
         near.clear();
-        let (cost, pop, own) = (&self.cost[range.clone()], &self.pop[range.clone()], &self.own[range.clone()]);
-        v.extend(
-            cost.iter().zip(pop).zip(own).map(|((c, p), o)| f64::from(*c) + lambda[*p as usize] + lambda[*o as usize]),
-        );
-        let least = v.iter().copied().fold(f64::INFINITY, f64::min);
+        let (mut least, mut at) = (f64::INFINITY, 0);
+        for (k, (c, f)) in self.cost[range.clone()].iter().zip(&self.face[range.clone()]).enumerate() {
+            let cost = f64::from(*c) + price[*f as usize];
+            if cost < least {
+                (least, at) = (cost, k);
+            }
+            v.push(cost);
+        }
         if least == f64::INFINITY {
             return least;
         }
+        // Most rows have one member that is cheaper than all others by far.
         let far = least + FAR * t;
-        near.extend(range.zip(v.iter()).filter(|(_, v)| **v < far).map(|(k, v)| (k, *v)));
-        if let [(_, only)] = &mut near[..] {
-            *only = 1.0;
+        if v.iter().filter(|v| **v < far).count() == 1 {
+            near.push((range.start + at, 1.0));
             return least;
         }
         let mut sum = 0.0;
-        for (_, v) in near.iter_mut() {
-            *v = ((least - *v) / t).exp();
-            sum += *v;
+        for (k, v) in range.zip(v.iter()).filter(|(_, v)| **v < far) {
+            let x = ((least - v) / t).exp();
+            sum += x;
+            near.push((k, x));
         }
         near.iter_mut().for_each(|(_, x)| *x /= sum);
         least - t * sum.ln()
@@ -220,49 +236,49 @@ impl<'a> Dual<'a> {
     /// Value, loads and Hessian at `lambda`.
     fn pass(&mut self, lambda: Vec<f64>, t: f64, before: Option<&[f64]>) -> Point {
         self.n_passes += 1;
-        let (n, none) = (self.rooms.len(), self.rooms.len() as u32);
+        let n = self.rooms.len();
         let placed = self.placed(&lambda, before);
         let mut place = vec![u32::MAX; n + 1];
         placed.iter().zip(0..).for_each(|(&i, at)| place[i as usize] = at);
         let side = placed.len();
         let (mut load, mut diagonal, mut dense) = (vec![0.0; n + 1], vec![0.0; n + 1], vec![0.0; side * side]);
         let (mut value, mut v, mut near, mut parts) = (0.0, Vec::new(), Vec::new(), Vec::<(u32, f64)>::new());
+        let price = self.rows.face_prices(&lambda);
+        let mut of_face = vec![0.0; price.len()];
         for row in 0..self.rows.len() {
             let demand = self.rows.demand[row];
             if demand == 0.0 {
                 continue;
             }
-            let soft = self.rows.shares(row, &lambda, t, &mut v, &mut near);
-            let mixed = match near[..] {
-                [] => continue,
-                [_] => false,
-                _ => true,
-            };
+            let soft = self.rows.shares(row, &price, t, &mut v, &mut near);
+            if near.is_empty() {
+                continue;
+            }
             value += demand * soft;
+            if let [(k, _)] = near[..] {
+                of_face[self.rows.face[k] as usize] += demand;
+                continue;
+            }
             parts.clear();
             let per_t = demand / t;
             for &(k, x) in &near {
-                let (pop, own) = (self.rows.pop[k], self.rows.own[k]);
-                load[pop as usize] += demand * x;
-                load[own as usize] += demand * x;
-                if !mixed {
-                    continue;
-                }
-                for i in [pop, own] {
-                    if i == none {
+                let face = self.rows.face[k];
+                of_face[face as usize] += demand * x;
+                let resources = &self.rows.faces[face as usize];
+                for (nth, &i) in resources.iter().enumerate().filter(|(_, i)| (**i as usize) < n) {
+                    let at = place[i as usize];
+                    if at == u32::MAX {
+                        diagonal[i as usize] += per_t * x * (1.0 - x);
                         continue;
                     }
-                    match place[i as usize] {
-                        u32::MAX => diagonal[i as usize] += per_t * x * (1.0 - x),
-                        at => {
-                            parts.push((at, x));
-                            dense[at as usize * (side + 1)] += per_t * x;
+                    parts.push((at, x));
+                    dense[at as usize * (side + 1)] += per_t * x;
+                    for &other in resources[..nth].iter().filter(|o| (**o as usize) < n) {
+                        let other = place[other as usize];
+                        if other != u32::MAX {
+                            dense[at.max(other) as usize * side + at.min(other) as usize] += per_t * x;
                         }
                     }
-                }
-                let (a, b) = (place[pop as usize], place[own as usize]);
-                if a != u32::MAX && b != u32::MAX {
-                    dense[a.max(b) as usize * side + a.min(b) as usize] += per_t * x;
                 }
             }
             for &(a, xa) in &parts {
@@ -273,6 +289,9 @@ impl<'a> Dual<'a> {
                     }
                 }
             }
+        }
+        for (face, carried) in self.rows.faces.iter().zip(of_face) {
+            face.iter().for_each(|i| load[*i as usize] += carried);
         }
         for (i, &room) in self.rooms.iter().enumerate() {
             let (_, slope, integral) = supply(room, lambda[i]);

@@ -1,13 +1,15 @@
-//! The candidates of every cell of every priced group, with their costs.
+//! The candidates of every cell of every class of priced groups, with their costs.
 //!
 //! A cell looks at its `nearest` members first, at members that its route names, and at external ones.
 //! Whether a member beyond those would be cheaper can be told from the prices of a solution (column
 //! generation): it cannot cost less than its distance, so only rows that pay more than the farthest
 //! member they look at need to look farther.
 
-use crate::control::allocate::dual::Rows;
+use crate::control::allocate::classes::Classes;
+use crate::control::allocate::dual::{Face, Rows};
 use crate::control::allocate::problem::{Geography, GroupProblem, Options, Problem, Room};
 use crate::control::allocate::{EXTERNAL_MS, FIRST_MS};
+use crate::control::candidates::money_ms;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{Effect, Group, Role, SteerBy};
 
@@ -25,31 +27,40 @@ pub(crate) struct Lists {
     pub(crate) rows: Rows,
     /// Parallel to `rows.cost`: the member.
     pub(crate) member: Vec<MemberIdx>,
-    /// Per row, its group and cell.
-    pub(crate) whose: Vec<(GroupIdx, CellIdx)>,
+    /// Number of cells: row `c * n_cells + r` is that of class `c` in cell `r`.
+    pub(crate) n_cells: usize,
     /// Per row, how many members at POPs it looks at by distance.
     depth: Vec<u32>,
     /// Per row, what the members that it does not look at cost at least.
     beyond: Vec<f32>,
 }
 
-/// The resources of a problem: POPs, then members with a room of their own.
+/// The resources of a problem: POPs, then members with a room of their own, then what POPs take from elsewhere.
 pub(crate) struct Resources {
     /// What they offer to priced groups, requests per second.
     pub(crate) rooms: Vec<Room>,
     /// `own[g][m]`: the resource of a member, or `rooms.len()`.
     pub(crate) own: Vec<Vec<u32>>,
+    /// `spill[p]`: the resource that clients from elsewhere take up at POP `p`, or `rooms.len()`.
+    pub(crate) spill: Vec<u32>,
+    /// What candidates may take up; see [`Rows`].
+    pub(crate) faces: Vec<Face>,
+    /// `of_own[i]`: the face of a member with resource `i`, and after it that for clients from elsewhere.
+    of_own: Vec<u32>,
 }
 
 impl Resources {
     /// `taken[p]`: what groups that are not priced put on POP `p`.
     pub(crate) fn new(problem: &Problem, taken: &[f64]) -> Resources {
         let less = |room: &Room, by: f64| Room { target: (room.target - by).max(0.0), max: (room.max - by).max(0.0) };
+        let n_pops = problem.pops.len();
         let mut rooms: Vec<Room> = problem.pops.iter().zip(taken).map(|(room, by)| less(room, *by)).collect();
-        let n_own = |g: &GroupProblem| g.room.iter().filter(|r| r.is_some()).count();
         let is_priced = |g: usize| problem.policies.groups[g].steer == SteerBy::Priced;
-        let none = rooms.len()
-            + (0..problem.groups.len()).filter(|&g| is_priced(g)).map(|g| n_own(&problem.groups[g])).sum::<usize>();
+        let some = |g: &GroupProblem| g.room.iter().filter(|r| r.is_some()).count();
+        let n_own: usize = (0..problem.groups.len()).filter(|&g| is_priced(g)).map(|g| some(&problem.groups[g])).sum();
+        let capped = || problem.policies.pops.iter().zip(&problem.pops).map(|(pop, room)| (pop.spill, room));
+        let n_spill = capped().filter(|(part, _)| part.is_some()).count();
+        let none = (n_pops + n_own + n_spill) as u32;
         let mut own = Vec::with_capacity(problem.groups.len());
         for (g, group) in problem.groups.iter().enumerate() {
             let mut resource = |room: &Option<Room>| match room {
@@ -57,22 +68,55 @@ impl Resources {
                     rooms.push(*room);
                     rooms.len() as u32 - 1
                 }
-                _ => none as u32,
+                _ => none,
             };
-            own.push(group.room.iter().map(&mut resource).collect());
+            own.push(group.room.iter().map(&mut resource).collect::<Vec<u32>>());
         }
-        Resources { rooms, own }
+        let mut resource = |(part, room): (Option<f64>, &Room)| {
+            part.map_or(none, |part| {
+                rooms.push(Room { target: part * room.target, max: part * room.max });
+                rooms.len() as u32 - 1
+            })
+        };
+        let spill: Vec<u32> = capped().map(&mut resource).collect();
+        let mut faces: Vec<Face> = (0..n_pops as u32).map(|p| [p, none, none]).collect();
+        faces.extend((0..n_pops).map(|p| [p as u32, none, spill[p]]));
+        faces.push([none; 3]);
+        let mut of_own = vec![0; none as usize];
+        for (spec, own) in problem.policies.groups.iter().zip(&own) {
+            for (member, &i) in spec.members.iter().zip(own).filter(|(_, i)| **i != none) {
+                of_own[i as usize] = faces.len() as u32;
+                let pop = member.pop.map_or(none, |p| u32::from(p.0));
+                faces.extend([[pop, i, none], [pop, i, member.pop.map_or(none, |p| spill[p.idx()])]]);
+            }
+        }
+        Resources { rooms, own, spill, faces, of_own }
     }
 
     /// The resource that stands for none.
     pub(crate) fn none(&self) -> u32 {
         self.rooms.len() as u32
     }
+
+    /// Whether some POP bounds what it takes from elsewhere.
+    fn any_spill(&self) -> bool {
+        self.spill.iter().any(|i| *i != self.none())
+    }
+
+    /// The face of a member at a POP, `own` its resource; `away`: for clients who are at home elsewhere.
+    fn face(&self, pop: Option<PopIdx>, own: u32, away: bool) -> u32 {
+        let n_pops = self.spill.len();
+        match (own == self.none(), pop) {
+            (true, None) => 2 * n_pops as u32,
+            (true, Some(pop)) => u32::from(pop.0) + if away { n_pops as u32 } else { 0 },
+            (false, _) => self.of_own[own as usize] + u32::from(away),
+        }
+    }
 }
 
 //----------- One group ------------------------------------------------------
 
-/// What is the same for all cells of a group.
+/// What is the same for all cells of a class, by the group that stands for it.
 struct Side<'a> {
     group: GroupIdx,
     spec: &'a Group,
@@ -86,7 +130,9 @@ struct Side<'a> {
     least_money: f64,
     /// `named[route][m]`.
     named: Vec<Vec<bool>>,
-    own: &'a [u32],
+    resources: &'a Resources,
+    /// Whether a POP has a member that always serves; empty where no POP bounds what it takes from elsewhere.
+    homes: Vec<bool>,
 }
 
 impl<'a> Side<'a> {
@@ -100,8 +146,7 @@ impl<'a> Side<'a> {
         let mut at: Vec<MemberIdx> = all().filter(|m| spec.members[m.idx()].pop.is_some()).collect();
         at.sort_by_key(|m| (spec.members[m.idx()].pop, &spec.members[m.idx()].name));
         let external = all().filter(|m| spec.members[m.idx()].role == Role::External).collect();
-        let money: Vec<f64> =
-            spec.members.iter().map(|m| m.price + m.pop.map_or(0.0, |p| policies.pops[p.idx()].price)).collect();
+        let money: Vec<f64> = spec.members.iter().map(|m| money_ms(policies, spec, m)).collect();
         let least_money = at.iter().map(|m| money[m.idx()]).fold(f64::INFINITY, f64::min);
         let named = spec.routes.iter().map(|route| {
             let (Effect::Only(set) | Effect::First(set) | Effect::Prefer(set)) = &route.effect;
@@ -110,7 +155,23 @@ impl<'a> Side<'a> {
             named
         });
         let named = named.collect();
-        Side { group, spec, usable, first, at, external, money, least_money, named, own: &resources.own[group.idx()] }
+        let homes = if resources.any_spill() { homes(spec, policies.pops.len()) } else { Vec::new() };
+        Side { group, spec, usable, first, at, external, money, least_money, named, resources, homes }
+    }
+
+    /// The face of a member for clients of a cell; `home_ms`: how far they have to the POPs where they are at home.
+    fn face(&self, geography: &Geography, cell: CellIdx, m: MemberIdx, effect: Effected, home_ms: f32) -> u32 {
+        let pop = self.spec.members[m.idx()].pop;
+        let away = pop.is_some_and(|pop| geography.ms(cell, pop) > home_ms) && !effect.names(m);
+        self.resources.face(pop, self.resources.own[self.group.idx()][m.idx()], away)
+    }
+
+    /// See [`Side::face`]; infinite where it makes no difference.
+    fn home_ms(&self, geography: &Geography, cell: CellIdx) -> f32 {
+        match self.homes.is_empty() {
+            true => f32::INFINITY,
+            false => home_ms(geography, cell, &self.homes),
+        }
     }
 
     fn at_pop(&self, pop: PopIdx) -> &[MemberIdx] {
@@ -152,6 +213,21 @@ impl<'a> Side<'a> {
     }
 }
 
+/// Whether each POP has a member of a group that always serves: clients are at home at the nearest such one, be it up or
+/// down.
+pub(crate) fn homes(spec: &Group, n_pops: usize) -> Vec<bool> {
+    let mut homes = vec![false; n_pops];
+    let active = spec.members.iter().filter(|m| m.role == Role::Active);
+    active.filter_map(|m| m.pop).for_each(|p| homes[p.idx()] = true);
+    homes
+}
+
+/// How far the clients of a cell have to the POPs where they are at home; several, if they are as far. Infinite without any.
+pub(crate) fn home_ms(geography: &Geography, cell: CellIdx, homes: &[bool]) -> f32 {
+    let at_home = geography.order_of(cell).iter().find(|p| homes[p.idx()]);
+    at_home.map_or(f32::INFINITY, |p| geography.ms(cell, *p))
+}
+
 /// A route's effect with its members as a set.
 #[derive(Clone, Copy)]
 enum Effected<'a> {
@@ -170,12 +246,25 @@ impl Effected<'_> {
     }
 }
 
-//----------- All groups -----------------------------------------------------
+//----------- All classes ----------------------------------------------------
 
 impl Lists {
-    /// The candidates of all priced groups. `scale`: what demand is multiplied by.
-    pub(crate) fn new(problem: &Problem, options: &Options, resources: &Resources, scale: f64) -> Lists {
-        Lists::build(problem, resources, scale, |_| options.nearest.max(1) as u32)
+    /// The candidates of all classes. `scale`: what demand is multiplied by.
+    pub(crate) fn new(
+        problem: &Problem,
+        classes: &Classes,
+        options: &Options,
+        resources: &Resources,
+        scale: f64,
+    ) -> Lists {
+        let n_cells = problem.geography.n_cells;
+        let mut demand = vec![0.0; classes.groups.len() * n_cells];
+        for (groups, to) in classes.groups.iter().zip(demand.chunks_mut(n_cells.max(1))) {
+            for g in groups {
+                to.iter_mut().zip(&problem.groups[g.idx()].demand).for_each(|(to, d)| *to += d * scale);
+            }
+        }
+        Lists::build(problem, classes, resources, demand, |_| options.nearest.max(1) as u32)
     }
 
     /// Lists in which the rows that could be served at less cost by members beyond theirs look farther;
@@ -183,67 +272,77 @@ impl Lists {
     pub(crate) fn widened(
         &self,
         problem: &Problem,
+        classes: &Classes,
         resources: &Resources,
-        scale: f64,
         lambda: &[f64],
     ) -> Option<Lists> {
+        let price = self.rows.face_prices(lambda);
         let paid = |row: usize| {
-            let v = |k: usize| {
-                f64::from(self.rows.cost[k]) + lambda[self.rows.pop[k] as usize] + lambda[self.rows.own[k] as usize]
-            };
+            let v = |k: usize| f64::from(self.rows.cost[k]) + price[self.rows.face[k] as usize];
             self.rows.of(row).map(v).fold(f64::INFINITY, f64::min)
         };
         let geography = problem.geography;
-        let mut sides: Vec<Option<Side>> = problem.groups.iter().map(|_| None).collect();
-        let mut depth = self.depth.clone();
-        let mut any = false;
-        for row in (0..self.rows.len()).filter(|&r| self.rows.demand[r] > 0.0) {
-            let (paid, (group, cell)) = (paid(row), self.whose[row]);
+        let mut side: Option<(usize, Side)> = None;
+        let mut depth = Vec::new();
+        for row in (0..self.rows.len()).filter(|&r| self.beyond[r] < f32::INFINITY && self.rows.demand[r] > 0.0) {
+            let paid = paid(row);
             if paid <= f64::from(self.beyond[row]) {
                 continue;
             }
-            let side = sides[group.idx()].get_or_insert_with(|| Side::new(problem, group, resources));
+            let (class, cell) = (row / self.n_cells, CellIdx::from(row % self.n_cells));
+            let (_, side) = match &mut side {
+                Some(known) if known.0 == class => known,
+                other => other.insert((class, Side::new(problem, classes.first(class), resources))),
+            };
             let effect = side.effect(geography, cell);
+            let home_ms = side.home_ms(geography, cell);
             let listed = &self.member[self.rows.of(row)];
             let cheaper = |m: &MemberIdx| {
-                let pop = side.spec.members[m.idx()].pop.map_or(resources.none(), |p| u32::from(p.0));
-                let price = lambda[pop as usize] + lambda[side.own[m.idx()] as usize];
+                let price = price[side.face(geography, cell, *m, effect, home_ms) as usize];
                 !listed.contains(m) && side.cost(geography, cell, *m, effect).is_some_and(|c| c + price < paid)
             };
             let within = |p: &&PopIdx| f64::from(geography.ms(cell, **p)) + side.least_money < paid;
             if geography.order_of(cell).iter().take_while(within).any(|p| side.at_pop(*p).iter().any(cheaper)) {
+                if depth.is_empty() {
+                    depth.clone_from(&self.depth);
+                }
                 depth[row] *= WIDEN;
-                any = true;
             }
         }
-        any.then(|| Lists::build(problem, resources, scale, |row| depth[row]))
+        let demand = || self.rows.demand.clone();
+        (!depth.is_empty()).then(|| Lists::build(problem, classes, resources, demand(), |row| depth[row]))
     }
 
-    fn build(problem: &Problem, resources: &Resources, scale: f64, depth_of: impl Fn(usize) -> u32) -> Lists {
-        let geography = problem.geography;
-        let priced = || (0..problem.groups.len()).filter(|&g| problem.policies.groups[g].steer == SteerBy::Priced);
-        let n_rows = priced().count() * geography.n_cells;
+    fn build(
+        problem: &Problem,
+        classes: &Classes,
+        resources: &Resources,
+        demand: Vec<f64>,
+        depth_of: impl Fn(usize) -> u32,
+    ) -> Lists {
+        let (geography, n_rows) = (problem.geography, demand.len());
+        let start = Vec::with_capacity(n_rows + 1);
         let mut lists = Lists {
-            rows: Rows { start: Vec::with_capacity(n_rows + 1), demand: Vec::with_capacity(n_rows), ..Rows::default() },
+            rows: Rows { start, demand, cost: Vec::new(), face: Vec::new(), faces: resources.faces.clone() },
             member: Vec::new(),
-            whose: Vec::with_capacity(n_rows),
+            n_cells: geography.n_cells,
             depth: Vec::with_capacity(n_rows),
             beyond: Vec::with_capacity(n_rows),
         };
         lists.rows.start.push(0);
-        for g in priced() {
-            let side = Side::new(problem, GroupIdx::from(g), resources);
-            for (r, &demand) in problem.groups[g].demand.iter().enumerate() {
-                let depth = depth_of(lists.rows.len());
-                lists.push_row(&side, geography, CellIdx::from(r), depth, resources.none());
-                lists.rows.demand.push(demand * scale);
+        for class in 0..classes.groups.len() {
+            let side = Side::new(problem, classes.first(class), resources);
+            for r in 0..geography.n_cells {
+                let depth = depth_of(lists.depth.len());
+                lists.push_row(&side, geography, CellIdx::from(r), depth);
             }
         }
         lists
     }
 
-    fn push_row(&mut self, side: &Side, geography: &Geography, cell: CellIdx, depth: u32, none: u32) {
+    fn push_row(&mut self, side: &Side, geography: &Geography, cell: CellIdx, depth: u32) {
         let effect = side.effect(geography, cell);
+        let home_ms = side.home_ms(geography, cell);
         let mut beyond = f32::INFINITY;
         let mut seen = 0;
         let mut truncated = false;
@@ -261,7 +360,7 @@ impl Lists {
                     continue;
                 }
                 if let Some(cost) = side.cost(geography, cell, m, effect) {
-                    self.push(m, cost, u32::from(pop.0), side.own[m.idx()]);
+                    self.push(m, cost, side.face(geography, cell, m, effect, home_ms));
                     seen += u32::from(!truncated);
                 }
             }
@@ -271,19 +370,17 @@ impl Lists {
         }
         for &m in &side.external {
             if let Some(cost) = side.cost(geography, cell, m, effect) {
-                self.push(m, cost, none, side.own[m.idx()]);
+                self.push(m, cost, side.face(geography, cell, m, effect, home_ms));
             }
         }
         self.rows.start.push(self.rows.cost.len() as u32);
-        self.whose.push((side.group, cell));
         self.depth.push(depth);
         self.beyond.push(beyond);
     }
 
-    fn push(&mut self, member: MemberIdx, cost: f64, pop: u32, own: u32) {
+    fn push(&mut self, member: MemberIdx, cost: f64, face: u32) {
         self.member.push(member);
         self.rows.cost.push(cost as f32);
-        self.rows.pop.push(pop);
-        self.rows.own.push(own);
+        self.rows.face.push(face);
     }
 }

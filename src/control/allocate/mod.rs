@@ -9,7 +9,9 @@
 //! overflow ([`EXTERNAL_MS`]) < more than the target ([`OVER_TARGET_MS`]) < more than the most a POP
 //! bears ([`OVER_MAX_MS`]). So each is touched only when the one before cannot serve.
 
+mod classes;
 pub(crate) mod classic;
+mod deadband;
 mod dual;
 mod limit;
 mod lists;
@@ -17,9 +19,9 @@ mod priced;
 pub mod problem;
 mod settle;
 
-use crate::control::allocate::settle::Rows;
+use crate::control::allocate::classes::Classes;
+use crate::control::rows::RowSet;
 use crate::id::GroupIdx;
-use crate::policy::SteerBy;
 
 pub use limit::limit_step;
 pub use problem::{Allocation, Geography, GroupAllocation, GroupProblem, Options, PopAllocation, Problem, Room, Warm};
@@ -45,27 +47,23 @@ pub const OVER_MAX_MS: f64 = 8000.0;
 /// `warm`: prices of the allocation before, [`Warm::default`] for none. The result depends on the
 /// arguments alone; prices to start from change it by no more than the tolerance of the solve.
 ///
-/// Cost: a few passes over `groups × cells × nearest` candidates.
+/// Cost: a few passes over `classes × cells × nearest` candidates, a class being groups with the same choices.
 pub fn allocate(problem: &Problem, options: &Options, warm: &Warm) -> Allocation {
-    let is_priced = |g: usize| problem.policies.groups[g].steer == SteerBy::Priced;
-    let rows = |g: usize| {
-        if is_priced(g) {
-            return Rows::default();
-        }
-        let set = classic::rows(problem, GroupIdx::from(g));
-        Rows { rows: set.rows, row_of_cell: set.row_of_cell }
+    let classes = Classes::new(problem);
+    let rows = |g: usize| match classes.of_group[g] {
+        Some(_) => RowSet::default(),
+        None => classic::rows(problem, GroupIdx::from(g)),
     };
-    let mut groups: Vec<Rows> = (0..problem.groups.len()).map(rows).collect();
-    let taken = settle::settle(problem, groups.clone(), |_| 0.0).pops.iter().map(|p| p.load).collect::<Vec<f64>>();
-    let solved = priced::solve(problem, options, warm, &taken);
-    for (g, rows) in settle::gather(problem, &solved.lists, &solved.x).into_iter().enumerate() {
-        if is_priced(g) {
+    let mut groups: Vec<RowSet> = (0..problem.groups.len()).map(rows).collect();
+    let taken = settle::settle(problem, groups.clone()).pops.iter().map(|p| p.load).collect::<Vec<f64>>();
+    let solved = priced::solve(problem, &classes, options, warm, &taken);
+    for (g, rows) in deadband::keep(problem, options, &classes, &solved).into_iter().enumerate() {
+        if classes.of_group[g].is_some() {
             groups[g] = rows;
         }
     }
-    let price_ms = |p: usize| solved.warm.pops[p];
-    let settled = settle::settle(problem, groups, price_ms);
-    Allocation { warm: solved.warm.clone(), n_passes: solved.n_passes, ..settled }
+    let settled = settle::settle(problem, groups);
+    Allocation { n_passes: solved.n_passes, ..settled.priced(solved.warm) }
 }
 
 #[cfg(test)]

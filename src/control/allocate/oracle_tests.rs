@@ -109,6 +109,41 @@ proptest! {
     }
 }
 
+/// How far off the usual temperature is, over 1,000 random cases that have a solution; printed. Takes half a minute:
+/// `cargo test --release --lib beside_the_linear_program -- --ignored --nocapture`.
+#[test]
+#[ignore = "long, and prints figures"]
+fn a_thousand_cases_beside_the_linear_program() {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let strategy = worlds();
+    let (mut off_ms, mut off_part, mut off_cold, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    while off_ms.len() < 1000 {
+        let world = strategy.new_tree(&mut runner).expect("nothing is filtered").current();
+        let demand: f64 = world.demand.iter().flatten().sum();
+        let Some(least) = linear_program(&world).filter(|_| demand > 0.0) else { continue };
+        let usual = world.solve();
+        let cold = Options { temperature_ms: 0.01, least_share: 0.0, ..Options::default() };
+        let cold = allocate(&world.problem(&[]), &cold, &Warm::default());
+        off_ms.push((spent(&world, &usual) - least) / demand);
+        off_part.push((spent(&world, &usual) - least) / least.max(1e-9));
+        off_cold.push((spent(&world, &cold) - least) / demand);
+        let part = |(pop, room): (&PopAllocation, &Room)| pop.load / room.target - 1.0;
+        over.push(usual.pops.iter().zip(&world.rooms).map(part).fold(0.0, f64::max));
+    }
+    for (what, off) in [
+        ("ms a request over the optimum, T = 0.7 ms", &mut off_ms),
+        ("part of the optimum", &mut off_part),
+        ("ms a request over the optimum, T = 0.01 ms", &mut off_cold),
+        ("part by which the fullest POP is over its target", &mut over),
+    ] {
+        off.sort_by(f64::total_cmp);
+        let at = |q: f64| off[(q * (off.len() - 1) as f64) as usize];
+        println!("{what}: median {:.4}, 95 % {:.4}, most {:.4}", at(0.5), at(0.95), at(1.0));
+    }
+}
+
 /// A larger case, of the size where the program still solves in a blink: 30 POPs, 60 cells, 3 groups, at
 /// 95 % of all targets.
 #[test]

@@ -1,11 +1,10 @@
-//! From prices to shares: anneal, look farther, leave out small shares, keep what is not worth moving,
-//! round.
+//! From prices to shares: anneal, look farther, leave out small shares, round.
 
 use crate::control::allocate::OVER_TARGET_MS;
-use crate::control::allocate::dual::{Dual, Rest, supply};
+use crate::control::allocate::classes::Classes;
+use crate::control::allocate::dual::{Dual, Rest};
 use crate::control::allocate::lists::{Lists, Resources};
-use crate::control::allocate::problem::{Options, Problem, Warm};
-use crate::id::{CellIdx, GroupIdx};
+use crate::control::allocate::problem::{Options, Problem, Room, Warm};
 
 /// Shares are multiples of 1/65536, so that rows that agree are found to agree and compile to exact slots.
 const SEATS: f64 = 65_536.0;
@@ -14,7 +13,7 @@ const COOLING: f64 = 0.35;
 /// Part of a limit by which it may be missed while the temperature falls.
 const LOOSE: f64 = 0.02;
 /// Part of a limit by which it may be missed in the end.
-const TIGHT: f64 = 1e-4;
+pub(crate) const TIGHT: f64 = 1e-4;
 /// Passes for one temperature before it is thought to be too cold to start from.
 const FEW_PASSES: u32 = 12;
 /// Passes for the final temperature.
@@ -34,14 +33,20 @@ pub(crate) struct Solved {
     pub(crate) lists: Lists,
     /// Parallel to the candidates: their share.
     pub(crate) x: Vec<f32>,
-    /// Prices.
+    /// What the resources offer, in parts of all demand.
+    pub(crate) rooms: Vec<Room>,
+    /// Their prices, with the 0 of "none" at its end.
+    pub(crate) lambda: Vec<f64>,
+    /// One part of all demand is so many times what it is in requests per second.
+    pub(crate) scale: f64,
+    /// Prices, by what they are of.
     pub(crate) warm: Warm,
     /// Passes over the rows.
     pub(crate) n_passes: u32,
 }
 
 /// Solves for all priced groups. `taken[p]`: what the others put on POP `p`, requests per second.
-pub(crate) fn solve(problem: &Problem, options: &Options, warm: &Warm, taken: &[f64]) -> Solved {
+pub(crate) fn solve(problem: &Problem, classes: &Classes, options: &Options, warm: &Warm, taken: &[f64]) -> Solved {
     let resources = Resources::new(problem, taken);
     let demand: f64 = problem.groups.iter().flat_map(|g| &g.demand).sum();
     let scale = if demand > 0.0 { 1.0 / demand } else { 1.0 };
@@ -51,7 +56,7 @@ pub(crate) fn solve(problem: &Problem, options: &Options, warm: &Warm, taken: &[
         room.max *= scale;
     }
     let n_pops = problem.pops.len();
-    let mut lists = Lists::new(problem, options, &resources, scale);
+    let mut lists = Lists::new(problem, classes, options, &resources, scale);
     let (mut lambda, is_warm) = prices(problem, &resources, warm);
     let t = options.temperature_ms;
     let mut n_passes = 0;
@@ -66,12 +71,12 @@ pub(crate) fn solve(problem: &Problem, options: &Options, warm: &Warm, taken: &[
     }
     // The prices to start from already tell which rows need to look farther.
     for _ in 0..MAX_ROUNDS {
-        let Some(wider) = lists.widened(problem, &resources, scale, &lambda) else { break };
+        let Some(wider) = lists.widened(problem, classes, &resources, &lambda) else { break };
         lists = wider;
     }
     let mut rest = settle_at(&lists, lambda, t, &mut run);
     for _ in 0..MAX_ROUNDS {
-        let Some(wider) = lists.widened(problem, &resources, scale, &rest.lambda) else { break };
+        let Some(wider) = lists.widened(problem, classes, &resources, &rest.lambda) else { break };
         lists = wider;
         rest = settle_at(&lists, rest.lambda, t, &mut run);
     }
@@ -83,12 +88,10 @@ pub(crate) fn solve(problem: &Problem, options: &Options, warm: &Warm, taken: &[
         rest = whole;
         left_out.iter().for_each(|(k, cost)| lists.rows.cost[*k] = *cost);
     }
-    let mut x = shares(&lists, &rest, options);
+    let x = shares(&lists, &rest, options);
     left_out.iter().for_each(|(k, cost)| lists.rows.cost[*k] = *cost);
-    let dead_band = DeadBand { problem, options, rest: &rest, rooms: &rooms };
-    dead_band.keep(&lists, &mut x);
     let warm = keep_prices(problem, &resources, &rest);
-    Solved { lists, x, warm, n_passes }
+    Solved { lists, x, rooms, lambda: rest.lambda, scale, warm, n_passes }
 }
 
 /// Prices after cooling from `hot` to just above `t`.
@@ -142,6 +145,11 @@ fn prices(problem: &Problem, resources: &Resources, warm: &Warm) -> (Vec<f64>, b
             }
         }
     }
+    for (&i, price) in resources.spill.iter().zip(&warm.spill) {
+        if i != resources.none() {
+            lambda[i as usize] = sane(price);
+        }
+    }
     (lambda, warm.pops.len() == problem.pops.len())
 }
 
@@ -150,6 +158,7 @@ fn keep_prices(problem: &Problem, resources: &Resources, rest: &Rest) -> Warm {
     Warm {
         pops: rest.lambda[..problem.pops.len()].to_vec(),
         members: resources.own.iter().map(|own| own.iter().map(price).collect()).collect(),
+        spill: resources.spill.iter().map(price).collect(),
     }
 }
 
@@ -168,9 +177,10 @@ fn leave_out_small(
     let mut out = Vec::new();
     let (mut v, mut near) = (Vec::new(), Vec::new());
     for _ in 0..2 {
+        let price = lists.rows.face_prices(&rest.lambda);
         let mut n_carrying = 0;
         for row in 0..lists.rows.len() {
-            lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut v, &mut near);
+            lists.rows.shares(row, &price, options.temperature_ms, &mut v, &mut near);
             let most = near.iter().map(|(_, x)| *x).fold(0.0, f64::max);
             for &(k, _) in near.iter().filter(|(_, x)| *x < options.least_share && *x < most) {
                 out.push((k, lists.rows.cost[k]));
@@ -191,15 +201,16 @@ fn leave_out_small(
 fn shares(lists: &Lists, rest: &Rest, options: &Options) -> Vec<f32> {
     let mut all = vec![0.0; lists.rows.cost.len()];
     let (mut v, mut near, mut order) = (Vec::new(), Vec::new(), Vec::new());
+    let price = lists.rows.face_prices(&rest.lambda);
     for row in 0..lists.rows.len() {
-        lists.rows.shares(row, &rest.lambda, options.temperature_ms, &mut v, &mut near);
-        let (most, least) = (near.iter().map(|(_, x)| *x).fold(0.0, f64::max), options.least_share);
-        for (_, x) in near.iter_mut().filter(|(_, x)| *x < least && *x < most) {
-            *x = if *x < 0.5 * least { 0.0 } else { least };
-        }
+        lists.rows.shares(row, &price, options.temperature_ms, &mut v, &mut near);
         if let [(k, _)] = near[..] {
             all[k] = 1.0;
             continue;
+        }
+        let (most, least) = (near.iter().map(|(_, x)| *x).fold(0.0, f64::max), options.least_share);
+        for (_, x) in near.iter_mut().filter(|(_, x)| *x < least && *x < most) {
+            *x = if *x < 0.5 * least { 0.0 } else { least };
         }
         let sum: f64 = near.iter().map(|(_, x)| x).sum();
         near.iter_mut().for_each(|(_, x)| *x *= SEATS / sum);
@@ -212,112 +223,4 @@ fn shares(lists: &Lists, rest: &Rest, options: &Options) -> Vec<f32> {
         near.iter().for_each(|&(k, x)| all[k] = (x / SEATS) as f32);
     }
     all
-}
-
-//----------- Dead-band ------------------------------------------------------
-
-/// Keeps rows as they are served now where a change would not pay.
-///
-/// A row is kept when moving gains no more, at the present prices, than `churn_ms` per request moved, or
-/// than `dead_band` of what the row costs. Then, wherever the kept rows put a resource over what it
-/// offers, those that put more there than the solution would are let go, until nothing is over. The
-/// penalty stands here and not in the exponent: there, a discount for what was served before feeds on
-/// itself and drifts in calm; here, a row is either as it was or as the prices say.
-struct DeadBand<'a> {
-    problem: &'a Problem<'a>,
-    options: &'a Options,
-    rest: &'a Rest,
-    rooms: &'a [crate::control::allocate::Room],
-}
-
-impl DeadBand<'_> {
-    fn keep(&self, lists: &Lists, x: &mut [f32]) {
-        if self.problem.groups.iter().all(|g| g.prev.is_none()) {
-            return;
-        }
-        let mut before = vec![0f32; x.len()];
-        let mut kept: Vec<usize> = (0..lists.rows.len())
-            .filter(|&row| self.read(lists, row, &mut before) && self.stays(lists, row, &before, x))
-            .collect();
-        let mut load = self.rest.load.clone();
-        load.fill(0.0);
-        for row in 0..lists.rows.len() {
-            self.add(lists, row, x, 1.0, &mut load);
-        }
-        let limit: Vec<f64> = self
-            .rooms
-            .iter()
-            .enumerate()
-            .map(|(i, &room)| supply(room, self.rest.lambda[i]).0.max(load[i]) * (1.0 + TIGHT))
-            .collect();
-        for &row in &kept {
-            self.add(lists, row, x, -1.0, &mut load);
-            self.add(lists, row, &before, 1.0, &mut load);
-        }
-        let offers = |load: &[f64]| -> Vec<bool> {
-            load.iter().zip(limit.iter().chain([&f64::INFINITY])).map(|(l, most)| l > most).collect()
-        };
-        loop {
-            let over = offers(&load);
-            if !over.contains(&true) {
-                break;
-            }
-            let n_kept = kept.len();
-            kept.retain(|&row| {
-                let puts_more = |k: usize| {
-                    let is_over = over[lists.rows.pop[k] as usize] || over[lists.rows.own[k] as usize];
-                    is_over && before[k] > x[k]
-                };
-                let go = lists.rows.demand[row] > 0.0 && lists.rows.of(row).any(puts_more);
-                if go {
-                    self.add(lists, row, &before, -1.0, &mut load);
-                    self.add(lists, row, x, 1.0, &mut load);
-                }
-                !go
-            });
-            if kept.len() == n_kept {
-                break;
-            }
-        }
-        for row in kept {
-            x[lists.rows.of(row)].copy_from_slice(&before[lists.rows.of(row)]);
-        }
-    }
-
-    /// Reads the row served now; `false` if there is none, or it gives members that are no candidates.
-    fn read(&self, lists: &Lists, row: usize, before: &mut [f32]) -> bool {
-        let (group, cell): (GroupIdx, CellIdx) = lists.whose[row];
-        let Some(prev) = self.problem.groups[group.idx()].prev else { return false };
-        let Some(shares) = prev.row_of_cell.get(cell.idx()).and_then(|r| prev.rows.get(*r as usize)) else {
-            return false;
-        };
-        let mut sum = 0.0;
-        for k in lists.rows.of(row) {
-            before[k] = shares.get(lists.member[k].idx());
-            sum += before[k];
-        }
-        (sum - 1.0).abs() < 1e-5
-    }
-
-    fn stays(&self, lists: &Lists, row: usize, before: &[f32], x: &[f32]) -> bool {
-        let (mut gain, mut moved, mut cost) = (0.0, 0.0, 0.0);
-        for k in lists.rows.of(row) {
-            let (was, is, c) = (f64::from(before[k]), f64::from(x[k]), f64::from(lists.rows.cost[k]));
-            let price = self.rest.lambda[lists.rows.pop[k] as usize] + self.rest.lambda[lists.rows.own[k] as usize];
-            gain += (was - is) * (c + price);
-            moved += (was - is).max(0.0);
-            cost += is * c;
-        }
-        gain <= (self.options.churn_ms * moved).max(self.options.dead_band * cost)
-    }
-
-    fn add(&self, lists: &Lists, row: usize, x: &[f32], sign: f64, load: &mut [f64]) {
-        let demand = sign * lists.rows.demand[row];
-        for k in lists.rows.of(row) {
-            if x[k] > 0.0 {
-                load[lists.rows.pop[k] as usize] += demand * f64::from(x[k]);
-                load[lists.rows.own[k] as usize] += demand * f64::from(x[k]);
-            }
-        }
-    }
 }

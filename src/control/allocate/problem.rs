@@ -166,6 +166,8 @@ pub struct PopAllocation {
     /// Milliseconds that its fullness adds to its distance; at least 0. Above
     /// [`OVER_TARGET_MS`](crate::control::allocate::OVER_TARGET_MS) its target no longer holds.
     pub price_ms: f64,
+    /// What it costs on top for clients who are at home elsewhere, where `spill=` bounds them.
+    pub spill_ms: f64,
 }
 
 /// One group in an allocation.
@@ -178,7 +180,8 @@ pub struct GroupAllocation {
     /// Expected load of each member, requests per second.
     pub load: Vec<f64>,
     /// Demand for which no room was found, requests per second: its part of what POPs and members carry
-    /// above their most, and the demand of cells where no member may be given.
+    /// above their most or take from elsewhere above what `spill=` lets them, and the demand of cells where no member may
+    /// be given.
     pub short: f64,
 }
 
@@ -190,4 +193,6 @@ pub struct Warm {
     pub pops: Vec<f64>,
     /// Price per group and member, milliseconds; 0 without a room of its own.
     pub members: Vec<Vec<f64>>,
+    /// Price per POP for clients who are at home elsewhere, on top; 0 without a bound on what it takes of them.
+    pub spill: Vec<f64>,
 }

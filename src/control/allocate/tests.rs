@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::fixture;
 use crate::id::{CellIdx, MemberIdx, RuleIdx};
-use crate::policy::{Effect, Group, Policies, Role, Route};
+use crate::policy::{Effect, Group, Policies, Role, Route, SteerBy};
 use crate::steering::GroupPlan;
 use proptest::prelude::*;
 
@@ -249,6 +249,46 @@ fn groups_share_pops() {
     check_loads(&a, &[850.0, 350.0]);
 }
 
+/// A POP that bounds what it takes from elsewhere: clients who have another POP nearer go past it once that is used up,
+/// its own come first; and the bound gives way last of all, as targets do, and says what is short.
+#[test]
+fn spill_is_bounded() {
+    let ms: &[&[f32]] = &[&[10.0, 40.0, 90.0], &[40.0, 10.0, 90.0]];
+    let mut world = World::new(ms, &[1000.0; 3], &[&[1200.0, 300.0]]);
+    check_loads(&world.solve(), &[850.0, 650.0, 0.0]);
+    world.policies.pops[1].spill = Some(0.1);
+    let a = world.solve();
+    check_loads(&a, &[850.0, 385.0, 265.0]);
+    assert!(a.pops[1].price_ms == 0.0 && (a.pops[1].spill_ms - 50.0).abs() < 2.0, "{:?}", a.pops);
+    assert_eq!(a.groups[0].short, 0.0);
+    // Who is sent there by name is at home there.
+    check_loads(&world.clone().route(0, Effect::First(vec![MemberIdx(1)])).solve(), &[650.0, 850.0, 0.0]);
+    // Where its own POP is down the clients are from elsewhere all the same, and there is nowhere else to go.
+    world.usable[0] = vec![false, true, false];
+    let a = world.solve();
+    check_loads(&a, &[0.0, 1500.0, 0.0]);
+    assert!((a.groups[0].short - 1100.0).abs() < 1.0, "{:?}", a.groups[0]);
+    // An external member comes before the bound gives way.
+    let mut world = World::new(&[&[10.0, 40.0], &[40.0, 10.0]], &[1000.0; 2], &[&[1200.0, 300.0]]).external(1.0);
+    world.policies.pops[1].spill = Some(0.0);
+    let a = world.solve();
+    check_loads(&a, &[850.0, 300.0]);
+    assert!((a.groups[0].load[2] - 350.0).abs() < 2.0 && a.groups[0].short == 0.0, "{:?}", a.groups[0]);
+}
+
+/// Carbon counts by what the group has it weigh: 300 g/kWh at 0.1 ms are worth 30 ms of detour, and no more.
+#[test]
+fn carbon_has_a_price() {
+    let mut world = World::new(&[&[10.0, 35.0], &[10.0, 45.0]], &[1000.0; 2], &[&[100.0, 100.0]]);
+    world.policies.pops[0].co2 = 320.0;
+    world.policies.pops[1].co2 = 20.0;
+    check(&world.solve(), 0, &[1.0, 0.0], 0.0);
+    world.policies.groups[0].co2_price = 0.1;
+    let a = world.solve();
+    check(&a, 0, &[0.0, 1.0], 0.0);
+    check(&a, 1, &[1.0, 0.0], 0.0);
+}
+
 /// Far members are looked at when the near are full.
 #[test]
 fn cells_look_farther_than_the_nearest_when_those_are_full() {
@@ -386,6 +426,21 @@ proptest! {
         let short = |w: &World| w.solve().groups.iter().map(|g| g.short).sum::<f64>();
         let (before, after) = (short(&world), short(&larger));
         prop_assert!(after <= before + 0.005 * demand, "{before} {after} of {demand}");
+    }
+
+    /// Groups with the same choices are solved as one, and get what they would get apart.
+    #[test]
+    fn classes_change_nothing(world in worlds()) {
+        let mut apart = world.clone();
+        let (most, n_pops) = (Room { target: 1e12, max: 1e12 }, world.rooms.len());
+        // A room that is never full, so that no group is like another.
+        apart.own.iter_mut().for_each(|own| own[n_pops - 1] = own[n_pops - 1].or(Some(most)));
+        let (a, b) = (world.solve(), apart.solve());
+        let demand: f64 = world.demand.iter().flatten().sum();
+        for (a, b) in a.groups.iter().zip(&b.groups) {
+            let moved: f64 = a.load.iter().zip(&b.load).map(|(a, b)| (a - b).abs()).sum();
+            prop_assert!(moved <= 0.01 * demand, "{:?} {:?}", a.load, b.load);
+        }
     }
 
     /// In other units of demand the same shares.
