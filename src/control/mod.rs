@@ -25,6 +25,7 @@ pub mod overrides;
 pub mod persist;
 mod placing;
 pub mod probes;
+pub mod reach;
 mod remember;
 pub mod ring;
 mod rooms;

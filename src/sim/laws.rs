@@ -1,26 +1,37 @@
 //! Laws that every plan keeps, whatever happens; checked at every tick of random worlds.
+//!
+//! - Shares of a cell sum to 1; a cell is left without an answer only where its group's `all-down=` says so.
+//! - Nothing goes to an Open breaker while somebody else may be given, or capacity panic took it back; nothing
+//!   leaves a fence.
+//! - No POP stays over its target while all demand could be placed within the targets, fences kept.
+//! - A tick adds no more to a POP than the bound on steps, where nothing must leave another.
 
 use crate::control::candidates::route_idx;
+use crate::control::reach::placed;
+use crate::control::silence::{NORMAL_SECS, majority_secs};
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
-use crate::policy::{AllDown, Effect, Group, SteerBy};
+use crate::policy::{AllDown, Effect, SteerBy};
 use crate::sim::random;
 use crate::sim::run::{Run, Seen, Setting};
 use crate::sim::variant::Variant;
-use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, Plan, PopPlan, ShadowState};
+use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, Plan, ShadowState};
 
 /// Part by which a POP may be over its target: the temperature of the allocation, and rounding.
 const SLACK: f64 = 0.02;
 /// For how many ticks in a row it may be more: what moves is not at rest.
 const PASSING_TICKS: u32 = 30;
-
-/// How what is said of a POP over its target begins.
-pub const OVER_TARGET: &str = "over its target";
+/// Part of the targets that all demand has to fit into before a POP over its own is held to be wrong.
+const FITS: f64 = 0.97;
+/// Part of its `max` that a tick may add to a POP, with something for gains and for demand that changed meanwhile.
+const MOST_IN: f64 = 0.12;
 
 /// Watches the plans of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Laws {
     /// For how many ticks each POP has been over.
     over: Vec<u32>,
+    /// The plan of the tick before.
+    before: Option<Plan>,
 }
 
 impl Laws {
@@ -33,48 +44,106 @@ impl Laws {
         for g in 0..seen.policies.groups.len() {
             rows(seen, plan, g).map_err(|e| format!("at {:.0} s, {}: {e}", seen.at, seen.policies.groups[g].name))?;
         }
-        self.targets(seen, plan).map_err(|e| format!("{OVER_TARGET} at {:.0} s: {e}", seen.at))
+        self.targets(seen, plan).map_err(|e| format!("over its target at {:.0} s: {e}", seen.at))?;
+        if let Some(before) = self.before.replace(plan.clone()) {
+            steps(seen, &before, plan).map_err(|e| format!("too long a step at {:.0} s: {e}", seen.at))?;
+        }
+        Ok(())
     }
 
-    /// No POP stays over its target while others have room that its demand may use.
+    /// No POP stays over its target while all demand fits into the targets.
     fn targets(&mut self, seen: &Seen, plan: &Plan) -> Result<(), String> {
         self.over.resize(plan.pops.len(), 0);
-        let short: f64 = plan.groups.iter().map(|g| g.short).sum();
         let priced = seen.policies.groups.iter().all(|g| g.steer == SteerBy::Priced);
-        let whole = plan.pops.iter().all(|p| matches!(p.breaker, BreakerState::Closed));
         let moving = plan.groups.iter().flat_map(|g| &g.members).any(|m| m.usable.is_err() && m.share > 0.0);
-        let fenced = seen.policies.groups.iter().any(|g| !g.routes.is_empty());
-        let open_to_all = |p: usize| {
-            let serves = |(group, of): (&Group, &GroupPlan)| {
-                let here = group.members.iter().zip(&of.members).filter(|(m, _)| m.pop == Some(PopIdx::from(p)));
-                here.into_iter().any(|(_, m)| m.usable.is_ok() && matches!(m.shadow, None | Some(ShadowState::Active)))
-            };
-            seen.policies.groups.iter().zip(&plan.groups).all(serves)
-        };
-        let free = |(p, of): (usize, &PopPlan)| if open_to_all(p) { (of.target - of.load).max(0.0) } else { 0.0 };
-        let room: f64 = plan.pops.iter().enumerate().map(free).sum();
-        for (p, pop) in plan.pops.iter().enumerate() {
-            let over = pop.load - pop.target * (1.0 + SLACK) - 1.0;
-            let broken = over > 0.0 && short <= 0.0 && room > 2.0 * over;
-            let broken = broken && priced && whole && !moving && !fenced && plan.mode == Mode::Live;
-            self.over[p] = if broken { self.over[p] + 1 } else { 0 };
-            if self.over[p] > PASSING_TICKS {
-                let name = &seen.policies.pops[p].name;
+        let excess = |p: usize| plan.pops[p].load - plan.pops[p].target * (1.0 + SLACK) - 1.0;
+        let at_rest = priced && is_decided(plan) && !is_returning(plan) && !moving;
+        let broken = at_rest && (0..plan.pops.len()).any(|p| excess(p) > 0.0) && fits(seen, plan);
+        for (p, over) in self.over.iter_mut().enumerate() {
+            *over = if broken && excess(p) > 0.0 { *over + 1 } else { 0 };
+            if *over > PASSING_TICKS {
+                let pop = &plan.pops[p];
                 let each = plan.pops.iter().map(|p| {
-                    let silent = if p.silent_secs > 15.0 { " silent" } else { "" };
+                    let silent = if p.silent_secs > NORMAL_SECS { " silent" } else { "" };
                     format!("{:.1}/{:.1} of {:.1} at {:.1} ms{silent}", p.load, p.target, p.capacity, p.price_ms)
                 });
                 return Err(format!(
-                    "{name} has {:.1} of {:.1} for {} ticks, and {room:.1} are free: {}",
+                    "{} has {:.1} of {:.1} for {over} ticks, and everything would fit: {}",
+                    seen.policies.pops[p].name,
                     pop.load,
                     pop.target,
-                    self.over[p],
                     each.chain(plan.groups.iter().map(shares)).collect::<Vec<_>>().join(", ")
                 ));
             }
         }
         Ok(())
     }
+}
+
+/// Whether the plan is what the allocation made of this moment: not declared, not stale, and not held or blended because
+/// most POPs are silent.
+fn is_decided(plan: &Plan) -> bool {
+    let silences: Vec<f64> = plan.pops.iter().map(|p| p.silent_secs).collect();
+    plan.mode == Mode::Live && majority_secs(&silences) < NORMAL_SECS
+}
+
+/// Whether something is laid over the allocation: ramps and trickles.
+fn is_returning(plan: &Plan) -> bool {
+    let of_pop = plan.pops.iter().any(|p| matches!(p.breaker, BreakerState::Ramp | BreakerState::HalfOpen));
+    of_pop || plan.groups.iter().flat_map(|g| &g.members).any(|m| m.shadow == Some(ShadowState::Ready))
+}
+
+/// Whether all planned demand can be placed within nearly the targets, by members that may be given, fences kept.
+fn fits(seen: &Seen, plan: &Plan) -> bool {
+    let (mut demand, mut may) = (Vec::new(), Vec::new());
+    for (g, (spec, of)) in seen.policies.groups.iter().zip(&plan.groups).enumerate() {
+        for (r, d) in seen.state.planned().get(g).into_iter().flatten().enumerate().filter(|(_, d)| **d > 0.0) {
+            let route =
+                route_idx(seen.policies, GroupIdx::from(g), &seen.cells.cells[r]).map(|i| &spec.routes[i].effect);
+            let given = spec.members.iter().zip(&of.members).enumerate().filter(|(m, (_, is))| {
+                is.usable.is_ok()
+                    && match route {
+                        Some(Effect::Only(set)) => set.contains(&MemberIdx::from(*m)),
+                        _ => true,
+                    }
+            });
+            demand.push(*d);
+            may.push(given.filter_map(|(_, (m, _))| m.pop.map(PopIdx::idx)).collect());
+        }
+    }
+    let room: Vec<f64> = plan.pops.iter().map(|p| FITS * p.target).collect();
+    let whole: f64 = demand.iter().sum();
+    placed(&demand, &may, &room) >= whole * (1.0 - 1e-6)
+}
+
+/// What a tick adds to a POP is bounded, where nothing must leave another.
+fn steps(seen: &Seen, before: &Plan, plan: &Plan) -> Result<(), String> {
+    let usable = |p: &Plan| p.groups.iter().flat_map(|g| &g.members).map(|m| m.usable).collect::<Vec<_>>();
+    let free = |p: &Plan| is_decided(p) && !is_returning(p);
+    let must_leave = before.pops.iter().zip(&plan.pops).any(|(before, now)| before.load > now.target);
+    if !free(before) || !free(plan) || must_leave || usable(before) != usable(plan) {
+        return Ok(());
+    }
+    let mut came = vec![0.0; plan.pops.len()];
+    for (g, spec) in seen.policies.groups.iter().enumerate() {
+        for (r, d) in seen.state.planned().get(g).into_iter().flatten().enumerate() {
+            let (group, cell) = (GroupIdx::from(g), CellIdx::from(r));
+            let was = before.row(group, cell);
+            for (m, share) in plan.row(group, cell).given() {
+                if let Some(pop) = spec.members[m].pop {
+                    came[pop.idx()] += d * f64::from((share - was.get(m)).max(0.0));
+                }
+            }
+        }
+    }
+    for (p, came) in came.into_iter().enumerate() {
+        let spec = &seen.policies.pops[p];
+        let most = plan.pops[p].capacity * spec.max / spec.capacity;
+        if came > MOST_IN * most + 1.0 {
+            return Err(format!("{} takes in {came:.1} of {most:.1} at once", spec.name));
+        }
+    }
+    Ok(())
 }
 
 /// A group's planned demand and where it goes, in words.
@@ -112,7 +181,7 @@ fn rows(seen: &Seen, plan: &Plan, g: usize) -> Result<(), String> {
             if !inside(m) {
                 return Err(format!("{cell} is fenced, and {share} of it goes to {name}"));
             }
-            let open = spec.members[m].pop.is_some_and(|p: PopIdx| plan.pops[p.idx()].breaker == BreakerState::Open);
+            let open = spec.members[m].pop.is_some_and(|p| plan.pops[p.idx()].breaker == BreakerState::Open);
             if any && !usable(m) && open {
                 return Err(format!("{share} of {cell} goes to {name}, whose POP is Open"));
             }
@@ -168,13 +237,30 @@ mod tests {
         }
     }
 
-    /// Rows are beyond doubt in every world. Targets are not yet: in about one world in a thousand the allocation leaves a
-    /// POP some percents over while another has room (seed 24 is one). To be made as strict when that is mended.
+    /// A step that nothing forces is seen, too.
+    #[test]
+    fn long_steps_are_seen() {
+        let (policies, cells, scenario) = random::world(3);
+        let setting = Setting::new(scenario, &[None, None], &policies, cells.into()).unwrap();
+        let run = Run::prepare(&setting, &Variant::named("floodway").unwrap());
+        let said = run.seed(3, None, &mut |seen| {
+            let (mut ticked, mut turned) = (seen.ticked.clone(), seen.ticked.clone());
+            for (plan, first) in [(&mut ticked.plan, 0), (&mut turned.plan, 1)] {
+                plan.mode = Mode::Live;
+                plan.pops.iter_mut().for_each(|p| (p.silent_secs, p.load) = (0.0, 0.0));
+                for group in &mut plan.groups {
+                    let one = |r: &Row| Row::of(r.n_members(), std::iter::once((first, 1.0)));
+                    group.rows.iter_mut().for_each(|r| *r = one(r));
+                }
+            }
+            steps(seen, &ticked.plan, &turned.plan)
+        });
+        assert!(said.is_err());
+    }
+
     #[test]
     fn plans_of_random_worlds_keep_the_laws() {
         let broken: Vec<String> = (0..60).filter_map(|seed| try_seed(seed).err()).collect();
-        let (over, worse): (Vec<_>, Vec<_>) = broken.iter().partition(|e| e.contains(OVER_TARGET));
-        assert!(worse.is_empty(), "{worse:#?}");
-        assert!(over.len() <= 1, "{over:#?}");
+        assert!(broken.is_empty(), "{broken:#?}");
     }
 }
