@@ -1,6 +1,6 @@
 //! What the demo shows: one screen a second, or one JSON object a second.
 
-use crate::cli::demo::drive::{Moment, Summary};
+use crate::cli::demo::drive::{Moment, Summary, Target};
 use crate::cli::demo::world::Script;
 use crate::steering::BreakerState;
 use crate::units::print_quantity;
@@ -14,19 +14,21 @@ const BAR: usize = 24;
 /// Writes the play to standard output.
 pub struct View {
     json: bool,
+    quiet: bool,
     redraw: bool,
     grpc: String,
     dns: SocketAddr,
 }
 
 impl View {
-    /// `json`: lines for programs. Otherwise a screen that redraws itself on a terminal, and follows itself elsewhere.
-    pub fn new(json: bool, grpc: &str, dns: SocketAddr) -> View {
-        let redraw = !json && std::io::stdout().is_terminal();
+    /// `json`: lines for programs; `quiet`: what it came to alone, likewise. Otherwise a screen that redraws itself on a
+    /// terminal, and follows itself elsewhere.
+    pub fn new(json: bool, quiet: bool, target: &Target) -> View {
+        let redraw = !json && !quiet && std::io::stdout().is_terminal();
         if redraw {
             print!("\x1b[2J");
         }
-        View { json, redraw, grpc: grpc.to_string(), dns }
+        View { json, quiet, redraw, grpc: target.grpc.clone(), dns: target.dns }
     }
 
     /// Shows one second.
@@ -34,6 +36,9 @@ impl View {
     /// # Errors
     /// What standard output says.
     pub fn show(&mut self, moment: &Moment, script: &Script) -> std::io::Result<()> {
+        if self.quiet {
+            return Ok(());
+        }
         let mut out = std::io::stdout().lock();
         if self.json {
             return writeln!(out, "{}", json(moment));
@@ -55,7 +60,7 @@ impl View {
     /// What standard output says.
     pub fn end(&mut self, summary: &Summary) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
-        if self.json {
+        if self.json || self.quiet {
             return writeln!(out, "{}", serde_json::json!({ "summary": summary }));
         }
         let failed = 100.0 * summary.failed / summary.requests.max(1.0);
@@ -65,10 +70,20 @@ impl View {
             print_quantity(summary.requests),
             summary.queries
         )?;
-        match summary.seconds_to_trip {
-            Some(secs) => writeln!(out, "the failing POP was taken out {secs:.1} s after it began to fail"),
-            None => Ok(()),
+        let figures = &summary.figures;
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        if let Some(moved) = figures.moved_before_start {
+            writeln!(out, "{} of the answers in Asia had moved when the announced surge began", percent(moved))?;
         }
+        if let Some(before) = figures.shadow_ready_before {
+            let when = if before >= 0.0 { "before" } else { "after" };
+            writeln!(out, "a shadow was ready {:.0} s {when} its start", before.abs())?;
+        }
+        if let Some(secs) = figures.seconds_to_changed_answer {
+            writeln!(out, "{secs:.2} s after the report that showed the failure, a client had another answer")?;
+        }
+        let (answers, loads) = (percent(figures.answered_from_intended), percent(figures.observed_from_intended));
+        writeln!(out, "from the plan, {answers} of the answers and {loads} of the loads were elsewhere on average")
     }
 
     fn screen(&self, m: &Moment, script: &Script) -> String {

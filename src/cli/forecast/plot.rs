@@ -208,7 +208,7 @@ text{fill:#444} .grid{stroke:#000;stroke-opacity:.08;fill:none} .mark{stroke:#66
 }
 
 /// Round numbers from `low` to `high`, about `n` of them.
-fn ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
+pub(in crate::cli) fn ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
     let raw = (high - low) / n as f64;
     let power = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= raw).unwrap_or(raw);
