@@ -308,6 +308,7 @@ fn world(n_groups: usize, n_pops: usize, each: usize) -> (Policies, ZoneSet) {
         co2: 0.0,
         spill: None,
         breaker: BreakerConfig::default(),
+        probe: None,
     });
     let mut policies = Policies { pops: pops.collect(), groups: Vec::new(), steers: Vec::new() };
     for g in 0..n_groups {

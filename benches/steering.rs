@@ -54,6 +54,7 @@ impl World {
                 co2: 0.0,
                 spill: None,
                 breaker: BreakerConfig::default(),
+                probe: None,
             }
         };
         let member = |g: usize, p: usize| Member {

@@ -39,6 +39,7 @@ fn policies() -> Policies {
         co2: 0.0,
         spill: None,
         breaker: BreakerConfig::default(),
+        probe: None,
     };
     let group = |g: usize| {
         let member = |m: usize| Member {

@@ -8,7 +8,7 @@
 //!   sim                                    the tick in virtual time, and a world around it
 //!   transport   transfer   control         sockets | zones to and from others | the tick
 //!   answer  dnssec  telemetry  store       query → response | signatures | samples in, history kept
-//!                   events                 what somebody says will be asked for
+//!                   events  probe          what somebody says will be asked for | whether anybody answers
 //!         ╲        ╱
 //!          exchange                        Snapshot down to queries, Tally back up
 //!          steering                        plan → table; pick a member
@@ -39,6 +39,7 @@ pub mod exchange;
 pub mod answer;
 pub mod dnssec;
 pub mod events;
+pub mod probe;
 pub mod store;
 pub mod telemetry;
 

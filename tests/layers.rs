@@ -12,7 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["admin"],
     &["sim"],
     &["transport", "transfer", "control"],
-    &["answer", "dnssec", "telemetry", "store", "events"],
+    &["answer", "dnssec", "telemetry", "store", "events", "probe"],
     &["exchange"],
     &["steering"],
     &["zone", "policy"],

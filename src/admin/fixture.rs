@@ -20,6 +20,7 @@ pub fn source() -> Source {
         control: Default::default(),
         desk: Default::default(),
         announcements: Default::default(),
+        probes: Default::default(),
         clock: Clock::start(),
     }
 }

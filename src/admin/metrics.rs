@@ -42,6 +42,7 @@ pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
     history::add(&mut page, &source.history.counted());
     overrides(&mut page, &state);
     pops(&mut page, &state);
+    probes::add(&mut page, source, &state);
     groups(&mut page, &state);
     forecast::add(&mut page, &state.forecasts);
     events::add(&mut page, &state.events, source.announcements.counts());
@@ -56,6 +57,7 @@ pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
 mod events;
 mod forecast;
 mod history;
+mod probes;
 mod zones;
 
 fn flag(is: bool) -> f64 {

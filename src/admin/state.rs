@@ -9,9 +9,11 @@ use crate::control;
 use crate::control::announced::Events;
 use crate::control::foresight::Foresight;
 use crate::control::overrides::{Desk, Override};
+use crate::control::probes::PlaceState;
 use crate::events;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::policy::{Group, Member, Role};
+use crate::probe::{self, What};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
 use crate::store;
 use crate::telemetry::{Counts, Inbox, Refusal};
@@ -71,6 +73,28 @@ pub struct PopState {
     pub reason: String,
     /// Seconds since a sample arrived; `None` before the first.
     pub silent_seconds: Option<f64>,
+    /// What probes say of it; `None` where nobody probes it.
+    #[serde(default)]
+    pub probe: Option<ProbeState>,
+}
+
+/// What probes say of one POP.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProbeState {
+    /// What this server asks; empty where only others do.
+    pub url: String,
+    /// What this server's last probe found, a word of a closed set; empty before the first.
+    pub last: String,
+    /// The same in words; empty if all was well.
+    pub found: String,
+    /// Seconds that it took.
+    pub took_seconds: f64,
+    /// Seconds since it ended; `None` before the first.
+    pub age_seconds: Option<f64>,
+    /// Outcomes of this server's probes since the process began; those that never occurred are left out.
+    pub outcomes: BTreeMap<String, u64>,
+    /// What each place says that probed it lately.
+    pub places: Vec<PlaceState>,
 }
 
 /// One target group.
@@ -170,6 +194,8 @@ pub struct Source {
     pub desk: Arc<Desk>,
     /// The books of the control loop.
     pub control: Arc<control::live::Status>,
+    /// What probes made here have found.
+    pub probes: Arc<probe::Ledger>,
     /// The announcements that stand.
     pub announcements: Arc<events::Desk>,
     /// What time it is.
@@ -179,10 +205,33 @@ pub struct Source {
 impl Source {
     /// The state at this moment.
     pub fn state(&self) -> State {
-        let state = State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix);
+        let mut state = State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix);
+        self.add_probes(&mut state);
         let overrides = self.desk.current(state.time).iter().cloned().collect();
         let (forecasts, events) = ((*self.control.foresight()).clone(), (*self.control.events()).clone());
         State { forecasts, events, overrides, ..state }
+    }
+
+    /// Adds what is known of probes.
+    fn add_probes(&self, state: &mut State) {
+        let (snapshot, records, places) = (self.exchange.load(), self.probes.records(), self.control.probed());
+        for (pop, spec) in state.pops.iter_mut().zip(&snapshot.policies.pops) {
+            let places = places.get(&pop.name).cloned().unwrap_or_default();
+            if spec.probe.is_none() && places.is_empty() {
+                continue;
+            }
+            let url = spec.probe.as_ref().map(|probe| probe.url.clone()).unwrap_or_default();
+            let mut shown = ProbeState { url, places, ..ProbeState::default() };
+            if let Some(record) = records.get(&spec.name) {
+                let outcomes = What::ALL.iter().map(|what| (what.label().to_owned(), record.counts[what.idx()]));
+                shown.outcomes = outcomes.filter(|(_, n)| *n > 0).collect();
+                shown.last = record.last.what.label().to_owned();
+                shown.found.clone_from(&record.last.text);
+                shown.took_seconds = record.took_secs;
+                shown.age_seconds = Some((state.time - record.at).max(0.0));
+            }
+            pop.probe = Some(shown);
+        }
     }
 
     /// The process at this moment.
@@ -218,6 +267,7 @@ impl State {
                 breaker: plan.breaker,
                 reason: plan.reason.clone(),
                 silent_seconds: plan.silent_secs.is_finite().then_some(plan.silent_secs),
+                probe: None,
             }
         });
         let groups = policies.groups.iter().enumerate().map(|(i, group)| {

@@ -2,9 +2,10 @@
 //! [`State`].
 
 use crate::admin::overrides::Operators;
-use crate::admin::state::{Ahead, GroupState, MemberState, PopState, Samples};
+use crate::admin::state::{Ahead, GroupState, MemberState, PopState, ProbeState, Samples};
 use crate::admin::{Source, State};
 use crate::answer;
+use crate::control::probes::PlaceState;
 use crate::steering::{BreakerState, Mode};
 use crate::telemetry::grpc::{shadow_from_proto, shadow_to_proto};
 use crate::telemetry::listen::until_stopped;
@@ -161,6 +162,26 @@ fn pop_to_proto(pop: PopState) -> proto::PopState {
         breaker: format!("{:?}", pop.breaker),
         reason: pop.reason,
         silent_seconds: pop.silent_seconds,
+        probe: pop.probe.map(probe_to_proto),
+    }
+}
+
+fn probe_to_proto(probe: ProbeState) -> proto::ProbeState {
+    let place = |p: PlaceState| proto::PlaceState {
+        place: p.place,
+        up: p.up,
+        last: p.last,
+        in_a_row: p.in_a_row,
+        blind: p.blind,
+    };
+    proto::ProbeState {
+        url: probe.url,
+        last: probe.last,
+        found: probe.found,
+        took_seconds: probe.took_seconds,
+        age_seconds: probe.age_seconds,
+        outcomes: probe.outcomes.into_iter().collect(),
+        places: probe.places.into_iter().map(place).collect(),
     }
 }
 
@@ -243,6 +264,26 @@ fn pop_from_proto(pop: proto::PopState) -> PopState {
         price_ms: pop.price_ms,
         reason: pop.reason,
         silent_seconds: pop.silent_seconds,
+        probe: pop.probe.map(probe_from_proto),
+    }
+}
+
+fn probe_from_proto(probe: proto::ProbeState) -> ProbeState {
+    let place = |p: proto::PlaceState| PlaceState {
+        place: p.place,
+        up: p.up,
+        last: p.last,
+        in_a_row: p.in_a_row,
+        blind: p.blind,
+    };
+    ProbeState {
+        url: probe.url,
+        last: probe.last,
+        found: probe.found,
+        took_seconds: probe.took_seconds,
+        age_seconds: probe.age_seconds,
+        outcomes: probe.outcomes.into_iter().collect(),
+        places: probe.places.into_iter().map(place).collect(),
     }
 }
 

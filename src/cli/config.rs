@@ -11,6 +11,7 @@ use crate::cli::settled;
 use crate::control;
 use crate::events;
 use crate::geo;
+use crate::probe;
 use crate::store;
 use crate::telemetry;
 use crate::transport;
@@ -55,6 +56,8 @@ pub struct Config {
     pub forecast: control::foresight::Config,
     /// `[events]`.
     pub events: events::Config,
+    /// `[probe]`.
+    pub probe: probe::Config,
     /// `[grpc]`.
     pub grpc: telemetry::listen::Config,
     /// `[admin]`.
@@ -375,6 +378,7 @@ impl Config {
         self.store.check()?;
         self.forecast.check()?;
         self.events.check()?;
+        self.probe.check()?;
         crate::cli::forecast::clock::daylight(&self.forecast.zone).map_err(|e| format!("[forecast] zone: {e}"))?;
         self.dnstap.check()?;
         self.xdp.check()?;
@@ -436,7 +440,7 @@ impl Config {
             _ => all.push(&mut self.state.dir),
         }
         all.extend(&mut self.geoip.files);
-        all.extend(&mut self.events.dir);
+        all.extend(self.events.dir.iter_mut().chain(&mut self.probe.ca));
         if let Some(tls) = &mut self.tls {
             all.extend([&mut tls.cert, &mut tls.key]);
         }

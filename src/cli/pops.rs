@@ -1,9 +1,10 @@
 //! `floodway pops`: the state of a running server.
 
 use crate::admin::State;
-use crate::admin::state::{GroupState, MemberState, PopState};
+use crate::admin::state::{GroupState, MemberState, PopState, ProbeState};
 use crate::admin::steering::from_proto;
 use crate::cli::{self, client, table};
+use crate::control::probes::PlaceState;
 use crate::telemetry::proto::{self, steering_client::SteeringClient};
 use crate::units::print_quantity;
 use std::io::{self, IsTerminal, Write};
@@ -79,6 +80,13 @@ pub fn print(state: &State) -> String {
     let rows: Vec<Vec<String>> =
         [head.map(str::to_owned).to_vec()].into_iter().chain(state.pops.iter().map(pop_row)).collect();
     out += &table::print(&rows, &[1, 2, 3, 4, 5, 6]);
+    if state.pops.iter().any(|pop| pop.probe.is_some()) {
+        let head = ["PROBE OF", "UP", "TOOK", "LAST", "FOUND", "URL"];
+        let rows = state.pops.iter().filter_map(|pop| Some(probe_row(pop, pop.probe.as_ref()?)));
+        let rows: Vec<Vec<String>> = [head.map(str::to_owned).to_vec()].into_iter().chain(rows).collect();
+        out += "\n";
+        out += &table::print(&rows, &[2]);
+    }
     for group in &state.groups {
         out += "\n";
         out += &print_group(group);
@@ -97,6 +105,27 @@ fn pop_row(pop: &PopState) -> Vec<String> {
         pop.silent_seconds.map_or("never heard".to_owned(), seconds),
         format!("{:?}", pop.breaker),
         pop.reason.clone(),
+    ]
+}
+
+/// One line per POP; where several places look at it, each says what it finds.
+fn probe_row(pop: &PopState, probe: &ProbeState) -> Vec<String> {
+    let place = |p: &PlaceState| {
+        let found = if p.up { "up" } else { "down" };
+        let blind = if p.blind { ", sees nobody" } else { "" };
+        match probe.places.len() {
+            1 => format!("{found}{blind}"),
+            _ => format!("{}: {found}{blind}", p.place),
+        }
+    };
+    let took = probe.age_seconds.map_or("-".to_owned(), |_| format!("{:.0} ms", 1e3 * probe.took_seconds));
+    vec![
+        pop.name.clone(),
+        probe.places.iter().map(place).collect::<Vec<_>>().join("; "),
+        took,
+        if probe.last.is_empty() { "-".to_owned() } else { probe.last.clone() },
+        probe.found.clone(),
+        probe.url.clone(),
     ]
 }
 

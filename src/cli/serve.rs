@@ -33,6 +33,7 @@ use crate::control::{Live, Saved, Wiring, kept, live};
 use crate::events;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::masterfile::Report;
+use crate::probe;
 use crate::steering::Table;
 use crate::store::History;
 use crate::telemetry::{self, Board, Inbox};
@@ -264,6 +265,7 @@ impl Server {
             dealings: Arc::default(),
             xdp: sockets.queues(),
         };
+        let ledger: Arc<probe::Ledger> = Arc::default();
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
 
         let seed = clock.now().unix.to_bits();
@@ -336,6 +338,7 @@ impl Server {
             clock,
             state_dir: Some(config.state.dir.clone()),
             history: history.clone(),
+            probes: ledger.clone(),
             announcements: announcements.clone(),
             announcer_share: config.events.announcer_share,
             forecast: config.forecast.clone(),
@@ -348,6 +351,7 @@ impl Server {
 
         let (stop, stopping) = sync::watch::channel(false);
         let (stopping_renewal, stopping_calendars) = (stopping.clone(), stopping.clone());
+        let stopping_probes = stopping.clone();
         let (answers, ready_flag) = sync::watch::channel(true);
         let (stop_admin, admin_stopping) = sync::watch::channel(false);
         let source = Source {
@@ -361,6 +365,7 @@ impl Server {
             desk,
             control: status.clone(),
             announcements: announcements.clone(),
+            probes: ledger.clone(),
             clock,
         };
         let operators = Operators::of(&config.grpc);
@@ -395,6 +400,11 @@ impl Server {
         ];
         let mut watching = vec![runtime.spawn(transfer::live::run(to_do, reloader.clone(), observed.dealings))];
         watching.push(runtime.spawn(renew::keep(reloader.clone(), stopping_renewal)));
+        if !reloader.config.probe.off {
+            let (config, exchange) = (reloader.config.probe.clone(), reloader.exchange.clone());
+            let probing = probe::live::Wiring { config, exchange, ledger, clock, seed };
+            watching.push(runtime.spawn(probe::live::run(probing, stopping_probes)));
+        }
         if let Some(dir) = reloader.config.events.dir.clone() {
             let exchange = reloader.exchange.clone();
             watching.push(runtime.spawn(calendars::follow(dir, announcements, exchange, clock, stopping_calendars)));

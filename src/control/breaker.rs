@@ -19,6 +19,7 @@
 use crate::clock::Now;
 use crate::control::window::Outcomes;
 use crate::policy::BreakerConfig;
+use crate::probe::What;
 use crate::steering::BreakerState;
 
 /// Factor on capacity while Suspect.
@@ -42,7 +43,7 @@ const CLEAR_SHARE: f64 = 0.25;
 const CLEAR_FACTOR: f64 = 4.0;
 /// Seconds of Closed after which earlier trips no longer lengthen the next spell.
 const FORGIVE_SECS: f64 = 600.0;
-/// A ramp waits when nothing was heard for so long, seconds.
+/// A ramp waits when nothing was heard for so long, seconds, and no probe says that somebody answers.
 const RAMP_SILENCE_SECS: f64 = 60.0;
 /// Two-sided 95 % for the Wilson bound.
 const Z: f64 = 1.96;
@@ -63,8 +64,10 @@ pub struct Evidence {
     pub overloaded: bool,
     /// It fails more than its peers, by more than 1.9 standard deviations, and there are at least five.
     pub outlier: bool,
-    /// Nobody answers there: probes fail, and it is silent.
-    pub gone: bool,
+    /// Nobody answers there: probes fail so, and it is silent, or several places say so.
+    pub gone: Option<What>,
+    /// Probes find it well. Counts only where nothing else is known: it proves that somebody answers, not how well.
+    pub proven: bool,
     /// Seconds since anything was heard.
     pub silent_secs: f64,
 }
@@ -87,7 +90,7 @@ pub enum Verdict {
 impl Evidence {
     /// Judges by the Wilson lower bound of the error share, over at least `min_requests` outcomes.
     pub fn verdict(&self, config: &BreakerConfig, min_requests: f64) -> Verdict {
-        if self.gone {
+        if self.gone.is_some() {
             return Verdict::Failing;
         }
         let n = self.outcomes.requests;
@@ -106,6 +109,11 @@ impl Evidence {
             () if self.outlier && !self.overloaded && low > config.error_rate / 2.0 => Verdict::Unclear,
             () => Verdict::Healthy,
         }
+    }
+
+    /// Whether nothing is heard that could say how it does.
+    fn is_unheard(&self) -> bool {
+        self.silent_secs >= RAMP_SILENCE_SECS
     }
 
     /// The stretch that tells more against the target: what a trip acts on, and what its reason says.
@@ -252,7 +260,7 @@ impl Breaker {
                 // A trip that was withheld is no trip, so this needs no probe.
                 _ => self.go(BreakerState::Closed, String::new(), now),
             },
-            BreakerState::Open if now.since(self.entered) < self.spell_secs || evidence.gone => None,
+            BreakerState::Open if now.since(self.entered) < self.spell_secs || evidence.gone.is_some() => None,
             BreakerState::Open => {
                 let reason = format!("probing after {:.0} s", self.spell_secs);
                 self.go(BreakerState::HalfOpen, reason, now)
@@ -260,12 +268,15 @@ impl Breaker {
             BreakerState::HalfOpen => match evidence.verdict(config, PROBE_REQUESTS) {
                 Verdict::Healthy => self.go(BreakerState::Ramp, ramp_words(0), now),
                 Verdict::Unclear | Verdict::Failing => self.relapse(evidence, terms, now),
+                Verdict::NoEvidence if evidence.proven && evidence.is_unheard() => {
+                    self.go(BreakerState::Ramp, ramp_words(0), now)
+                }
                 Verdict::NoEvidence | Verdict::Overloaded => None,
             },
             BreakerState::Ramp => match evidence.verdict(config, PROBE_REQUESTS) {
                 Verdict::Unclear | Verdict::Failing => self.relapse(evidence, terms, now),
                 _ if now.since(self.stepped) < terms.hold_secs => None,
-                _ if evidence.silent_secs >= RAMP_SILENCE_SECS => None,
+                _ if evidence.is_unheard() && !evidence.proven => None,
                 _ if self.step + 1 == RAMP.len() => self.go(BreakerState::Closed, String::new(), now),
                 _ => {
                     (self.step, self.stepped) = (self.step + 1, now);
@@ -315,8 +326,12 @@ fn ramp_words(step: usize) -> String {
 }
 
 fn words(evidence: &Evidence) -> String {
-    if evidence.gone {
-        return format!("silent for {:.0} s, and its probes fail", evidence.silent_secs);
+    if let Some(what) = evidence.gone {
+        let silent = match evidence.silent_secs {
+            secs if secs.is_finite() => format!("silent for {secs:.0} s, and "),
+            _ => String::new(),
+        };
+        return format!("{silent}its probes fail: {}", what.words());
     }
     let seen = &evidence.telling();
     let errors = format!("{:.1} % of {:.0} requests failed", 100.0 * seen.error_share(), seen.requests);

@@ -22,6 +22,7 @@ pub fn pop(label: &str, lat: f64, lon: f64, capacity: f64) -> Pop {
         co2: 0.0,
         spill: None,
         breaker: BreakerConfig::default(),
+        probe: None,
     }
 }
 

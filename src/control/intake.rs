@@ -3,12 +3,13 @@
 use crate::clock::Now;
 use crate::control::origins::{Load, wanted};
 use crate::control::outlook::share_of;
-use crate::control::probes::Probe;
+use crate::control::probes::Rules;
 use crate::control::state::{Layout, Reporter, State};
 use crate::control::window::Arrival;
 use crate::exchange::TallySum;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{ForecastUse, Group};
+use crate::probe::Outcome;
 use crate::telemetry::Sample;
 use crate::wire::Name;
 use std::collections::BTreeMap;
@@ -72,10 +73,11 @@ pub fn drain(state: &mut State, layout: &Layout, samples: &[Sample], now: Now) -
 }
 
 /// Hands outcomes of probes to their POPs.
-pub fn note_probes(state: &mut State, layout: &Layout, probes: &[Probe], now: Now) {
-    for probe in probes {
-        if let Some(pop) = layout.pop_idx.get(&probe.pop) {
-            state.pops[pop.idx()].probed.note(probe.place, probe.well, now);
+pub fn note_probes(state: &mut State, layout: &Layout, probes: &[Outcome], now: Now) {
+    for outcome in probes {
+        if let Some(pop) = layout.pop_idx.get(&outcome.pop) {
+            let rules = Rules::of(layout.policies.pops[pop.idx()].probe.as_ref());
+            state.pops[pop.idx()].probed.note(outcome, rules, now);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::control::kept::{EVENTS_FILE, FILE, write_beside};
 use crate::control::notes::Note;
 use crate::control::overrides::{Desk, Override, Overrides, Plans};
 use crate::control::persist::Saved;
+use crate::control::probes::PlaceState;
 use crate::control::remember::{Remember, demand_of, learnt_of};
 use crate::control::state::State;
 use crate::control::tick::{Inputs, Ticked, tick};
@@ -23,11 +24,12 @@ use crate::forecast::anomaly::Change;
 use crate::forecast::daylight::Daylight;
 use crate::geo::CellMap;
 use crate::policy::Policies;
+use crate::probe::Ledger;
 use crate::steering::{Mode, Plan, Table};
 use crate::store::History;
 use crate::telemetry::{Board, Inbox};
 use crate::wire::Name;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -79,6 +81,8 @@ pub struct Wiring {
     pub state_dir: Option<PathBuf>,
     /// Where what was measured and decided is kept; `None` keeps nothing.
     pub history: Option<Arc<History>>,
+    /// Where outcomes of probes come from.
+    pub probes: Arc<Ledger>,
     /// Where announcements come from.
     pub announcements: Arc<events::Desk>,
     /// What one announcer may claim of the capacity of a group's POPs, in `(0, 1]`.
@@ -107,6 +111,7 @@ pub struct Status {
     notes: Mutex<Vec<(f64, Note)>>,
     foresight: Mutex<Arc<Foresight>>,
     events: Mutex<Arc<Events>>,
+    probed: Mutex<Arc<BTreeMap<String, Vec<PlaceState>>>>,
 }
 
 impl Status {
@@ -123,6 +128,11 @@ impl Status {
     /// Announced events as of the last beat.
     pub fn events(&self) -> Arc<Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What each place said of each POP that is probed, as of the last beat.
+    pub fn probed(&self) -> Arc<BTreeMap<String, Vec<PlaceState>>> {
+        self.probed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn note(&self, now: Now, notes: &[Note]) {
@@ -277,17 +287,19 @@ impl Loop {
 
     fn step(&mut self, base: &Arc<Snapshot>, now: Now) {
         let samples = self.wiring.inbox.drain();
+        let probes = self.wiring.probes.drain();
         let tally = self.count(base);
         let calendar = self.wiring.announcements.calendar();
         let (policies, cells) = (&base.policies, &base.cells);
         let inputs =
-            Inputs { policies, cells, samples: &samples, probes: &[], tally: &tally, calendar: Some(&calendar) };
+            Inputs { policies, cells, samples: &samples, probes: &probes, tally: &tally, calendar: Some(&calendar) };
         self.state.overrule(self.wiring.desk.current(now.unix));
         let ticked = (self.tick)(&mut self.state, &inputs, now);
         self.tell(&ticked.notes, now);
         self.wiring.board.set(ticked.directives);
         self.publish(base, ticked.plan);
         self.show_events(now);
+        self.show_probes(now);
         self.remember(now);
         if let Some(fitter) = &mut self.fitter {
             fitter.step(&mut self.state, now);
@@ -391,6 +403,14 @@ impl Loop {
         let announced = self.state.announced();
         if !announced.is_empty() || !self.status.events().events.is_empty() {
             *self.status.events.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(announced.state(now));
+        }
+    }
+
+    /// Says what probes found of each POP.
+    fn show_probes(&self, now: Now) {
+        let shown = self.state.probed(now);
+        if !shown.is_empty() || !self.status.probed().is_empty() {
+            *self.status.probed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
         }
     }
 

@@ -13,6 +13,7 @@ fn wiring(dir: Option<&Path>, plan: Option<&Saved>) -> Wiring {
     let table = Arc::new(Table::compile(&plan, &policies, &cells.cells, None));
     let first = Snapshot::first(1, Arc::default(), policies, cells, Arc::default(), plan, table);
     Wiring {
+        probes: Default::default(),
         exchange: Arc::new(Exchange::new(first)),
         inbox: Arc::default(),
         board: Arc::default(),

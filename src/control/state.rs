@@ -17,7 +17,7 @@ use crate::control::origins::{Load, Origins};
 use crate::control::outlook::{Outlook, Told};
 use crate::control::overrides::{Forced, Overrides};
 use crate::control::persist::{Saved, carry};
-use crate::control::probes::Probed;
+use crate::control::probes::{PlaceState, Probed, Sight};
 use crate::control::ring::Ring;
 use crate::control::shadow::Shadow;
 use crate::control::ttl::Ttl;
@@ -253,6 +253,15 @@ impl State {
             ForecastUse::Steer if self.forced.group(g).forecast_off => ForecastUse::Show,
             said => said,
         }
+    }
+
+    /// What each place says of each POP that was probed lately, by name.
+    pub fn probed(&self, now: Now) -> BTreeMap<String, Vec<PlaceState>> {
+        let Some(layout) = &self.layout else { return BTreeMap::new() };
+        let sight = Sight::of(self.pops.iter().map(|of| &of.probed), false, now);
+        let shown = self.pops.iter().zip(&layout.policies.pops);
+        let shown = shown.map(|(of, spec)| (spec.name.to_string(), of.probed.shown(&sight, now)));
+        shown.filter(|(_, places)| !places.is_empty()).collect()
     }
 
     /// What to save of it; `None` before the first tick, and while there is nothing but declarations.

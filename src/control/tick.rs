@@ -13,7 +13,6 @@ use crate::control::notes::Note;
 use crate::control::outlook::{self, Expected};
 use crate::control::overrides::force;
 use crate::control::placing::{self, Placed};
-use crate::control::probes::Probe;
 use crate::control::rooms::{self, PopRoom};
 use crate::control::rows::RowSet;
 use crate::control::silence::{self, NORMAL_SECS};
@@ -26,6 +25,7 @@ use crate::exchange::TallySum;
 use crate::geo::CellMap;
 use crate::id::{GroupIdx, PopIdx};
 use crate::policy::Policies;
+use crate::probe::Outcome;
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, Plan, PopPlan};
 use crate::telemetry::{Directive, Sample};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub struct Inputs<'a> {
     /// Samples that arrived since the last tick, in any order.
     pub samples: &'a [Sample],
     /// Outcomes of probes since the last tick, in order.
-    pub probes: &'a [Probe],
+    pub probes: &'a [Outcome],
     /// What the data plane counted since the last tick, for these policies and cells.
     pub tally: &'a TallySum,
     /// The announcements that stand; `None` where nobody announces anything.
@@ -73,6 +73,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let reported = intake::drain(state, layout, inputs.samples, now);
     intake::note_probes(state, layout, inputs.probes, now);
     if !state.live
+        && !state.pops.iter().any(|pop| pop.probed.is_probed(now))
         && !state.groups.iter().any(|group| group.outlook.is_stale())
         && let Some(directives) = state.untold.clone()
     {
@@ -86,7 +87,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let heard: Vec<_> = totals.iter().map(|total| total.filter(|_| quiet < NORMAL_SECS)).collect();
     announced::step(state, layout, &heard, inputs.calendar, now, &mut notes);
     outlook::observe(state, layout, &totals, quiet >= NORMAL_SECS, now, &mut notes);
-    trips::step(state, layout, quiet < NORMAL_SECS, now, &mut notes);
+    trips::step(state, layout, state.live && quiet < NORMAL_SECS, now, &mut notes);
     intake::learn_cells(state, &reported, inputs.tally, dt);
     rooms::learn_gains(state, layout, dt, now);
     let expected = outlook::expect(state, layout, &totals, now);
@@ -281,7 +282,11 @@ fn assemble(
             }
             _ => String::new(),
         };
-        let reason = [reason, limits, spill, held].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
+        // What probes say is told even where it decides nothing, as while telemetry is heard.
+        let probes = of.probed.failure(now).filter(|_| of.breaker.state() != BreakerState::Open);
+        let probes = probes.map_or(String::new(), |what| format!("its probes fail: {}", what.words()));
+        let reason =
+            [reason, limits, spill, probes, held].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
         PopPlan {
             breaker: of.breaker.state(),
             reason,

@@ -6,6 +6,7 @@ use crate::control::breaker::Breaker;
 use crate::control::fixture::{self, at, sample};
 use crate::id::CellIdx;
 use crate::policy::{AllDown, SteerBy};
+use crate::probe::What;
 use crate::steering::ShadowState;
 use crate::telemetry::Utilisation;
 use proptest::prelude::*;
@@ -23,6 +24,9 @@ pub const JP: usize = 4;
 #[path = "event_tests.rs"]
 mod events;
 
+#[path = "probe_tests.rs"]
+mod probes;
+
 pub struct World {
     pub state: State,
     policies: Arc<Policies>,
@@ -34,6 +38,8 @@ pub struct World {
     pub reports: [Option<(f64, f64)>; 5],
     shadow: ShadowState,
     pub calendar: Option<Arc<Calendar>>,
+    /// POPs that are probed each second from each of these places, and whether they are found well.
+    pub probes: Vec<(usize, &'static str, bool)>,
 }
 
 impl World {
@@ -52,6 +58,7 @@ impl World {
             reports: [None; 5],
             shadow: ShadowState::Cold,
             calendar: None,
+            probes: Vec::new(),
         };
         world.tick(&[]);
         world
@@ -67,11 +74,17 @@ impl World {
     }
 
     fn tick(&mut self, samples: &[Sample]) {
+        let probe = |(p, place, well): &(usize, &str, bool)| Outcome {
+            pop: fixture::name(&format!("{}.pop.example.com.", LABELS[*p])),
+            place: (*place).into(),
+            what: if *well { What::Well } else { What::Refused },
+        };
+        let probes: Vec<Outcome> = self.probes.iter().map(probe).collect();
         let inputs = Inputs {
             policies: &self.policies,
             cells: &self.cells,
             samples,
-            probes: &[],
+            probes: &probes,
             tally: &TallySum::default(),
             calendar: self.calendar.as_ref(),
         };

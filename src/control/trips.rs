@@ -10,10 +10,13 @@ use crate::control::capacity::exhausted;
 use crate::control::limits::panic_readmits;
 use crate::control::notes::Note;
 use crate::control::outlook::Expected;
+use crate::control::probes::{Rules, Sight};
 use crate::control::standing::member_standing;
-use crate::control::state::{Layout, Reporter, State};
+use crate::control::state::{Layout, PopState, Reporter, State};
 use crate::control::window::Outcomes;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
+use crate::policy::Pop;
+use crate::probe::What;
 use crate::steering::{BreakerState, ShadowState};
 use crate::wire::Name;
 use siphasher::sip::SipHasher24;
@@ -43,18 +46,38 @@ type Key = (GroupIdx, Option<MemberIdx>);
 /// `heard`: most POPs are, so that the silence of one means something.
 pub fn step(state: &mut State, layout: &Layout, heard: bool, now: Now, notes: &mut Vec<Note>) {
     let outliers = outliers(state, layout);
-    for (p, outlier) in outliers.into_iter().enumerate() {
-        let of = &state.pops[p];
-        let gone = heard && of.probed.is_gone(of.silent_secs(now), now);
-        step_pop(state, layout, PopIdx::from(p), [outlier, gone], now, notes);
+    let looks = looks(state, layout, heard, now);
+    for (p, (outlier, look)) in outliers.into_iter().zip(looks).enumerate() {
+        step_pop(state, layout, PopIdx::from(p), outlier, look, now, notes);
     }
+}
+
+/// What probes say of one POP.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// See [`Evidence::gone`].
+    gone: Option<What>,
+    /// See [`Evidence::proven`].
+    proven: bool,
+}
+
+/// What probes say of every POP.
+fn looks(state: &State, layout: &Layout, heard: bool, now: Now) -> Vec<Look> {
+    let sight = Sight::of(state.pops.iter().map(|of| &of.probed), heard, now);
+    let look = |(of, spec): (&PopState, &Pop)| {
+        let is_gone = of.probed.is_gone(&sight, of.silent_secs(now), now);
+        let proven = of.probed.is_proven(&sight, Rules::of(spec.probe.as_ref()), now);
+        Look { gone: is_gone.then(|| of.probed.failure(now).unwrap_or(What::Reported)), proven }
+    };
+    state.pops.iter().zip(&layout.policies.pops).map(look).collect()
 }
 
 fn step_pop(
     state: &mut State,
     layout: &Layout,
     pop: PopIdx,
-    [outlier, gone]: [bool; 2],
+    outlier: bool,
+    look: Look,
     now: Now,
     notes: &mut Vec<Note>,
 ) {
@@ -88,14 +111,14 @@ fn step_pop(
     }
     let serving = pooled.outcomes.goodput().is_some_and(|g| g >= SERVING * base);
     pooled.overloaded = full || serving;
-    (pooled.outlier, pooled.gone) = (outlier, gone);
+    (pooled.outlier, pooled.gone, pooled.proven) = (outlier, look.gone, look.proven);
     let verdict = pooled.verdict(&spec.breaker, spec.breaker.min_requests);
     let terms = terms(state, layout, pop, &spec.name, spec.capacity, now);
     let state_of = &mut state.pops[pop.idx()];
     state_of.overloaded = full || verdict == Verdict::Overloaded;
     if let Some(moved) = state_of.breaker.step(&pooled, &terms, now) {
         if moved.to == BreakerState::Open {
-            state_of.tripped_errors = if gone { 1.0 } else { pooled.telling().error_share() };
+            state_of.tripped_errors = if look.gone.is_some() { 1.0 } else { pooled.telling().error_share() };
         }
         note_trip(state, &moved, spec.capacity, now);
         notes.push(Note::Breaker { pop: spec.name.clone(), member: None, moved });
@@ -179,7 +202,7 @@ fn members_of(layout: &Layout, pop: PopIdx, (group, member): Key) -> impl Iterat
     at.filter(move |m| member.is_none_or(|named| named == *m)).map(move |m| (group, m))
 }
 
-fn evidence_of(reporter: &Reporter, spec: &crate::policy::Pop, since: f64, now: Now) -> Evidence {
+fn evidence_of(reporter: &Reporter, spec: &Pop, since: f64, now: Now) -> Evidence {
     let over = |secs: f64| match (spec.breaker.latency_ms, reporter.window.recent(secs, since).p95_ms()) {
         (Some(bound), Some(p95)) => p95 > bound,
         _ => false,
@@ -191,7 +214,8 @@ fn evidence_of(reporter: &Reporter, spec: &crate::policy::Pop, since: f64, now: 
         slow: SLOW_SECS.into_iter().all(over),
         overloaded: silent_secs < FULL_SECS && exhausted(&reporter.utilisation).is_some(),
         outlier: false,
-        gone: false,
+        gone: None,
+        proven: false,
         silent_secs,
     }
 }

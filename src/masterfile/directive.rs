@@ -113,8 +113,8 @@ impl Scanner<'_> {
     }
 }
 
-/// A relative path is joined to the directory of the file it stands in.
-fn join(including: &str, path: &str) -> String {
+/// A relative path, joined to the directory of the file it stands in.
+pub fn join(including: &str, path: &str) -> String {
     match including.rsplit_once('/') {
         Some((dir, _)) if !path.starts_with('/') => format!("{dir}/{path}"),
         _ => path.into(),

@@ -14,6 +14,7 @@ pub mod source;
 pub mod ttl;
 
 pub use diagnostic::{Diagnostic, Report, Severity, suggest};
+pub use directive::join;
 pub use entry::{Entry, Token};
 pub use scanner::{Includes, Scanner, State, no_includes};
 pub use source::{Sources, Span, decode, unescape};

@@ -10,6 +10,7 @@ use crate::masterfile::{Report, suggest};
 use crate::policy::circle;
 use crate::policy::ground::{self, Ground, Land};
 use crate::policy::member;
+use crate::policy::probe;
 use crate::policy::route;
 use crate::policy::said::{SaidName, Spot};
 use crate::policy::spec::{GroupSpec, PopSpec, Specs, SteerSpec};
@@ -121,6 +122,7 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
         latency_ms,
         min_requests,
         cooldown_secs,
+        probe,
     } = spec;
     if let Some(&first) = book.pops.get(&name.name) {
         let first = &book.pop_places[first.idx()].name;
@@ -143,6 +145,7 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
         let help = "`max` is what it bears for a short time, at least `capacity`; leave it out if that is the same";
         max.spot.error(report, format!("`max` is below `capacity` of POP {}", name.short()), help);
     }
+    let probe = probe::check(probe, report);
     let max_is_known = max.given().is_some() || max.is_absent() && capacity.given().is_some();
     let defaults = BreakerConfig::default();
     let capacity = capacity.or(1.0);
@@ -161,6 +164,7 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
             min_requests: min_requests.or(defaults.min_requests),
             cooldown_secs: cooldown_secs.or(defaults.cooldown_secs),
         },
+        probe,
     });
     book.pop_places.push(PopPlace { name, used: false, max_is_known });
 }

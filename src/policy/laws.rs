@@ -57,8 +57,8 @@ fn pop(i: usize) -> impl Strategy<Value = Pop> {
         BreakerConfig { error_rate: e, latency_ms, min_requests: n, cooldown_secs: c }
     });
     let weighs = (rate(), rate(), proptest::option::of(share()));
-    (-90.0f64..=90.0, -180.0f64..=180.0, rate(), 1.0f64..3.0, weighs, breaker).prop_map(
-        move |(lat, lon, capacity, above, (price, co2, spill), breaker)| Pop {
+    (-90.0f64..=90.0, -180.0f64..=180.0, rate(), 1.0f64..3.0, weighs, breaker, proptest::option::of(probe())).prop_map(
+        move |(lat, lon, capacity, above, (price, co2, spill), breaker, probe)| Pop {
             name: name(&format!("p{i}.example.com.")),
             at: LatLon { lat, lon },
             capacity,
@@ -67,6 +67,48 @@ fn pop(i: usize) -> impl Strategy<Value = Pop> {
             co2,
             spill,
             breaker,
+            probe,
+        },
+    )
+}
+
+/// Probes of every kind; authorities stand in files, and there are none here.
+fn probe() -> impl Strategy<Value = probe::Probe> {
+    use crate::policy::probe::{Ask, Probe, Trust};
+    let service = || prop_oneof![Just(String::new()), Just("pay.v1.Pay".to_string())];
+    let status = proptest::collection::vec((100u16..300, 300u16..600), 1..3);
+    let ask = prop_oneof![
+        Just(Ask::Connect),
+        ("/[a-z?=;,%0-9]{0,9}", any::<bool>(), status, proptest::option::of("[a-z,;=(][a-z ,;=:(){}$@']{0,9}[a-z]"))
+            .prop_map(|(path, tls, status, body)| Ask::Http { path, tls, status, body }),
+        (service(), any::<bool>()).prop_map(|(service, tls)| Ask::Grpc { service, tls }),
+    ];
+    let times = (1u32..3600, 1u32..100).prop_map(|(secs, part)| {
+        let timeout = (f64::from(secs) * f64::from(part) / 100.0).clamp(0.01, 60.0);
+        (f64::from(secs), (timeout * 1e6).round() / 1e6)
+    });
+    (ask, any::<[bool; 2]>(), 1u16.., times, 1u32..=100, 1u32..=100).prop_map(
+        |(ask, [named, unverified], port, (interval_secs, timeout_secs), rise, fall)| {
+            let (scheme, rest) = match &ask {
+                Ask::Connect => ("tcp", ""),
+                Ask::Http { path, tls, .. } => (if *tls { "https" } else { "http" }, path.as_str()),
+                Ask::Grpc { service, tls } => (if *tls { "grpcs" } else { "grpc" }, service.as_str()),
+            };
+            let slash = if matches!(ask, Ask::Grpc { .. }) { "/" } else { "" };
+            let host = if named { "health.example.net" } else { "192.0.2.7" };
+            let authority = format!("{host}:{port}");
+            Probe {
+                url: format!("{scheme}://{authority}{slash}{rest}"),
+                trust: if ask.is_over_tls() && unverified { Trust::Anyone } else { Trust::Usual },
+                ask,
+                authority,
+                host: host.to_string(),
+                to: format!("192.0.2.7:{port}").parse().unwrap(),
+                interval_secs,
+                timeout_secs,
+                rise,
+                fall,
+            }
         },
     )
 }

@@ -4,6 +4,7 @@ use crate::masterfile::{Entry, Includes, Report, Scanner, Severity, Sources, Spa
 use crate::policy::check::check;
 use crate::policy::ground::Land;
 use crate::policy::keys::Kind;
+use crate::policy::probe;
 use crate::policy::record::{Record, Token};
 use crate::policy::said::{SaidName, Spot};
 use crate::policy::spec::Specs;
@@ -66,6 +67,9 @@ pub fn load(
     let mut specs = Specs::default();
     for file in files {
         scan(file, includes, &mut specs, report);
+    }
+    for pop in &mut specs.pops {
+        probe::read_authorities(&mut pop.probe, includes, report);
     }
     let policies = check(specs, &Land { zones, missing }, report);
     let refused = report.diagnostics[before..].iter().any(|d| d.severity == Severity::Error);

@@ -19,6 +19,7 @@ mod laws;
 mod load;
 mod member;
 mod print;
+pub mod probe;
 mod read;
 mod record;
 mod route;

@@ -5,6 +5,7 @@
 
 use crate::geo::Match;
 use crate::id::MemberIdx;
+use crate::policy::probe::{self, Ask, Authorities, Probe, Trust};
 use crate::policy::spec::{ALL_DOWN, FORECAST, PICK, STEER_BY};
 use crate::policy::value::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
 use crate::units;
@@ -42,7 +43,7 @@ fn setting<T: PartialEq>(out: &mut String, key: &str, value: T, default: T, text
 //----------- Records --------------------------------------------------------
 
 fn pop(pop: &Pop, out: &mut String) {
-    let Pop { name, at, capacity, max, price, co2, spill, breaker } = pop;
+    let Pop { name, at, capacity, max, price, co2, spill, breaker, probe } = pop;
     put(out, format_args!("{name} POP at={},{} capacity={}", at.lat, at.lon, rate(*capacity)));
     setting(out, "max", *max, *capacity, rate(*max));
     setting(out, "price", *price, 0.0, rate(*price));
@@ -58,7 +59,33 @@ fn pop(pop: &Pop, out: &mut String) {
     }
     setting(out, "breaker.min-requests", *min_requests, default.min_requests, rate(*min_requests));
     setting(out, "breaker.cooldown", *cooldown_secs, default.cooldown_secs, duration(*cooldown_secs));
+    if let Some(probe) = probe {
+        print_probe(probe, out);
+    }
     out.push('\n');
+}
+
+fn print_probe(probe: &Probe, out: &mut String) {
+    let Probe { url, ask, authority: _, host, to, trust, interval_secs, timeout_secs, rise, fall } = probe;
+    put(out, format_args!(" probe=\"{url}\""));
+    if to.ip().to_string() != *host {
+        put(out, format_args!(" probe.address={}", to.ip()));
+    }
+    put(out, format_args!(" probe.interval={} probe.timeout={}", duration(*interval_secs), duration(*timeout_secs)));
+    setting(out, "probe.rise", *rise, probe::RISE, rise);
+    setting(out, "probe.fall", *fall, probe::FALL, fall);
+    if let Ask::Http { status, body, .. } = ask {
+        let range = |(from, to): &(u16, u16)| if from == to { from.to_string() } else { format!("{from}..{to}") };
+        list(out, "probe.status", &status.iter().map(range).collect::<Vec<_>>());
+        if let Some(body) = body {
+            put(out, format_args!(" probe.body=\"{body}\""));
+        }
+    }
+    match trust {
+        Trust::Usual => {}
+        Trust::File(Authorities { path, .. }) => put(out, format_args!(" probe.ca=\"{path}\"")),
+        Trust::Anyone => out.push_str(" probe.unverified"),
+    }
 }
 
 fn group(group: &Group, policies: &Policies, out: &mut String) {

@@ -5,6 +5,7 @@
 
 use crate::masterfile::Report;
 use crate::policy::keys::Kind;
+use crate::policy::probe::{self, ProbeSpec};
 use crate::policy::read;
 use crate::policy::record::{Params, Record, name, subject};
 use crate::policy::said::{Field, SaidName, Spot};
@@ -69,6 +70,7 @@ pub struct PopSpec {
     pub latency_ms: Field<f64>,
     pub min_requests: Field<f64>,
     pub cooldown_secs: Field<f64>,
+    pub probe: ProbeSpec,
 }
 
 /// A GROUP record.
@@ -161,6 +163,7 @@ fn pop(record: &Record, report: &mut Report) -> PopSpec {
         latency_ms: params.take("breaker.latency", read::duration_ms),
         min_requests: params.take("breaker.min-requests", read::positive),
         cooldown_secs: params.take("breaker.cooldown", read::duration_secs),
+        probe: probe::spec(&mut params),
     };
     params.done();
     spec

@@ -4,6 +4,7 @@
 
 use crate::geo::Match;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
+use crate::policy::probe::Probe;
 use crate::units::LatLon;
 use crate::wire::Name;
 
@@ -39,6 +40,8 @@ pub struct Pop {
     pub spill: Option<f64>,
     /// `breaker.*`.
     pub breaker: BreakerConfig,
+    /// `probe` and `probe.*`: how the server itself asks whether anybody answers; `None` leaves it to telemetry.
+    pub probe: Option<Probe>,
 }
 
 /// When a POP counts as failing.

@@ -32,6 +32,7 @@ pub fn world(seed: u64) -> (Policies, CellMap, Scenario) {
                 co2: 0.0,
                 spill: None,
                 breaker,
+                probe: None,
             }
         })
         .collect();

@@ -1,11 +1,11 @@
 //! The world that answers back: one step of caches, clients, POPs, shadows and reports.
 
 use crate::control::candidates::{candidates, distance_ms, route_idx};
-use crate::control::probes::Probe;
 use crate::exchange::TallySum;
 use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{Policies, Role};
+use crate::probe::{Outcome, What};
 use crate::sim::caches::Caches;
 use crate::sim::clients::Clients;
 use crate::sim::course::{Course, Drawn};
@@ -259,7 +259,7 @@ impl<'a> World<'a> {
     }
 
     /// Outcomes of the probes that end at `t`: of every POP one in `PROBE_SECS`, from one place.
-    pub fn probed(&mut self, t: f64) -> Vec<Probe> {
+    pub fn probed(&mut self, t: f64) -> Vec<Outcome> {
         if !self.probes {
             return Vec::new();
         }
@@ -269,7 +269,8 @@ impl<'a> World<'a> {
         for (p, pop) in self.policies.pops.iter().enumerate().filter(|(p, _)| due(*p)) {
             let is = self.faults.at(PopIdx::from(p), t);
             let well = !is.down && !self.rng.chance(self.pops[p].out.failing);
-            probes.push(Probe { pop: pop.name.clone(), place: 0, well });
+            let what = if well { What::Well } else { What::TimedOut };
+            probes.push(Outcome { pop: pop.name.clone(), place: "here".into(), what });
         }
         probes
     }

@@ -26,6 +26,7 @@ pub fn policies() -> Arc<Policies> {
         co2: 0.0,
         spill: None,
         breaker: BreakerConfig::default(),
+        probe: None,
     };
     let member = |n: &str, pop: Option<u16>, role| Member {
         name: name(n),

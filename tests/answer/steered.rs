@@ -173,6 +173,7 @@ fn all_down_by_what_is_reported() {
             co2: 0.0,
             spill: None,
             breaker: BreakerConfig::default(),
+            probe: None,
         };
         policies.pops = vec![pop("ams"), pop("v4")];
         let group = &mut policies.groups[0];
