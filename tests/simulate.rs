@@ -4,7 +4,7 @@
 
 use floodway::cli::simulate::setting;
 use floodway::sim::run::Run;
-use floodway::sim::scenario::Secs;
+use floodway::sim::secs::Secs;
 use floodway::sim::variant::Variant;
 use std::path::Path;
 

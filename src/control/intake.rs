@@ -128,6 +128,9 @@ fn whole(reporters: &BTreeMap<(PopIdx, Option<MemberIdx>), Reporter>) -> Option<
 /// Reads from the loads that arrived which cells they come from, by the answers that were in force.
 pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt: f64, now: Now) {
     for (group, plan) in state.groups.iter_mut().zip(&state.plan.groups) {
+        if !state.skills.tail {
+            group.ring.go_by_caches();
+        }
         group.ring.step(plan, dt, now);
     }
     let mut shares: Vec<Option<Vec<f64>>> = vec![None; state.groups.len()];
@@ -138,7 +141,9 @@ pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt
         let column = group.ring.column(load.mid, is);
         let shares = shares[g.idx()].get_or_insert_with(|| group.cells.shares(&layout.cells.cells));
         group.origins.observe(load, |r, grown| column.at(r, grown), shares);
-        group.ring.learn(group.origins.alone(&column), load.rate);
+        if state.skills.tail {
+            group.ring.learn(group.origins.alone(&column), load.rate);
+        }
         group.reporters.entry((*pop, *member)).or_default().load = Some(*load);
         if let Some(whole) = whole(&group.reporters) {
             group.origins.observe_whole(&whole, shares);

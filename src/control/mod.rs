@@ -32,6 +32,7 @@ mod rooms;
 pub mod rows;
 pub mod shadow;
 pub mod silence;
+mod skills;
 mod standby;
 mod standing;
 mod state;
@@ -47,7 +48,8 @@ pub use notes::Note;
 pub use outlook::Told;
 pub use persist::{Saved, carry};
 pub use remember::demand_of;
-pub use state::{Skills, State};
+pub use skills::{Silence, Skills};
+pub use state::State;
 pub use tick::{Inputs, Ticked, tick};
 
 #[cfg(test)]

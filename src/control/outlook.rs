@@ -24,9 +24,6 @@ const STEP_SECS: u32 = 60;
 const SHOWN: [usize; 3] = [5, 15, 30];
 /// Seconds until a surge is noticed and until connections follow, on top of half a TTL.
 const REACT_SECS: f64 = 62.0;
-/// Levels planned for, at the group's own lead and at twice that. Higher ones cost milliseconds all day
-/// and bought nothing in simulation.
-const PLANNED: [f64; 2] = [0.6, 0.8];
 /// Forecasts steer only when so many were scored at their lead: half an hour's worth.
 const LEAST_SCORED: u64 = 15;
 /// Most steps that are filled in as gaps after a pause.
@@ -349,7 +346,7 @@ pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>], at: Now) -
         let usual = (now - group.outlook.brought()).max(0.0);
         let level = |i: usize| {
             let secs = (i + 1) as f64 * lead;
-            let quantile = group.outlook.usual_at(secs).map_or(0.0, |q| q.at(PLANNED[i]));
+            let quantile = group.outlook.usual_at(secs).map_or(0.0, |q| q.at(state.skills.planned[i]));
             quantile.max(usual) + extra(secs)
         };
         let planned = match state.forecast_use(layout, GroupIdx::from(g)) {

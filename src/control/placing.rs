@@ -1,8 +1,6 @@
 //! Shares: the allocation, with ramps, trickles and silence laid over it.
 
-use crate::control::allocate::{
-    Allocation, GroupAllocation, GroupProblem, Options, Problem, Room, allocate, limit_step,
-};
+use crate::control::allocate::{Allocation, GroupAllocation, GroupProblem, Problem, Room, allocate, limit_step};
 use crate::control::breaker::TRICKLE;
 use crate::control::candidates::candidates;
 use crate::control::declared::blind_rows;
@@ -69,9 +67,8 @@ pub fn place(
                 .map(|g| group_problem(state, layout, expected, rooms, standings, g, ramping))
                 .collect(),
         };
-        let wanted = allocate(&problem, &Options::default(), &state.warm);
-        // What goes by measured demand alone is late already.
-        match state.skills.origins {
+        let wanted = allocate(&problem, &state.skills.options, &state.warm);
+        match state.skills.steps {
             true => limit_step(&problem, &wanted, MOST_IN, &leave),
             false => wanted,
         }

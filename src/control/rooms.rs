@@ -158,7 +158,7 @@ pub fn member_room(state: &State, layout: &Layout, rooms: &[PopRoom], g: GroupId
 /// while a breaker is not Closed, or demand is surging.
 pub fn learn_gains(state: &mut State, layout: &Layout, dt: f64, now: Now) {
     let quiet = state.pops.iter().all(|p| p.breaker.state() == BreakerState::Closed);
-    if !quiet || dt <= 0.0 {
+    if !quiet || dt <= 0.0 || !state.skills.gains {
         return;
     }
     for (g, group) in state.groups.iter_mut().enumerate().filter(|(_, group)| !group.surge) {

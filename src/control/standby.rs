@@ -128,7 +128,7 @@ fn seen(state: &State, g: usize, m: usize, pop: Option<PopIdx>, capacity: f64, t
     let reporter = pop.and_then(|p| state.groups[g].reporters.get(&(p, Some(MemberIdx::from(m)))));
     Seen {
         reported: reporter.and_then(|r| r.shadow).map(|(state, heard)| (state, now.since(heard))),
-        residue: reporter.and_then(|r| r.window.rate()),
+        residue: if state.skills.residue { reporter.and_then(|r| r.window.rate()) } else { Some(0.0) },
         capacity,
         ttl_max,
     }

@@ -20,6 +20,7 @@ use crate::control::persist::{Saved, carry};
 use crate::control::probes::{PlaceState, Probed, Sight};
 use crate::control::ring::Ring;
 use crate::control::shadow::Shadow;
+use crate::control::skills::Skills;
 use crate::control::ttl::Ttl;
 use crate::control::window::Window;
 use crate::forecast::daylight::Daylight;
@@ -87,21 +88,6 @@ pub struct State {
     pub(in crate::control) tier: Tier,
     /// When what is shared was learnt.
     pub(in crate::control) shared_at: Option<Now>,
-}
-
-/// Parts of the loop that a comparison may do without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skills {
-    /// Reads from the loads of POPs and the answers that are outstanding which cells ask for more.
-    pub origins: bool,
-    /// Lets what grows go on growing until the next answers are in force.
-    pub trend: bool,
-}
-
-impl Default for Skills {
-    fn default() -> Skills {
-        Skills { origins: true, trend: true }
-    }
 }
 
 /// Policies and cells, with what follows from them alone.

@@ -127,7 +127,7 @@ fn lay_silence(
     now: Now,
     placed: &mut Placed,
 ) -> Mode {
-    let weight = silence::blind_weight(quiet);
+    let weight = state.skills.silence.blind_weight(quiet);
     let stale = still_stale(state, now);
     if !state.live && !stale {
         for ((placed, declared), standing) in placed.groups.iter_mut().zip(&layout.declared.groups).zip(standings) {
@@ -171,7 +171,7 @@ fn stand_in(
             notes.push(Note::AllDown { group: spec.name.clone(), extent, instead: spec.all_down });
         }
         let rows = RowSet::of(std::mem::take(&mut placed.rows), std::mem::take(&mut placed.row_of_cell));
-        let weight = silence::blind_weight(quiet);
+        let weight = state.skills.silence.blind_weight(quiet);
         let sets = [rows, std::mem::take(&mut placed.blind)];
         let [rows, blind] = filled(state, layout, GroupIdx::from(g), standing, weight, sets);
         if extent != Extent::Nowhere {

@@ -110,7 +110,7 @@ fn step_pop(
         }
     }
     let serving = pooled.outcomes.goodput().is_some_and(|g| g >= SERVING * base);
-    pooled.overloaded = full || serving;
+    pooled.overloaded = (full || serving) && state.skills.caps;
     (pooled.outlier, pooled.gone, pooled.proven) = (outlier, look.gone, look.proven);
     let verdict = pooled.verdict(&spec.breaker, spec.breaker.min_requests);
     let terms = terms(state, layout, pop, &spec.name, spec.capacity, now);

@@ -6,7 +6,7 @@ use crate::events::kind::Kind;
 use crate::events::response::Shape;
 use crate::events::{Announcement, Calendar, Entry};
 use crate::sim::rng::Rng;
-use crate::sim::scenario::Secs;
+use crate::sim::secs::Secs;
 use crate::wire::Name;
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@ use crate::answer::steer::sticky_key;
 use crate::exchange::TallySum;
 use crate::id::{CellIdx, GroupIdx, MemberIdx};
 use crate::policy::Pick;
+use crate::sim::pops::Outage;
 use crate::sim::rng::Rng;
 use crate::sim::scenario::Resolvers;
 use crate::steering::Table;
@@ -17,6 +18,10 @@ const SUBNETS: usize = 64;
 const MOST_IDLE_SECS: f64 = 900.0;
 /// Requests behind one lookup by clients: a page, its parts, the next page.
 const REQUESTS_PER_CLIENT: f64 = 20.0;
+/// Seconds until a cache that serves stale tries again (RFC 8767 section 5), and one that has nothing (our choice).
+const AGAIN_SECS: [f64; 2] = [30.0, 5.0];
+/// Seconds between looks whether a resolver that is out is back.
+const OUT_SECS: f64 = 1.0;
 /// No run begins earlier than this before 0, in seconds.
 const EARLIEST_SECS: f64 = 100.0 * 86_400.0;
 /// Step of the sequence of `pick=spread`; as in `answer::steer`.
@@ -31,6 +36,10 @@ struct Cache {
     addr: Ipv4Addr,
     /// It keeps answers at least so long; 0 where it keeps to the TTL.
     floor: f64,
+    /// It goes on with what it has while nobody answers.
+    stale: bool,
+    /// It is a part of the largest resolver of its cell.
+    largest: bool,
     member: Option<MemberIdx>,
 }
 
@@ -48,6 +57,8 @@ pub struct Caches {
     n_members: usize,
     spread: u64,
     random: bool,
+    /// The largest resolvers are out.
+    out: bool,
     rng: Rng,
 }
 
@@ -64,32 +75,34 @@ impl Caches {
         seed: u64,
     ) -> Caches {
         let mut rng = Rng::new(seed, &format!("caches {}", group.idx()));
+        let mut stale = Rng::new(seed, &format!("stale {}", group.idx()));
         let mut caches = Vec::new();
         for (at, share) in share.iter().enumerate() {
             let n = ((share * spec.caches as f64).round() as usize).max(2);
             let sizes: Vec<f64> = (1..=n).map(|rank| (rank as f64).powf(-spec.zipf)).collect();
             let sum: f64 = sizes.iter().sum();
             let giants = if spec.giants > 0 { spec.giant_share } else { 0.0 };
-            let mut add = |weight: f64, obeys: bool, rng: &mut Rng| {
+            let mut add = |weight: f64, obeys: bool, largest: bool, rng: &mut Rng| {
                 let floor = if obeys { 0.0 } else { rng.between(spec.floor[0].0, spec.floor[1].0) };
                 // Any /24 will do: where it is was decided by the cell it is put in.
                 let addr = Ipv4Addr::from_bits((rng.bits() as u32) & 0xffff_ff00);
-                caches.push(Cache { at: at as u32, weight, addr, floor, member: None });
+                let stale = stale.chance(spec.stale);
+                caches.push(Cache { at: at as u32, weight, addr, floor, stale, largest, member: None });
             };
-            for size in sizes {
+            for (rank, size) in sizes.into_iter().enumerate() {
                 let obeys = rng.chance(spec.obey);
-                add((1.0 - giants) * size / sum, obeys, &mut rng);
+                add((1.0 - giants) * size / sum, obeys, rank == 0 && spec.giants == 0, &mut rng);
             }
             for giant in 0..spec.giants {
                 // The first has half, the second a third: as public resolvers are used (our choice).
                 let part = (spec.giants - giant) as f64 / (spec.giants * (spec.giants + 1)) as f64 * 2.0;
                 let keys = if spec.ecs { SUBNETS } else { 1 };
-                (0..keys).for_each(|_| add(giants * part / keys as f64, true, &mut rng));
+                (0..keys).for_each(|_| add(giants * part / keys as f64, true, giant == 0, &mut rng));
             }
         }
         let mass = vec![0.0; cells.len() * (n_members + 1)];
         let spread = rng.bits();
-        Caches { group, cells, caches, due: BinaryHeap::new(), mass, n_members, spread, random, rng }
+        Caches { group, cells, caches, due: BinaryHeap::new(), mass, n_members, spread, random, out: false, rng }
     }
 
     /// Number of caches.
@@ -112,10 +125,25 @@ impl Caches {
 
     /// Lets every cache ask whose answer has expired by `t`; counts what the server is asked. `demand[c]`: requests per
     /// second from `cells[c]`.
-    pub fn step(&mut self, table: &Table, demand: &[f64], t: f64, tally: &mut TallySum) {
+    pub fn step(&mut self, table: &Table, demand: &[f64], outage: Outage, t: f64, tally: &mut TallySum) {
+        if outage.resolver != self.out {
+            self.out = outage.resolver;
+            let sign = if self.out { -1.0 } else { 1.0 };
+            for cache in self.caches.iter().filter(|c| c.largest) {
+                self.mass[slot(cache, self.n_members)] += sign * cache.weight;
+            }
+        }
         let now = millis(t);
         while let Some(Reverse((due, i))) = self.due.peek().copied().filter(|Reverse((due, _))| *due <= now) {
             self.due.pop();
+            if self.out && self.caches[i as usize].largest {
+                self.due.push(Reverse((due + (OUT_SECS * 1e3) as u64, i)));
+                continue;
+            }
+            if outage.unreachable {
+                self.fail(i, due);
+                continue;
+            }
             let member = self.pick(i as usize, table);
             let cache = &mut self.caches[i as usize];
             let (before, weight) = (slot(cache, self.n_members), cache.weight);
@@ -134,6 +162,18 @@ impl Caches {
             let idle = (self.rng.exponential() / rate).min(MOST_IDLE_SECS);
             self.due.push(Reverse((due + ((life + idle) * 1e3) as u64, i)));
         }
+    }
+
+    /// Nobody answers a cache whose answer expired at `due` milliseconds.
+    fn fail(&mut self, i: u32, due: u64) {
+        let cache = &mut self.caches[i as usize];
+        let secs = AGAIN_SECS[usize::from(!cache.stale)];
+        if !cache.stale && cache.member.is_some() {
+            self.mass[slot(cache, self.n_members)] -= cache.weight;
+            cache.member = None;
+            self.mass[slot(cache, self.n_members)] += cache.weight;
+        }
+        self.due.push(Reverse((due + (secs * 1e3) as u64, i)));
     }
 
     fn pick(&mut self, i: usize, table: &Table) -> Option<MemberIdx> {

@@ -33,7 +33,7 @@ impl Clients {
     /// member `m` break at once. Adds the requests per second of every member to `load`, whose last entry is of those
     /// with no answer.
     pub fn step(&mut self, cell: usize, demand: f64, mass: &[f64], broken: &[bool], dt: f64, load: &mut [f64]) {
-        let whole: f64 = mass.iter().map(|m| m.max(0.0)).sum();
+        let whole: f64 = mass.iter().map(|m| m.max(0.0)).sum::<f64>().max(1e-12);
         for (kind, share) in [1.0 - self.long_share, self.long_share].into_iter().enumerate() {
             let keep = (-dt / self.lives[kind]).exp();
             let from = (kind * self.n_cells + cell) * self.n_members;

@@ -5,13 +5,18 @@ use crate::id::{CellIdx, GroupIdx};
 use crate::policy::{Policies, Role};
 use crate::sim::announce::{Announce, Announced};
 use crate::sim::rng::Rng;
-use crate::sim::scenario::{Demand, Scenario, Start, Surge, SurgeKind};
+use crate::sim::scenario::{Demand, Scenario, Shape, Surge, SurgeKind};
+use crate::sim::secs::Start;
 use std::collections::BTreeMap;
 
 /// Seconds beyond the end that oracles look at.
 const BEYOND_SECS: f64 = 3600.0;
-/// Correlation of the noise from minute to minute.
+/// See [`Demand::memory`].
 const NOISE_MEMORY: f64 = 0.8;
+/// See [`Demand::every`].
+const EVERY_SECS: f64 = 1800.0;
+/// Seconds in which a spike goes by 1/e.
+const SPIKE_SECS: f64 = 240.0;
 /// See [`Demand::noise`].
 const NOISE: f64 = 0.02;
 /// Where time begins without a trace: a Monday, midnight.
@@ -46,7 +51,8 @@ pub struct Course {
 struct GroupCourse {
     /// Requests per second per minute, the first one [`Course::n_past`] minutes before the start.
     minutes: Vec<f64>,
-    noise: f64,
+    /// Deviation of the noise, and its correlation from minute to minute.
+    noise: [f64; 2],
     shares: Vec<f64>,
     surges: Vec<(Surge, f64, Vec<f64>)>,
     /// What is announced, its announced peak, and where it comes from.
@@ -70,6 +76,8 @@ struct DrawnGroup {
     shares: Vec<f64>,
     /// Per surge: what it adds per second, and where; a shift has the part that moves.
     over: Vec<(SurgeKind, Vec<f64>, Vec<f64>)>,
+    /// When each surge ends that does, seconds after the start.
+    ends: Vec<f64>,
 }
 
 impl Course {
@@ -95,7 +103,7 @@ impl Course {
             let capacity = capacity(policies, g);
             let of = |name: &str| group_idx(policies, name);
             let mut minutes = Vec::new();
-            let (mut shares, mut noise) = (shares(&BTreeMap::new(), cells)?, NOISE);
+            let (mut shares, mut noise) = (shares(&BTreeMap::new(), cells)?, [NOISE, NOISE_MEMORY]);
             for (demand, trace) in scenario.demand.iter().zip(traces) {
                 if of(&demand.group)? != g {
                     continue;
@@ -105,7 +113,7 @@ impl Course {
                 }
                 minutes = base(demand, trace.as_ref(), scenario, start_unix, capacity)?;
                 shares = self::shares(&demand.cells, cells)?;
-                noise = demand.noise.unwrap_or(NOISE);
+                noise = [demand.noise.unwrap_or(NOISE), demand.memory.unwrap_or(NOISE_MEMORY)];
             }
             if minutes.is_empty() {
                 minutes = vec![0.0; n_minutes(scenario)];
@@ -141,10 +149,10 @@ impl Course {
         let n_secs = (scenario.settle.0 + scenario.duration.0 + BEYOND_SECS) as usize;
         let (mut past, mut groups) = (Vec::new(), Vec::new());
         for (g, course) in self.groups.iter().enumerate() {
-            let mut level = 0.0;
+            let (mut level, [noise, memory]) = (0.0, course.noise);
             let mut noisy = |rng: &mut Rng| {
-                level = NOISE_MEMORY * level + (1.0 - NOISE_MEMORY * NOISE_MEMORY).sqrt() * rng.normal();
-                (course.noise * level).exp()
+                level = memory * level + (1.0 - memory * memory).sqrt() * rng.normal();
+                (noise * level).exp()
             };
             let mut rng = Rng::new(scenario.seed, &format!("past {g}"));
             past.push(course.minutes[..n_past].iter().map(|v| v * noisy(&mut rng)).collect());
@@ -157,10 +165,11 @@ impl Course {
             };
             let base: Vec<f64> = (0..n_secs).map(at).collect();
             let mut total = base.clone();
-            let mut over = Vec::new();
+            let (mut over, mut ends) = (Vec::new(), Vec::new());
             for (i, (surge, size, cells)) in course.surges.iter().enumerate() {
                 let mut rng = Rng::new(seed, &format!("surge {g} {i}"));
-                let curve = drawn(surge, *size, settle, n_secs, &mut rng);
+                let (curve, end) = drawn(surge, *size, settle, n_secs, &mut rng);
+                ends.push(end);
                 if surge.kind != SurgeKind::Shift {
                     total.iter_mut().zip(&curve).for_each(|(t, c)| *t += c);
                 }
@@ -172,7 +181,7 @@ impl Course {
                 total.iter_mut().zip(&curve).for_each(|(t, c)| *t += c);
                 over.push((SurgeKind::Burst, curve, cells.clone()));
             }
-            groups.push(DrawnGroup { base, total, shares: course.shares.clone(), over });
+            groups.push(DrawnGroup { base, total, shares: course.shares.clone(), over, ends });
         }
         Drawn { past, settle_secs: settle, groups }
     }
@@ -201,12 +210,28 @@ impl Drawn {
         of[self.second(t).min(of.len() - 1)]
     }
 
-    /// Where an oracle says that it comes from: each cell's greatest demand of the next three minutes, as shares.
-    pub fn shares_soon(&self, group: GroupIdx, n_cells: usize, t: f64) -> Vec<f64> {
-        let most = |r: usize| (0..=3).map(move |i| self.of_cell(group, CellIdx::from(r), t + 60.0 * f64::from(i)));
-        let most: Vec<f64> = (0..n_cells).map(|r| most(r).fold(0.0, f64::max)).collect();
-        let sum: f64 = most.iter().sum();
-        most.iter().map(|d| if sum > 0.0 { d / sum } else { 1.0 / n_cells as f64 }).collect()
+    /// When all surges and faults are over, seconds after the start; `None` where there is none, or one that goes on.
+    pub fn over_at(&self, scenario: &Scenario) -> Option<f64> {
+        let faults = scenario.fault.iter().map(|f| f.at.0 + f.lasts.0);
+        let last =
+            self.groups.iter().flat_map(|g| g.ends.iter().copied()).chain(faults).fold(f64::NEG_INFINITY, f64::max);
+        (0.0..scenario.duration.0).contains(&last).then_some(last)
+    }
+
+    /// Where an oracle says that it comes from: each cell's greatest demand of the next `minutes`, as a part of the group's
+    /// greatest in them. They sum to more than 1 where demand moves from cell to cell: each is to have room for its own.
+    pub fn shares_soon(&self, group: GroupIdx, n_cells: usize, minutes: usize, t: f64) -> Vec<f64> {
+        let looks = || (0..=2 * minutes).map(|i| t + 30.0 * i as f64);
+        let total = looks().map(|t| self.total(group, t)).fold(0.0, f64::max);
+        let most = |r: usize| looks().map(|t| self.of_cell(group, CellIdx::from(r), t)).fold(0.0, f64::max);
+        (0..n_cells).map(|r| if total > 0.0 { most(r) / total } else { 1.0 / n_cells as f64 }).collect()
+    }
+
+    /// Where demand comes from at a moment, as shares.
+    pub fn shares(&self, group: GroupIdx, n_cells: usize, t: f64) -> Vec<f64> {
+        let now: Vec<f64> = (0..n_cells).map(|r| self.of_cell(group, CellIdx::from(r), t)).collect();
+        let sum: f64 = now.iter().sum();
+        now.iter().map(|d| if sum > 0.0 { d / sum } else { 1.0 / n_cells as f64 }).collect()
     }
 
     fn second(&self, t: f64) -> usize {
@@ -316,11 +341,7 @@ fn base(
     let scored = |i: &usize| (0.0..=scenario.duration.0).contains(&(at(*i) - start_unix));
     let n = n_minutes(scenario);
     let shape: Vec<f64> = match trace {
-        // Highest at 20:00, where the evening is.
-        None => {
-            let phase = |i: usize| (at(i) - 20.0 * 3600.0) / 86_400.0 * std::f64::consts::TAU;
-            (0..n).map(|i| 1.0 - demand.wave * 0.5 * (1.0 - phase(i).cos())).collect()
-        }
+        None => (0..n).map(|i| form(demand, at(i))).collect(),
         Some(trace) => {
             if !trace.holds(start_unix) || !trace.holds(start_unix + scenario.duration.0 - trace.step_secs) {
                 return Err("the trace does not reach over what is scored".into());
@@ -340,14 +361,32 @@ fn base(
     Ok(shape.into_iter().map(|v| v * peak / greatest).collect())
 }
 
-/// What a surge adds, second by second from the start of the settling on.
-fn drawn(surge: &Surge, size: f64, settle: f64, n_secs: usize, rng: &mut Rng) -> Vec<f64> {
+/// The form of a demand without a trace, as [`Shape`] has it.
+fn form(demand: &Demand, unix: f64) -> f64 {
+    // Highest at 20:00, where the evening is.
+    let day = (unix - 20.0 * 3600.0) / 86_400.0 * std::f64::consts::TAU;
+    let every = demand.every.map_or(EVERY_SECS, |e| e.0);
+    let into = unix.rem_euclid(every);
+    let weekend = ((unix - MONDAY) / 86_400.0).rem_euclid(7.0) >= 5.0;
+    match demand.shape {
+        Shape::Wave => 1.0 - demand.wave * 0.5 * (1.0 - day.cos()),
+        Shape::Diurnal => {
+            let days = 1.0 - demand.wave * (0.5 - 0.3 * day.cos() - 0.2 * (2.0 * day).cos());
+            if weekend { 0.8 * days } else { days }
+        }
+        Shape::Sawtooth => 1.0 - demand.wave * (1.0 - into / every),
+        Shape::Spikes => 1.0 - demand.wave * (1.0 - (-into / SPIKE_SECS).exp()),
+    }
+}
+
+/// What a surge adds, second by second from the start of the settling on, and when it ends, seconds after the start.
+fn drawn(surge: &Surge, size: f64, settle: f64, n_secs: usize, rng: &mut Rng) -> (Vec<f64>, f64) {
     let spread = if surge.kind == SurgeKind::Shift { 0.0 } else { surge.spread };
     let size = size * (spread * rng.normal()).exp();
     let at = surge.at.0 + rng.between(-AROUND_SECS, AROUND_SECS);
     let lasts = surge.lasts.map_or(f64::INFINITY, |l| l.0);
     if surge.kind == SurgeKind::Hawkes {
-        return hawkes(surge, size, at + settle, lasts, n_secs, rng);
+        return (hawkes(surge, size, at + settle, lasts, n_secs, rng), f64::INFINITY);
     }
     let rise = surge.rise.0.max(1.0);
     let of = |u: f64| match surge.kind {
@@ -358,7 +397,8 @@ fn drawn(surge: &Surge, size: f64, settle: f64, n_secs: usize, rng: &mut Rng) ->
         SurgeKind::Ramp | SurgeKind::Shift => (u / rise).min(1.0),
         SurgeKind::Step | SurgeKind::Hawkes => 1.0,
     };
-    (0..n_secs).map(|s| size * of(s as f64 - settle - at)).collect()
+    let ends = if surge.kind == SurgeKind::Burst { f64::INFINITY } else { at + lasts };
+    ((0..n_secs).map(|s| size * of(s as f64 - settle - at)).collect(), ends)
 }
 
 /// Immigrants for as long as it lasts, `branching` offspring each within minutes, and a load of two minutes from each

@@ -37,6 +37,15 @@ impl Condition {
         Condition { capacity: 1.0, down: false, errors: 0.0, slow_ms: 0.0, silent: false, lies: 1.0 };
 }
 
+/// What is wrong with resolvers at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outage {
+    /// They do not reach the server.
+    pub unreachable: bool,
+    /// The largest of every cell is out.
+    pub resolver: bool,
+}
+
 /// Faults, with the POPs they are about.
 #[derive(Clone, Debug)]
 pub struct Faults(Vec<(Fault, Vec<bool>)>);
@@ -52,7 +61,7 @@ impl Faults {
             let said = fault.pop.trim_end_matches('.');
             let is = |n: &String| said == "*" || n.trim_end_matches('.') == said || n.split('.').next() == Some(said);
             let about: Vec<bool> = names.iter().map(is).collect();
-            match about.contains(&true) {
+            match about.contains(&true) || fault.kind.is_of_resolvers() {
                 true => Ok((fault.clone(), about)),
                 false => Err(format!("no POP is called {:?}; there are {}", fault.pop, names.join(", "))),
             }
@@ -74,9 +83,23 @@ impl Faults {
                 FaultKind::Flap => is.down |= (((t - fault.at.0) / size(30.0)) as u64).is_multiple_of(2),
                 FaultKind::Silent => is.silent = true,
                 FaultKind::Lies => is.lies *= size(0.5),
+                FaultKind::Unreachable | FaultKind::Resolver => {}
             }
         }
         is
+    }
+
+    /// From when to when something is wrong with a POP, or with resolvers.
+    pub fn about(&self, pop: PopIdx) -> Vec<[f64; 2]> {
+        let with = self.0.iter().filter(|(f, about)| about[pop.idx()] || f.kind.is_of_resolvers());
+        with.map(|(f, _)| [f.at.0, f.at.0 + f.lasts.0]).collect()
+    }
+
+    /// What is wrong with resolvers.
+    pub fn of_resolvers(&self, t: f64) -> Outage {
+        let on =
+            |kind: FaultKind| self.0.iter().any(|(f, _)| f.kind == kind && (f.at.0..f.at.0 + f.lasts.0).contains(&t));
+        Outage { unreachable: on(FaultKind::Unreachable), resolver: on(FaultKind::Resolver) }
     }
 }
 

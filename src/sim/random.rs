@@ -4,7 +4,8 @@ use crate::geo::{Cell, CellMap, Match};
 use crate::id::{MemberIdx, PopIdx, RuleIdx};
 use crate::policy::{BreakerConfig, Effect, ForecastUse, Group, Member, Policies, Pop, Role, Route};
 use crate::sim::rng::Rng;
-use crate::sim::scenario::{Demand, Fault, FaultKind, Resolvers, Scenario, Secs, Surge, SurgeKind, Telemetry};
+use crate::sim::scenario::{Demand, Fault, FaultKind, Resolvers, Scenario, Surge, SurgeKind, Telemetry};
+use crate::sim::secs::Secs;
 use crate::units::LatLon;
 use crate::wire::Name;
 

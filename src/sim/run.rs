@@ -5,14 +5,15 @@ use crate::control::live::answers_alike;
 use crate::control::{Inputs, State, Ticked, Told, fitter, tick};
 use crate::exchange::TallySum;
 use crate::geo::CellMap;
-use crate::id::{CellIdx, GroupIdx};
-use crate::policy::Policies;
+use crate::id::{CellIdx, GroupIdx, PopIdx};
+use crate::policy::{Policies, Role};
 use crate::sim::course::{Course, Drawn, Trace};
+use crate::sim::pilot::{self, Pilot};
 use crate::sim::pops::Faults;
 use crate::sim::scenario::Scenario;
 use crate::sim::score::{Figures, Score};
-use crate::sim::variant::{Controller, Variant};
-use crate::sim::world::World;
+use crate::sim::variant::{Controller, Picks, Shadows, Variant};
+use crate::sim::world::{Way, World};
 use crate::steering::Table;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 const FIT_SECS: f64 = 60.0;
 /// Fits at one time, at most.
 const MOST_FITS: usize = 16;
+/// Minutes ahead that a plan looks, twice the lead of a TTL of a minute; beyond are shadows.
+const LEAD_MINUTES: usize = 4;
 /// Seconds of a lag, beside half of the TTL: noticing and connections, as the loop has them.
 const LAG_SECS: f64 = 62.0;
 
@@ -53,6 +56,12 @@ impl Setting {
         Faults::new(&scenario.fault, policies)?;
         let course = Course::new(&scenario, traces, policies, &cells)?;
         Ok(Setting { policies: policies.clone(), cells, scenario, course })
+    }
+
+    /// From when to when something is wrong with a POP, or with resolvers.
+    pub fn faults_at(&self, pop: usize) -> Vec<[f64; 2]> {
+        let faults = Faults::new(&self.scenario.fault, &self.policies).expect("the setting has checked it");
+        faults.about(PopIdx::from(pop))
     }
 }
 
@@ -98,10 +107,17 @@ pub struct Run<'a> {
 impl<'a> Run<'a> {
     /// Lets the loop take in the past and fit what it fits. Costs seconds where the past is long.
     pub fn prepare(setting: &'a Setting, variant: &Variant) -> Run<'a> {
+        let mut variant = variant.clone();
+        let Setting { cells, scenario, course, .. } = setting;
+        if variant.controller == Controller::StaticBest {
+            let drawn = course.draw(scenario, scenario.seed);
+            let needs = pilot::needs_shadows(&setting.policies, cells, scenario, &drawn);
+            variant.parts.shadows = if needs { Shadows::On } else { Shadows::None };
+        }
         let policies = Arc::new(variant.apply(&setting.policies));
         let mut state = State::new(1);
-        state.skills = variant.skills();
-        if variant.forecasts() {
+        state.skills = variant.parts.skills;
+        if variant.parts.forecast {
             let past = setting.course.draw(&setting.scenario, setting.scenario.seed).past;
             let with = policies.groups.iter().zip(past).filter(|(_, minutes)| minutes.iter().any(|v| *v > 0.0));
             let some = |minutes: Vec<f64>| minutes.into_iter().map(Some).collect::<Vec<_>>();
@@ -118,10 +134,10 @@ impl<'a> Run<'a> {
             calendar: None,
         };
         let first = tick(&mut state, &inputs, now);
-        if variant.forecasts() {
+        if variant.parts.forecast {
             fit(&mut state, now);
         }
-        Run { setting, variant: variant.clone(), policies, state, first, faults }
+        Run { setting, variant, policies, state, first, faults }
     }
 
     /// Runs one seed; `watch` sees every tick, `film` says how many seconds lie between the moments that come back.
@@ -137,24 +153,34 @@ impl<'a> Run<'a> {
         let Setting { cells, scenario, course, .. } = self.setting;
         let policies = &*self.policies;
         let mut world = World::new(policies, cells, scenario, course, &self.faults, &self.variant, seed);
+        world.keep_on(&self.kept_on());
+        let mut pilot = self.pilot(world.drawn());
         let mut state = self.state.clone();
         state.seed = seed;
         let mut plan = self.first.plan.clone();
+        if let Some(pilot) = &pilot {
+            pilot.lay(&mut plan, policies, &demands(&world, policies.groups.len()));
+        }
         let mut table = Table::compile(&plan, policies, &cells.cells, None);
         world.begin(&table, -scenario.settle.0);
         let n_members: Vec<usize> = policies.groups.iter().map(|g| g.members.len()).collect();
-        let mut score = Score::new(&n_members, cells.cells.len());
+        let mut score = Score::new(&n_members, cells.cells.len(), world.drawn().over_at(scenario));
         let (dt, mut t) = (scenario.step.0, -scenario.settle.0);
         let mut calendar = None;
+        let at_once = self.variant.controller == Controller::OracleB;
         let (mut fitted, mut filmed, mut film_out) = (t, f64::NEG_INFINITY, Vec::new());
         while t < scenario.duration.0 {
             t += dt;
-            world.step(&table, dt, t, course.start_unix, &mut score);
-            let (samples, tally) = world.told(t);
-            if self.variant.controller == Controller::OracleA {
-                foretell(&mut state, world.drawn(), policies.groups.len(), cells.cells.len(), t);
+            let way = if at_once { Way::Plan(&plan) } else { Way::Answers(&table) };
+            world.step(way, dt, t, course.start_unix, &mut score);
+            let (samples, mut tally) = world.told(t);
+            if !self.variant.parts.queries {
+                tally.queries.iter_mut().for_each(|row| row.fill(0));
             }
-            if self.variant.hears_announcements() {
+            if at_once || self.variant.controller == Controller::OracleA {
+                foretell(&mut state, world.drawn(), policies.groups.len(), cells.cells.len(), t, at_once.then_some(dt));
+            }
+            if self.variant.parts.calendar {
                 calendar = Some(course.announced.calendar(t, calendar));
             }
             let inputs = Inputs {
@@ -165,16 +191,20 @@ impl<'a> Run<'a> {
                 tally: &tally,
                 calendar: calendar.as_ref(),
             };
-            let ticked = tick(&mut state, &inputs, moment(self.setting, t));
+            let mut ticked = tick(&mut state, &inputs, moment(self.setting, t));
             world.direct(&ticked.directives, t);
-            if self.variant.forecasts() && t - fitted >= FIT_SECS {
+            if self.variant.parts.forecast && t - fitted >= FIT_SECS {
                 fitted = t;
                 fit(&mut state, moment(self.setting, t));
             }
             watch(&Seen { policies, cells, state: &state, ticked: &ticked, at: t })?;
+            let demand = demands(&world, policies.groups.len());
+            if let Some(pilot) = &mut pilot {
+                pilot.hear(&samples, policies, t);
+                pilot.lay(&mut ticked.plan, policies, &demand);
+            }
             let alike = answers_alike(&plan, &ticked.plan);
             if t >= 0.0 {
-                let demand = demands(&world, policies.groups.len());
                 score.asked(tally.queries.iter().flatten().sum());
                 if !alike {
                     score.moved(&plan.groups, &ticked.plan.groups, &demand);
@@ -183,7 +213,8 @@ impl<'a> Run<'a> {
                 score.look(&ticked.plan.groups, &demand, LAG_SECS + ttl / 2.0, t);
             }
             if !alike {
-                table = Table::compile(&ticked.plan, policies, &cells.cells, Some(&table));
+                let before = (self.variant.parts.picks == Picks::Slots).then_some(&table);
+                table = Table::compile(&ticked.plan, policies, &cells.cells, before);
             }
             plan = ticked.plan;
             if film.is_some_and(|every| t - filmed >= every) {
@@ -192,6 +223,31 @@ impl<'a> Run<'a> {
             }
         }
         Ok((score.figures(), film_out))
+    }
+
+    /// Members that are on all the time though they are said to be shadows.
+    fn kept_on(&self) -> Vec<Vec<bool>> {
+        let groups = self.policies.groups.iter().zip(&self.setting.policies.groups);
+        let is_shadow = |of: &crate::policy::Group, name: &crate::wire::Name| {
+            of.members.iter().any(|m| m.name == *name && matches!(m.role, Role::Shadow { .. }))
+        };
+        let on = |(here, said): (&crate::policy::Group, &crate::policy::Group)| {
+            here.members.iter().map(|m| m.role == Role::Active && is_shadow(said, &m.name)).collect()
+        };
+        groups.map(on).collect()
+    }
+
+    /// Who decides the shares in the place of the loop.
+    fn pilot(&self, drawn: &Drawn) -> Option<Pilot> {
+        let Setting { policies, cells, scenario, .. } = self.setting;
+        match self.variant.controller {
+            Controller::StaticBest => {
+                let like = Variant { controller: Controller::Floodway, ..self.variant.clone() };
+                Some(Pilot::best(&like.apply(policies), cells, scenario, drawn))
+            }
+            Controller::Equalise => Some(Pilot::even(policies.pops.len())),
+            _ => None,
+        }
     }
 }
 
@@ -207,9 +263,16 @@ fn fit(state: &mut State, now: Now) {
     }
 }
 
-fn foretell(state: &mut State, drawn: &Drawn, n_groups: usize, n_cells: usize, t: f64) {
+/// Tells the loop what comes. Whose answers are in force `soon` seconds from now plans for no more than that; what is
+/// beyond the lead of answers is for shadows.
+fn foretell(state: &mut State, drawn: &Drawn, n_groups: usize, n_cells: usize, t: f64, soon: Option<f64>) {
     for g in (0..n_groups).map(GroupIdx::from) {
-        let told = Told { ahead: drawn.ahead(g, t), shares: drawn.shares_soon(g, n_cells, t) };
+        let (mut ahead, mut shares) = (drawn.ahead(g, t), drawn.shares_soon(g, n_cells, LEAD_MINUTES, t));
+        if let Some(soon) = soon {
+            ahead[..LEAD_MINUTES].fill(drawn.total(g, t + soon));
+            shares = drawn.shares(g, n_cells, t + soon);
+        }
+        let told = Told { ahead, shares };
         state.foretell(g, Some(told));
     }
 }

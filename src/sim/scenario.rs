@@ -3,14 +3,10 @@
 //! Durations are seconds or texts such as `90s`, `5m`, `4h`; moments (`at`) count from the start of what is scored.
 
 use crate::sim::announce::Announce;
-use crate::store::timestamp;
-use crate::units::parse_duration_secs;
-use serde::{Deserialize, Deserializer, de};
+use crate::sim::secs::{Secs, Start};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// Longest of anything that is a time, in seconds: 90 days. Our choice: the traces at hand are shorter.
-const MOST_SECS: f64 = 90.0 * 86_400.0;
 
 //----------- Scenario -------------------------------------------------------
 
@@ -88,12 +84,33 @@ pub struct Demand {
     /// Share of the capacity of the group's active members that the greatest value of the scored stretch becomes;
     /// default 0.7 where `peak` is absent.
     pub share: Option<f64>,
-    /// Without a trace: how far the daily wave goes below its peak, in `[0, 1]`; default 0, a level.
+    /// Without a trace: its form; default a daily wave.
+    pub shape: Shape,
+    /// Without a trace: how far it goes below its peak, in `[0, 1]`; default 0, a level.
     pub wave: f64,
-    /// Standard deviation of the logarithm of what is laid over each minute, correlated by 0.8; default 0.02.
+    /// Period of a sawtooth and of spikes; default 30 minutes.
+    pub every: Option<Secs>,
+    /// Standard deviation of the logarithm of what is laid over each minute; default 0.02.
     pub noise: Option<f64>,
+    /// Its correlation from minute to minute, below 1; default 0.8. Close to 1, and with more noise, demand walks.
+    pub memory: Option<f64>,
     /// Share of each country or cell; default by the weights of the map. They need not sum to 1.
     pub cells: BTreeMap<String, f64>,
+}
+
+/// Forms of demand without a trace, from a peak of 1 down to `1 − wave`; minute by minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// A cosine of a day, highest at 20:00: `1 − wave·(1 − cos 2π(h − 20)/24)/2`.
+    #[default]
+    Wave,
+    /// Two peaks a day, and a fifth less at weekends: `1 − wave·(0.5 − 0.3 cos 2π(h − 20)/24 − 0.2 cos 4π(h − 20)/24)`.
+    Diurnal,
+    /// It rises evenly for a period and falls at once.
+    Sawtooth,
+    /// At the beginning of each period all come at once, and go by 1/e in four minutes: what cron jobs and lessons make.
+    Spikes,
 }
 
 /// Something on top of the demand of a group.
@@ -178,7 +195,8 @@ pub struct Fault {
     /// How long.
     #[serde(rename = "for")]
     pub lasts: Secs,
-    /// The POP's name or its first label; `*` for all.
+    /// The POP's name or its first label; `*` for all; left out for what goes wrong with resolvers.
+    #[serde(default)]
     pub pop: String,
     /// What.
     pub kind: FaultKind,
@@ -206,6 +224,17 @@ pub enum FaultKind {
     Silent,
     /// What is reported is wrong by a factor.
     Lies,
+    /// Nobody reaches the server: caches that serve stale keep what they have, the others have nothing when it expires.
+    Unreachable,
+    /// The largest public resolver of every cell is out, and its clients ask another; without one, the largest cache.
+    Resolver,
+}
+
+impl FaultKind {
+    /// Whether it is about resolvers and not about a POP.
+    pub fn is_of_resolvers(self) -> bool {
+        matches!(self, FaultKind::Unreachable | FaultKind::Resolver)
+    }
 }
 
 /// Caches between clients and the server.
@@ -227,12 +256,14 @@ pub struct Resolvers {
     pub obey: f64,
     /// Least and most of the floors of caches that do not; default 60 to 600.
     pub floor: [Secs; 2],
+    /// Part of caches that go on with what they have while nobody answers (RFC 8767); default 0.5, our choice.
+    pub stale: f64,
 }
 
 impl Default for Resolvers {
     fn default() -> Resolvers {
         let floor = [Secs(60.0), Secs(600.0)];
-        Resolvers { caches: 1000, zipf: 1.1, giants: 3, giant_share: 0.3, ecs: true, obey: 0.913, floor }
+        Resolvers { caches: 1000, zipf: 1.1, giants: 3, giant_share: 0.3, ecs: true, obey: 0.913, floor, stale: 0.5 }
     }
 }
 
@@ -310,7 +341,7 @@ impl Scenario {
     fn wrong(&self) -> Option<String> {
         let share = |what: &str, v: f64| (!(0.0..=1.0).contains(&v)).then(|| format!("{what} = {v} is not in 0 to 1"));
         let above = |what: &str, v: f64| (!(v > 0.0 && v < 1e12)).then(|| format!("{what} = {v} is not above 0"));
-        let Resolvers { caches, zipf, giants, giant_share, obey, floor, .. } = &self.resolvers;
+        let Resolvers { caches, zipf, giants, giant_share, obey, floor, stale, .. } = &self.resolvers;
         let counts =
             (*caches > 1_000_000 || *giants > 16).then(|| "more than 1,000,000 caches or 16 giants".to_string());
         let nobody = (*caches == 0 && (*giants == 0 || *giant_share < 1.0))
@@ -325,6 +356,7 @@ impl Scenario {
             above("resolvers.zipf", *zipf),
             share("resolvers.giant-share", *giant_share),
             share("resolvers.obey", *obey),
+            share("resolvers.stale", *stale),
             share("clients.long-share", self.clients.long_share),
             share("telemetry.loss", self.telemetry.loss),
             above("telemetry.every", self.telemetry.every.0),
@@ -343,6 +375,11 @@ impl Scenario {
             all.push((d.peak.is_some() && d.share.is_some()).then(|| "demand: either `peak` or `share`".into()));
             all.push(share("demand.wave", d.wave));
             all.push(d.noise.and_then(|n| share("demand.noise", n)));
+            all.push(
+                d.memory
+                    .and_then(|m| (!(0.0..1.0).contains(&m)).then(|| "demand.memory is not in 0 to below 1".into())),
+            );
+            all.push(d.every.and_then(|e| (e.0 < 120.0).then(|| "demand.every is below two minutes".into())));
             all.extend(
                 d.cells
                     .iter()
@@ -367,6 +404,10 @@ impl Scenario {
         }
         all.extend(self.announce.iter().map(Announce::wrong));
         for f in &self.fault {
+            all.push((f.pop.is_empty() != f.kind.is_of_resolvers()).then(|| match f.pop.is_empty() {
+                true => format!("fault: {:?} without a `pop`", f.kind),
+                false => format!("fault: {:?} is about resolvers, not about {}", f.kind, f.pop),
+            }));
             let size = match f.kind {
                 FaultKind::Half | FaultKind::Gray => f.size.and_then(|v| share("fault.size", v)),
                 _ => f.size.and_then(|v| above("fault.size", v)),
@@ -374,63 +415,6 @@ impl Scenario {
             all.push(size);
         }
         all.into_iter().flatten().next()
-    }
-}
-
-//----------- Values ---------------------------------------------------------
-
-/// Seconds, at least 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
-pub struct Secs(pub f64);
-
-impl<'de> Deserialize<'de> for Secs {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Secs, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Said {
-            Number(f64),
-            Text(String),
-        }
-        let secs = match Said::deserialize(from)
-            .map_err(|_| de::Error::custom("expected seconds, or a text such as \"5m\""))?
-        {
-            Said::Number(secs) => secs,
-            Said::Text(text) => parse_duration_secs(&text).map_err(de::Error::custom)?,
-        };
-        match (0.0..=MOST_SECS).contains(&secs) {
-            true => Ok(Secs(secs)),
-            false => Err(de::Error::custom(format!("{secs} s is not between 0 and 90 days"))),
-        }
-    }
-}
-
-/// Where in the traces a run begins.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Start {
-    /// Seconds after the first row.
-    Into(f64),
-    /// Unix seconds.
-    At(f64),
-}
-
-impl<'de> Deserialize<'de> for Start {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Start, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Said {
-            Number(f64),
-            Text(String),
-        }
-        let wrong = || de::Error::custom("expected seconds, a duration or a moment such as \"2018-05-01T10:00:00Z\"");
-        match Said::deserialize(from).map_err(|_| wrong())? {
-            Said::Number(secs) if (0.0..1e10).contains(&secs) => Ok(Start::Into(secs)),
-            Said::Number(_) => Err(wrong()),
-            Said::Text(text) => match (parse_duration_secs(&text), timestamp::scan(&text)) {
-                (Ok(secs), _) => Ok(Start::Into(secs)),
-                (_, Some(unix)) => Ok(Start::At(unix)),
-                _ => Err(wrong()),
-            },
-        }
     }
 }
 
@@ -461,5 +445,7 @@ mod tests {
         check("[[demand]]\n[resolvers]\nobey = 2", "resolvers.obey = 2");
         check("[[demand]]\n[[fault]]\nat = 1\nfor = 1\npop = \"a\"\nkind = \"broken\"", "unknown variant `broken`");
         check("[[demand]]\n[[surge]]\nat = 1\nkind = \"step\"", "surge: either");
+        check("[[demand]]\n[[fault]]\nat = 1\nfor = 1\nkind = \"down\"", "Down without a `pop`");
+        check("[[demand]]\nmemory = 1.0", "demand.memory");
     }
 }

@@ -9,6 +9,10 @@ const BIN_MS: f64 = 1.0;
 const BINS: usize = 1024;
 /// Seconds between looks at the answers, for reversals.
 const LOOK_SECS: f64 = 10.0;
+/// Goodput from which on service counts as whole, and seconds over which it is taken.
+const WHOLE: f64 = 0.99;
+/// See [`WHOLE`].
+const STRETCH_SECS: f64 = 10.0;
 
 /// Sums of a run while it goes on.
 #[derive(Clone, Debug)]
@@ -36,6 +40,22 @@ pub struct Score {
     secs: f64,
     calm: f64,
     money: f64,
+    groups: Vec<GroupSums>,
+    /// When all is over that a scenario does; `None` where it does not end.
+    over_at: Option<f64>,
+    /// Since when: requests, and those that had been given up or were on the way to it.
+    stretch: (f64, f64, f64),
+    /// The end of the last stretch in which too few were served well.
+    bad_until: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct GroupSums {
+    requests: f64,
+    failed: f64,
+    over: f64,
+    well: f64,
+    added: f64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,7 +66,7 @@ struct Look {
 }
 
 /// The figures of one run. Requests are counts, times milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Figures {
     /// First tries.
     pub requests: f64,
@@ -84,11 +104,30 @@ pub struct Figures {
     pub calm_percent: f64,
     /// What was served by the prices of POPs and members.
     pub money: f64,
+    /// Seconds from the end of the last surge or fault until 99 % of requests are served well for good; the rest of the run where
+    /// they never are, `None` where the scenario has no such end.
+    pub recovery_secs: Option<f64>,
+    /// The same by group, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupFigures>,
+}
+
+/// The figures of one group.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+pub struct GroupFigures {
+    /// First tries.
+    pub requests: f64,
+    /// Percents of them given up after all tries, or without an answer.
+    pub failed_percent: f64,
+    /// Its part of what was offered to POPs over their `max`, as percents of its requests.
+    pub overload_percent: f64,
+    /// Mean milliseconds over the nearest member that is up.
+    pub added_ms: f64,
 }
 
 impl Score {
-    /// Nothing yet; `n_members` of each group, `n_cells`.
-    pub fn new(n_members: &[usize], n_cells: usize) -> Score {
+    /// Nothing yet; `n_members` of each group, `n_cells`, and when all is over that the scenario does.
+    pub fn new(n_members: &[usize], n_cells: usize, over_at: Option<f64>) -> Score {
         Score {
             requests: 0.0,
             over: 0.0,
@@ -112,12 +151,16 @@ impl Score {
             secs: 0.0,
             calm: 0.0,
             money: 0.0,
+            groups: vec![GroupSums::default(); n_members.len()],
+            over_at,
+            stretch: (0.0, 0.0, 0.0),
+            bad_until: f64::NEG_INFINITY,
         }
     }
 
-    /// Requests that were sent to a member; `failing` is the part of tries that fail there,
+    /// Requests of a group that were sent to a member; `failing` is the part of tries that fail there,
     /// `price` money per million.
-    pub fn served(&mut self, requests: f64, failing: f64, ms: f64, least_ms: f64, price: f64) {
+    pub fn served(&mut self, g: usize, requests: f64, failing: f64, [ms, least_ms]: [f64; 2], price: f64) {
         self.requests += requests;
         self.money += requests * (1.0 - failing) * price / 1e6;
         let well = requests * (1.0 - failing);
@@ -125,12 +168,28 @@ impl Score {
         self.least_ms += well * least_ms;
         let bin = ((ms - least_ms).max(0.0) / BIN_MS) as usize;
         self.added[bin.min(BINS - 1)] += well;
+        let group = &mut self.groups[g];
+        group.requests += requests;
+        group.well += well;
+        group.added += well * (ms - least_ms);
     }
 
-    /// Requests that had no answer to go by.
-    pub fn nowhere(&mut self, requests: f64) {
+    /// Requests of a group that had no answer to go by.
+    pub fn nowhere(&mut self, g: usize, requests: f64) {
         self.requests += requests;
+        self.groups[g].requests += requests;
+        self.fail(g, requests);
+    }
+
+    fn fail(&mut self, g: usize, requests: f64) {
         self.failed += requests;
+        self.groups[g].failed += requests;
+    }
+
+    /// A group's part of what a POP was offered over its `max`, and of what was given up there.
+    pub fn part(&mut self, g: usize, over: f64, lost: f64) {
+        self.groups[g].over += over;
+        self.groups[g].failed += lost;
     }
 
     /// A shadow's step: its state, and the requests that it got while it was off.
@@ -141,7 +200,12 @@ impl Score {
             self.starts += u64::from(before == ShadowState::Cold);
         }
         self.cut += cut;
-        self.failed += cut;
+        self.fail(g, cut);
+    }
+
+    /// Seconds of standing by of those that are never off.
+    pub fn kept_on(&mut self, secs: f64) {
+        self.standby_secs += secs;
     }
 
     /// What POPs made of a step.
@@ -156,6 +220,7 @@ impl Score {
         self.over += over;
         self.secs += dt;
         self.calm += if most < 0.9 { dt } else { 0.0 };
+        self.stretch_to(t);
         let minute = (t / 60.0) as u64;
         if minute != self.minute.0 {
             self.minute = (minute, 0.0, 0.0);
@@ -166,6 +231,18 @@ impl Score {
             self.worst = self.minute.1;
             self.worst_share = self.minute.1 / self.minute.2.max(1.0);
         }
+    }
+
+    /// Closes a stretch that is long enough, and sees whether it was bad.
+    fn stretch_to(&mut self, t: f64) {
+        let (since, requests, failed) = self.stretch;
+        if t - since < STRETCH_SECS {
+            return;
+        }
+        if self.failed - failed > (1.0 - WHOLE) * (self.requests - requests) {
+            self.bad_until = t;
+        }
+        self.stretch = (t, self.requests, self.failed);
     }
 
     /// What the server was asked.
@@ -224,6 +301,13 @@ impl Score {
             }
         }
         let requests = self.requests.max(1.0);
+        let group = |of: &GroupSums| GroupFigures {
+            requests: of.requests,
+            failed_percent: 100.0 * of.failed / of.requests.max(1.0),
+            overload_percent: 100.0 * of.over / of.requests.max(1.0),
+            added_ms: of.added / of.well.max(1.0),
+        };
+        let groups = if self.groups.len() > 1 { self.groups.iter().map(group).collect() } else { Vec::new() };
         Figures {
             requests: self.requests,
             overload_requests: self.over,
@@ -243,6 +327,8 @@ impl Score {
             cut_requests: self.cut,
             calm_percent: 100.0 * self.calm / self.secs.max(1e-9),
             money: self.money,
+            recovery_secs: self.over_at.map(|at| (self.bad_until - at).max(0.0)),
+            groups,
         }
     }
 }
@@ -272,7 +358,7 @@ mod tests {
 
     #[test]
     fn what_goes_to_and_fro_is_churn_and_reversal() {
-        let mut score = Score::new(&[2], 1);
+        let mut score = Score::new(&[2], 1, None);
         let demand = [vec![(0, 10.0)]];
         let course = [0.0, 0.2, 0.4, 0.2, 0.0, 0.0, 0.3, 0.6, 0.9, 1.0, 1.0, 1.0];
         for (i, pair) in course.windows(2).enumerate() {
@@ -284,11 +370,25 @@ mod tests {
         assert!((figures.reversals - 0.8).abs() < 1e-6, "{figures:?}");
     }
 
+    /// Half a minute of failures, and the end of what caused them ten seconds after they began.
+    #[test]
+    fn recovery_is_when_it_is_well_for_good() {
+        let mut score = Score::new(&[1], 1, Some(110.0));
+        for t in 1..=300 {
+            score.served(0, 100.0, 0.0, [10.0, 10.0], 0.0);
+            if (100..130).contains(&t) {
+                score.nowhere(0, 5.0);
+            }
+            score.pops(std::iter::empty(), 1.0, f64::from(t));
+        }
+        assert_eq!(score.figures().recovery_secs, Some(20.0));
+    }
+
     #[test]
     fn latencies_are_counted_over_the_nearest() {
-        let mut score = Score::new(&[1], 1);
-        score.served(90.0, 0.0, 10.0, 10.0, 2.0);
-        score.served(10.0, 0.5, 40.0, 10.0, 2.0);
+        let mut score = Score::new(&[1], 1, None);
+        score.served(0, 90.0, 0.0, [10.0, 10.0], 2.0);
+        score.served(0, 10.0, 0.5, [40.0, 10.0], 2.0);
         let figures = score.figures();
         assert_eq!((figures.requests, figures.p95_ms), (100.0, 30.0));
         assert!((figures.added_ms - 150.0 / 95.0).abs() < 1e-9);

@@ -1,7 +1,8 @@
 //! How the loop comes to rest after a step in demand, over TTL, caches that overstay, and late telemetry.
 
 use crate::sim::run::{Moment, Run, Setting};
-use crate::sim::scenario::{Secs, Surge, SurgeKind};
+use crate::sim::scenario::{Surge, SurgeKind};
+use crate::sim::secs::Secs;
 use crate::sim::variant::Variant;
 
 /// When the step comes, and what is run in all, in seconds.

@@ -1,8 +1,10 @@
-//! Who steers: the controllers that are compared, and the floodway with one part left out.
+//! Who steers: the controllers that are compared, and the floodway with one part left out or done otherwise.
 
-use crate::control::Skills;
+use crate::control::{Silence, Skills};
 use crate::id::MemberIdx;
 use crate::policy::{Effect, ForecastUse, Policies, Role, SteerBy};
+
+//----------- Controller -----------------------------------------------------
 
 /// A controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,64 +13,175 @@ pub enum Controller {
     Nearest,
     /// By declared capacity, wherever clients are.
     Static,
+    /// The shares that the same allocation gives for the greatest demand of every cell in this very run, from the beginning
+    /// to the end: the best that somebody without feedback can do who knows what comes. A strong one.
+    StaticBest,
     /// The classic weighted rule.
     Weighted,
-    /// The same allocation on measured demand alone.
+    /// Feedback that makes all POPs equally full, wherever clients are.
+    Equalise,
+    /// The same allocation, shadows and breakers on present load: as much as is reported, from where loads and outstanding
+    /// answers say that it comes.
     Reactive,
     /// The loop as it is.
     Floodway,
     /// The loop, told the demand of the next half hour; its answers arrive as late as anybody's.
     OracleA,
-}
-
-/// A part of the loop that can be left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ablation {
-    /// The forecast steers nothing.
-    Forecast,
-    /// Announcements are not heard.
-    Calendar,
-    /// Cells are not told apart by the loads of POPs: their shares are the slow ones.
-    Origins,
-    /// What grows is not thought to go on growing.
-    Trend,
-    /// No shadows.
-    Shadows,
-    /// Every query is a coin of its own: no key, no commitment.
-    Sticky,
-    /// Giants hold one answer for all their clients.
-    Subnets,
-    /// TTLs stay at their greatest.
-    TtlLong,
-    /// TTLs stay at their least.
-    TtlShort,
-    /// What POPs say of their processors is not heard.
-    Utilisation,
+    /// The same whose answers arrive at once: caches and connections are not asked.
+    OracleB,
 }
 
 /// Names of controllers, in the order of tables.
-pub const CONTROLLERS: [(&str, Controller); 6] = [
+pub const CONTROLLERS: [(&str, Controller); 9] = [
     ("nearest", Controller::Nearest),
     ("static", Controller::Static),
+    ("static-best", Controller::StaticBest),
     ("weighted", Controller::Weighted),
+    ("equalise", Controller::Equalise),
     ("reactive", Controller::Reactive),
     ("floodway", Controller::Floodway),
     ("oracle-a", Controller::OracleA),
+    ("oracle-b", Controller::OracleB),
 ];
 
-/// Names of ablations.
-pub const ABLATIONS: [(&str, Ablation); 10] = [
-    ("forecast", Ablation::Forecast),
-    ("calendar", Ablation::Calendar),
-    ("origins", Ablation::Origins),
-    ("trend", Ablation::Trend),
-    ("shadows", Ablation::Shadows),
-    ("sticky", Ablation::Sticky),
-    ("ecs", Ablation::Subnets),
-    ("ttl-long", Ablation::TtlLong),
-    ("ttl-short", Ablation::TtlShort),
-    ("utilisation", Ablation::Utilisation),
+//----------- Parts ----------------------------------------------------------
+
+/// What a controller has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parts {
+    /// Of the loop.
+    pub skills: Skills,
+    /// Forecasts are fitted and steer.
+    pub forecast: bool,
+    /// Announcements are heard.
+    pub calendar: bool,
+    /// What POPs say of their processors is heard.
+    pub utilisation: bool,
+    /// The server's own queries say where demand comes from.
+    pub queries: bool,
+    /// Giants hold an answer per client subnet, where the scenario has it.
+    pub subnets: bool,
+    /// How answers are picked.
+    pub picks: Picks,
+    /// What becomes of shadows.
+    pub shadows: Shadows,
+    /// The TTLs of all groups; `None`: as they are said.
+    pub ttl: Option<Ttls>,
+}
+
+/// How answers are picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picks {
+    /// By the slots of a table that moves the fewest.
+    Slots,
+    /// By the slots of a table that knows nothing of the one before: rendezvous hashing.
+    Afresh,
+    /// A coin per query.
+    Coins,
+}
+
+/// What becomes of shadows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shadows {
+    /// The loop starts and stops them.
+    Steered,
+    /// There are none.
+    None,
+    /// They are on all the time.
+    On,
+}
+
+/// The TTLs of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttls {
+    /// The least that is said.
+    Shortest,
+    /// The greatest.
+    Longest,
+    /// So many seconds.
+    Between(u32, u32),
+}
+
+impl Parts {
+    fn all() -> Parts {
+        Parts {
+            skills: Skills::default(),
+            forecast: true,
+            calendar: true,
+            utilisation: true,
+            queries: true,
+            subnets: true,
+            picks: Picks::Slots,
+            shadows: Shadows::Steered,
+            ttl: None,
+        }
+    }
+
+    /// What a controller has.
+    fn of(controller: Controller) -> Parts {
+        let (all, skills) = (Parts::all(), Skills::default());
+        let deaf = Parts { forecast: false, calendar: false, ..Parts::all() };
+        match controller {
+            Controller::Floodway => all,
+            // They are told; what they do not know is what is up.
+            Controller::OracleA | Controller::OracleB => {
+                Parts { skills: Skills { steps: false, trend: false, ..skills }, ..deaf }
+            }
+            Controller::Reactive => Parts { skills: Skills { trend: false, ..skills }, ..deaf },
+            Controller::Nearest
+            | Controller::Static
+            | Controller::StaticBest
+            | Controller::Weighted
+            | Controller::Equalise => {
+                Parts { skills: Skills { origins: false, trend: false, steps: false, ..skills }, ..deaf }
+            }
+        }
+    }
+}
+
+/// A part that is left out or done otherwise: what it is called, what tables say, and what it changes.
+pub type Ablation = (&'static str, &'static str, fn(&mut Parts));
+
+/// All of them, in the order of tables.
+pub const ABLATIONS: [Ablation; 33] = [
+    ("forecast", "−forecast", |p| p.forecast = false),
+    ("calendar", "−calendar", |p| p.calendar = false),
+    ("queries", "−queries: where they come from is not looked at", |p| p.queries = false),
+    ("origins", "−ring: cells by the slow shares alone", |p| p.skills.origins = false),
+    ("trend", "−trend", |p| p.skills.trend = false),
+    ("tail", "−tail: no connections, no overstay in the ring", |p| p.skills.tail = false),
+    ("gains", "−gains", |p| p.skills.gains = false),
+    ("steps", "−bounded steps", |p| p.skills.steps = false),
+    ("sticky", "pick by chance", |p| p.picks = Picks::Coins),
+    ("rendezvous", "pick by rendezvous alone", |p| p.picks = Picks::Afresh),
+    ("ecs", "−client subnets", |p| p.subnets = false),
+    ("utilisation", "−utilisation", |p| p.utilisation = false),
+    ("caps", "−caps: overload is failure", |p| p.skills.caps = false),
+    ("ttl-short", "TTL the least", |p| p.ttl = Some(Ttls::Shortest)),
+    ("ttl-long", "TTL the greatest", |p| p.ttl = Some(Ttls::Longest)),
+    ("ttl-120", "TTL 120 s", |p| p.ttl = Some(Ttls::Between(120, 120))),
+    ("ttl-300", "TTL 300 s", |p| p.ttl = Some(Ttls::Between(300, 300))),
+    ("ttl-20-180", "TTL 20..180 s", |p| p.ttl = Some(Ttls::Between(20, 180))),
+    ("shadows", "−shadows", |p| p.shadows = Shadows::None),
+    ("shadows-on", "shadows always on", |p| p.shadows = Shadows::On),
+    ("residue", "shadows off after one TTL", |p| p.skills.residue = false),
+    ("churn-0", "churn 0 ms", |p| p.skills.options.churn_ms = 0.0),
+    ("churn-8", "churn 8 ms", |p| p.skills.options.churn_ms = 8.0),
+    ("churn-40", "churn 40 ms", |p| p.skills.options.churn_ms = 40.0),
+    ("dead-band", "−dead-band, churn 0 ms", |p| {
+        (p.skills.options.dead_band, p.skills.options.churn_ms) = (0.0, 0.0);
+    }),
+    ("quantile-50", "quantile 0.5", |p| p.skills.planned = [0.5, 0.5]),
+    ("quantile-60", "quantile 0.6", |p| p.skills.planned = [0.6, 0.6]),
+    ("quantile-80", "quantile 0.8", |p| p.skills.planned = [0.8, 0.8]),
+    ("quantile-90", "quantile 0.9", |p| p.skills.planned = [0.9, 0.9]),
+    ("quantile-97", "quantile 0.97", |p| p.skills.planned = [0.97, 0.97]),
+    ("hold", "in silence: hold", |p| p.skills.silence = Silence::Hold),
+    ("jump", "in silence: jump", |p| p.skills.silence = Silence::Jump),
+    ("forecast-origins", "−forecast −ring", |p| (p.forecast, p.skills.origins) = (false, false)),
 ];
+
+//----------- Variant --------------------------------------------------------
 
 /// A controller with what is changed about it.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,8 +190,8 @@ pub struct Variant {
     pub name: String,
     /// Who.
     pub controller: Controller,
-    /// What is left out.
-    pub without: Option<Ablation>,
+    /// What it has.
+    pub parts: Parts,
     /// Reserve of all groups, where it is not theirs.
     pub reserve: Option<f64>,
 }
@@ -93,7 +206,7 @@ impl Variant {
         let names = || CONTROLLERS.map(|(n, _)| n).join(", ");
         let (_, controller) =
             found.ok_or_else(|| format!("no controller is called {name:?}; there are {}", names()))?;
-        Ok(Variant { name: name.into(), controller: *controller, without: None, reserve: None })
+        Ok(Variant { name: name.into(), controller: *controller, parts: Parts::of(*controller), reserve: None })
     }
 
     /// The floodway without the part of that name.
@@ -101,11 +214,12 @@ impl Variant {
     /// # Errors
     /// The names there are.
     pub fn without(name: &str) -> Result<Variant, String> {
-        let found = ABLATIONS.iter().find(|(n, _)| *n == name);
-        let names = || ABLATIONS.map(|(n, _)| n).join(", ");
-        let (_, part) = found.ok_or_else(|| format!("no part is called {name:?}; there are {}", names()))?;
-        let (name, without) = (format!("floodway −{name}"), Some(*part));
-        Ok(Variant { name, controller: Controller::Floodway, without, reserve: None })
+        let found = ABLATIONS.iter().find(|(n, ..)| *n == name);
+        let names = || ABLATIONS.map(|(n, ..)| n).join(", ");
+        let (_, label, change) = found.ok_or_else(|| format!("no part is called {name:?}; there are {}", names()))?;
+        let mut parts = Parts::all();
+        change(&mut parts);
+        Ok(Variant { name: format!("floodway {label}"), controller: Controller::Floodway, parts, reserve: None })
     }
 
     /// The same with another reserve.
@@ -122,44 +236,32 @@ impl Variant {
             if group.steer != SteerBy::Priced {
                 continue;
             }
-            group.forecast = match self.controller {
-                Controller::Floodway | Controller::OracleA => ForecastUse::Steer,
-                _ => ForecastUse::Show,
-            };
+            let told = matches!(self.controller, Controller::OracleA | Controller::OracleB);
+            group.forecast = if self.parts.forecast || told { ForecastUse::Steer } else { ForecastUse::Show };
             group.steer = match self.controller {
                 Controller::Nearest => SteerBy::Nearest,
-                Controller::Static => SteerBy::Static,
+                Controller::Static | Controller::StaticBest | Controller::Equalise => SteerBy::Static,
                 Controller::Weighted => SteerBy::Weighted,
-                _ => SteerBy::Priced,
+                Controller::Reactive | Controller::Floodway | Controller::OracleA | Controller::OracleB => {
+                    SteerBy::Priced
+                }
             };
-            match self.without {
-                Some(Ablation::Forecast) => group.forecast = ForecastUse::Show,
-                Some(Ablation::TtlLong) => group.ttl_min = group.ttl_max,
-                Some(Ablation::TtlShort) => group.ttl_max = group.ttl_min,
-                _ => {}
+            (group.ttl_min, group.ttl_max) = match self.parts.ttl {
+                None => (group.ttl_min, group.ttl_max),
+                Some(Ttls::Shortest) => (group.ttl_min, group.ttl_min),
+                Some(Ttls::Longest) => (group.ttl_max, group.ttl_max),
+                Some(Ttls::Between(least, most)) => (least, most),
+            };
+        }
+        match self.parts.shadows {
+            Shadows::Steered => policies,
+            Shadows::None => without_shadows(&policies),
+            Shadows::On => {
+                let members = policies.groups.iter_mut().flat_map(|g| &mut g.members);
+                members.filter(|m| matches!(m.role, Role::Shadow { .. })).for_each(|m| m.role = Role::Active);
+                policies
             }
         }
-        if self.without == Some(Ablation::Shadows) {
-            policies = without_shadows(&policies);
-        }
-        policies
-    }
-
-    /// Whether announcements are heard.
-    pub fn hears_announcements(&self) -> bool {
-        self.controller == Controller::Floodway && self.without != Some(Ablation::Calendar)
-    }
-
-    /// What of the loop it has.
-    pub fn skills(&self) -> Skills {
-        let ours = self.controller == Controller::Floodway;
-        let has = |part: Ablation| ours && self.without != Some(part);
-        Skills { origins: has(Ablation::Origins), trend: has(Ablation::Trend) }
-    }
-
-    /// Whether forecasts are fitted for it.
-    pub fn forecasts(&self) -> bool {
-        self.controller == Controller::Floodway && self.without != Some(Ablation::Forecast)
     }
 }
 
@@ -192,10 +294,9 @@ mod tests {
         let mut policies = Policies::default();
         policies.groups.push(crate::policy::Group::new("web.example.com.".parse().unwrap()));
         let steer = |name: &str| Variant::named(name).unwrap().apply(&policies).groups[0].steer;
-        assert_eq!(
-            CONTROLLERS.map(|(n, _)| steer(n))[..4],
-            [SteerBy::Nearest, SteerBy::Static, SteerBy::Weighted, SteerBy::Priced]
-        );
+        use SteerBy::{Nearest, Priced, Static, Weighted};
+        let steered = [Nearest, Static, Static, Weighted, Static, Priced, Priced, Priced, Priced];
+        assert_eq!(CONTROLLERS.map(|(n, _)| steer(n)), steered);
         let shown = Variant::without("forecast").unwrap().with_reserve(0.3).apply(&policies);
         assert_eq!((shown.groups[0].forecast, shown.groups[0].reserve), (ForecastUse::Show, 0.3));
         assert!(Variant::named("magic").unwrap_err().contains("oracle-a"));

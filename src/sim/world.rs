@@ -14,14 +14,23 @@ use crate::sim::reports::{Reports, Served};
 use crate::sim::rng::Rng;
 use crate::sim::scenario::Scenario;
 use crate::sim::score::Score;
-use crate::sim::variant::{Ablation, Variant};
-use crate::steering::{ShadowState, Table};
+use crate::sim::variant::{Picks, Variant};
+use crate::steering::{Plan, ShadowState, Table};
 use crate::telemetry::{Directive, Sample};
 
 /// Seconds between probes of a POP; they fall on whole seconds.
 const PROBE_SECS: i64 = 5;
 /// Milliseconds to an external member: overflow goes to somebody who is everywhere, but not next door.
 const EXTERNAL_MS: f64 = 60.0;
+
+/// By what clients go.
+#[derive(Clone, Copy, Debug)]
+pub enum Way<'a> {
+    /// What caches hold, that ask this table, and connections.
+    Answers(&'a Table),
+    /// This plan, every request anew: what answers would do that arrived at once.
+    Plan(&'a Plan),
+}
 
 /// The state of one run's world.
 #[derive(Debug)]
@@ -52,6 +61,8 @@ struct Group {
     /// Per cell: members that are always on, nearest first, fences kept.
     near: Vec<Vec<usize>>,
     standby: Vec<Option<Standby>>,
+    /// Standing by all the time.
+    kept_on: usize,
     /// Requests per second of this step: `[c * (M + 1) + m]`.
     of_cell: Vec<f64>,
     demand: Vec<f64>,
@@ -70,16 +81,16 @@ impl<'a> World<'a> {
     ) -> World<'a> {
         let mut rng = Rng::new(seed, "standby");
         let mut resolvers = scenario.resolvers.clone();
-        resolvers.ecs &= variant.without != Some(Ablation::Subnets);
+        resolvers.ecs &= variant.parts.subnets;
         let mut telemetry = scenario.telemetry.clone();
-        telemetry.utilisation &= variant.without != Some(Ablation::Utilisation);
+        telemetry.utilisation &= variant.parts.utilisation;
         let mut groups = Vec::new();
         for (g, spec) in policies.groups.iter().enumerate() {
             let group = GroupIdx::from(g);
             let at = course.cells_of(group);
             let share: Vec<f64> = at.iter().map(|r| course.share(group, *r)).collect();
             let n = spec.members.len();
-            let random = variant.without == Some(Ablation::Sticky);
+            let random = variant.parts.picks == Picks::Coins;
             let ms = at.iter().map(|r| {
                 let cell = &cells.cells[r.idx()];
                 spec.members
@@ -103,7 +114,7 @@ impl<'a> World<'a> {
             let (of_cell, demand) = (vec![0.0; at.len() * (n + 1)], vec![0.0; at.len()]);
             let clients = Clients::new(&scenario.clients, at.len(), n);
             let caches = Caches::new(group, at, &share, n, &resolvers, random, seed);
-            groups.push(Group { caches, clients, ms, near, standby, of_cell, demand });
+            groups.push(Group { caches, clients, ms, near, standby, kept_on: 0, of_cell, demand });
         }
         let n_cells = cells.cells.len();
         let of = |n: &dyn Fn(usize) -> usize| -> Vec<Vec<f64>> {
@@ -132,8 +143,17 @@ impl<'a> World<'a> {
         self.groups.iter_mut().for_each(|g| g.caches.fill(table, t));
     }
 
-    /// Moves on by `dt` seconds to `t`: caches ask `table`, clients go where they were told.
-    pub fn step(&mut self, table: &Table, dt: f64, t: f64, unix: f64, score: &mut Score) {
+    /// Takes members for standing by that are on all the time: `flags[g][m]`. They count as such, and nobody is measured by
+    /// their nearness.
+    pub fn keep_on(&mut self, flags: &[Vec<bool>]) {
+        for (group, flags) in self.groups.iter_mut().zip(flags) {
+            group.near.iter_mut().for_each(|list| list.retain(|m| !flags[*m]));
+            group.kept_on = flags.iter().filter(|on| **on).count();
+        }
+    }
+
+    /// Moves on by `dt` seconds to `t`: caches ask, clients go where they were told.
+    pub fn step(&mut self, way: Way, dt: f64, t: f64, unix: f64, score: &mut Score) {
         let is: Vec<Condition> = (0..self.pops.len()).map(|p| self.faults.at(PopIdx::from(p), t)).collect();
         for (g, group) in self.groups.iter_mut().enumerate() {
             let spec = &self.policies.groups[g];
@@ -143,11 +163,20 @@ impl<'a> World<'a> {
             for (c, cell) in group.caches.cells().iter().enumerate() {
                 group.demand[c] = self.drawn.of_cell(GroupIdx::from(g), *cell, t);
             }
-            group.caches.step(table, &group.demand, t, &mut self.tally);
             group.of_cell.fill(0.0);
+            if let Way::Answers(table) = way {
+                group.caches.step(table, &group.demand, self.faults.of_resolvers(t), t, &mut self.tally);
+            }
             for (c, demand) in group.demand.iter().enumerate() {
                 let load = &mut group.of_cell[c * n..][..n];
-                group.clients.step(c, *demand, group.caches.mass(c), &broken, dt, load);
+                match way {
+                    Way::Answers(_) => group.clients.step(c, *demand, group.caches.mass(c), &broken, dt, load),
+                    Way::Plan(plan) => {
+                        let row = plan.row(GroupIdx::from(g), group.caches.cells()[c]);
+                        row.given().for_each(|(m, share)| load[m] = demand * f64::from(share));
+                        load[n - 1] = if row.is_empty() { *demand } else { 0.0 };
+                    }
+                }
             }
             self.load[g].fill(0.0);
             for row in group.of_cell.chunks(n) {
@@ -196,21 +225,41 @@ impl<'a> World<'a> {
                 let least = group.near[c].iter().find(well).map_or(EXTERNAL_MS, |m| group.ms[c][*m]);
                 for (m, load) in row.iter().enumerate().filter(|(_, load)| **load > 0.0) {
                     if m + 1 == n {
-                        score.nowhere(*load * dt);
+                        score.nowhere(g, *load * dt);
                         continue;
                     }
                     let queue = members[m].pop.map_or(0.0, |p| self.pops[p.idx()].out.queue_ms);
                     let price = members[m].price + members[m].pop.map_or(0.0, |p| self.policies.pops[p.idx()].price);
-                    score.served(*load * dt, self.failing[g][m], group.ms[c][m] + queue, least, price);
+                    score.served(g, *load * dt, self.failing[g][m], [group.ms[c][m] + queue, least], price);
                 }
             }
+            score.kept_on(group.kept_on as f64 * dt);
             for (m, standby) in group.standby.iter().enumerate() {
                 if let Some(standby) = standby {
                     score.standby(g, m, standby.state, if standby.serves() { 0.0 } else { self.load[g][m] * dt }, dt);
                 }
             }
         }
+        if self.groups.len() > 1 {
+            self.parts(dt, score);
+        }
         score.pops(self.pops.iter().map(|p| p.out), dt, t);
+    }
+
+    /// Deals what POPs were offered too much, and gave up, out to the groups, by what each asks of them.
+    fn parts(&self, dt: f64, score: &mut Score) {
+        for (p, pop) in self.pops.iter().enumerate().filter(|(_, pop)| pop.out.over + pop.out.lost > 0.0) {
+            let fresh = self.fresh_at(PopIdx::from(p)).max(1e-9);
+            for (g, group) in self.groups.iter().enumerate() {
+                for (m, member) in self.policies.groups[g].members.iter().enumerate() {
+                    let on = group.standby[m].is_none_or(|s| s.serves());
+                    if on && member.pop == Some(PopIdx::from(p)) {
+                        let part = dt * self.load[g][m] / fresh;
+                        score.part(g, part * pop.out.over, part * pop.out.lost);
+                    }
+                }
+            }
+        }
     }
 
     fn report(&mut self, is: &[Condition], dt: f64, t: f64, unix: f64) {

@@ -1,20 +1,22 @@
-//! The course of a run: CSV, and SVG written by hand.
+//! The course of a run: CSV, and a picture.
 
+use crate::cli::simulate::svg::{Frame, escape, head, round_up};
 use crate::policy::Policies;
-use crate::sim::run::Moment;
+use crate::sim::run::{Moment, Setting};
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 1_100.0;
-/// Height of one panel, and what lies between two.
-const PANEL: f64 = 96.0;
-/// See [`PANEL`].
-const GAP: f64 = 22.0;
-/// Left and right of the panels, and above the first.
-const LEFT: f64 = 90.0;
-/// See [`LEFT`].
-const RIGHT: f64 = 20.0;
-/// See [`LEFT`].
-const TOP: f64 = 46.0;
+/// Width of the picture, height of a panel, and what lies between two.
+const WIDTH: f64 = 1_200.0;
+/// See [`WIDTH`].
+const PANEL: f64 = 84.0;
+/// See [`WIDTH`].
+const GAP: f64 = 20.0;
+/// Edges of the two columns.
+const COLUMNS: [[f64; 2]; 2] = [[52.0, 590.0], [662.0, 1_184.0]];
+/// Where the first panel begins, and room below the last.
+const TOP: f64 = 92.0;
+/// See [`TOP`].
+const BOTTOM: f64 = 28.0;
 /// Points of a line at most.
 const MOST_POINTS: usize = 1_500;
 
@@ -39,75 +41,125 @@ pub fn csv(policies: &Policies, film: &[Moment]) -> String {
     out
 }
 
-/// Two panels per POP: shares intended, answered and observed; load against capacity and target.
-pub fn picture(name: &str, policies: &Policies, film: &[Moment]) -> String {
-    let n_panels = 1 + 2 * policies.pops.len();
-    let height = TOP + n_panels as f64 * (PANEL + GAP);
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" font-family=\"sans-serif\" \
-         font-size=\"11\">\n<style>svg{{background:#fff;color:#222}}text{{fill:#222}}path{{fill:none;stroke-width:1.3}}\
-         .intended,.load,.demand{{stroke:#1261a0}}.answered,.target,.planned{{stroke:#d97706}}.observed{{stroke:#15803d}}\
-         .capacity{{stroke:#b91c1c;stroke-dasharray:5 3}}.frame{{stroke:#bbb;stroke-width:1}}</style>\n\
-         <text x=\"{LEFT}\" y=\"18\" font-size=\"14\">{}</text>\n<text x=\"{LEFT}\" y=\"36\">shares: <tspan fill=\"#1261a0\">\
-         intended</tspan>, <tspan fill=\"#d97706\">answered and still held</tspan>, <tspan fill=\"#15803d\">observed</tspan>; \
-         load: <tspan fill=\"#1261a0\">carried</tspan>, <tspan fill=\"#d97706\">target</tspan>, <tspan fill=\"#b91c1c\">\
-         capacity</tspan> (requests per second)</text>\n",
-        escape(name)
+/// Demand and TTL; below, of each POP, shares to the left and load to the right. Faults are shaded, and so is what a POP is
+/// offered over what it can serve.
+pub fn picture(name: &str, controller: &str, setting: &Setting, film: &[Moment]) -> String {
+    let policies = &setting.policies;
+    let height = TOP + (1 + policies.pops.len()) as f64 * (PANEL + GAP) + BOTTOM;
+    let mut out = head(WIDTH, height);
+    let key = |class: &str, x: f64, y: f64, word: &str| {
+        let (from, to, at) = (x, x + 18.0, y - 4.0);
+        format!("<path class=\"{class}\" d=\"M{from} {at}H{to}\"/><text x=\"{}\" y=\"{y}\">{word}</text>", x + 22.0)
+    };
+    let _ = writeln!(
+        out,
+        "<text class=\"title\" x=\"52\" y=\"24\">{} under {}</text><text x=\"52\" y=\"42\">{}</text>",
+        escape(name),
+        escape(controller),
+        escape(&setting.scenario.about)
     );
+    let legend = [
+        ("blue", 52.0, "answers intended"),
+        ("amber", 172.0, "answers held by caches"),
+        ("green", 332.0, "requests seen"),
+    ];
+    out += &legend.map(|(class, x, word)| key(class, x, 64.0, word)).concat();
+    let legend =
+        [("blue", 662.0, "load"), ("amber dashed", 722.0, "target"), ("red dashed", 802.0, "most it can serve")];
+    out += &legend.map(|(class, x, word)| key(class, x, 64.0, word)).concat();
     let sum = |i: usize| film.iter().map(move |m| m.groups.iter().map(|g| g[i]).sum::<f64>()).collect::<Vec<_>>();
-    panel(&mut out, 0, "demand, planned", film, &[("demand", sum(0)), ("planned", sum(1))], None);
+    let ttl: Vec<f64> = film.iter().map(|m| m.groups.iter().map(|g| g[2]).fold(0.0, f64::max)).collect();
+    let panel =
+        |row: usize, column: usize, title: &str, lines: &[(&str, &[f64])], percent: bool, faults: &[[f64; 2]]| {
+            self::panel(row, column, title, film, lines, percent, faults, row == policies.pops.len())
+        };
+    let (demand, planned) = (sum(0), sum(1));
+    out += &panel(
+        0,
+        0,
+        "demand, and planned (amber), requests per second",
+        &[("blue", &demand), ("amber", &planned)],
+        false,
+        &[],
+    );
+    out += &panel(0, 1, "TTL, seconds", &[("purple", &ttl)], false, &[]);
     for (p, pop) in policies.pops.iter().enumerate() {
         let line = |i: usize| film.iter().map(|m| m.pops[p][i]).collect::<Vec<f64>>();
         let label = pop.name.to_string();
-        let shares = [("intended", line(0)), ("answered", line(1)), ("observed", line(2))];
-        panel(&mut out, 1 + 2 * p, &format!("{label} shares"), film, &shares, Some(1.0));
-        let loads = [("target", line(5)), ("capacity", line(4)), ("load", line(3))];
-        panel(&mut out, 2 + 2 * p, &format!("{label} load"), film, &loads, None);
+        let label = label.split('.').next().unwrap_or("");
+        let faults: Vec<[f64; 2]> = setting.faults_at(p);
+        let (intended, held, seen) = (line(0), line(1), line(2));
+        let shares = [("blue", &intended[..]), ("amber", &held), ("green", &seen)];
+        out += &panel(1 + p, 0, &format!("{label}: share of all, percent"), &shares, true, &faults);
+        let (load, capacity, target) = (line(3), line(4), line(5));
+        let loads = [("amber dashed", &target[..]), ("red dashed", &capacity), ("blue", &load)];
+        out += &panel(1 + p, 1, &format!("{label}: load, requests per second"), &loads, false, &faults);
     }
     out + "</svg>\n"
 }
 
-fn panel(out: &mut String, at: usize, title: &str, film: &[Moment], lines: &[(&str, Vec<f64>)], most: Option<f64>) {
-    let (Some(first), Some(last)) = (film.first(), film.last()) else { return };
-    let y0 = TOP + at as f64 * (PANEL + GAP);
-    let high = lines.iter().flat_map(|(_, v)| v).copied().fold(1e-9, f64::max);
-    let high = most.map_or(high, |most| high.min(most)).max(0.05);
-    let span = (last.at - first.at).max(1.0);
-    let x = |t: f64| LEFT + (t - first.at) / span * (WIDTH - LEFT - RIGHT);
-    let y = |v: f64| y0 + PANEL - (v / high).clamp(0.0, 1.0) * PANEL;
-    let right = WIDTH - RIGHT;
-    let _ = writeln!(
-        out,
-        "<path class=\"frame\" d=\"M{LEFT} {y0}V{}H{right}\"/><text x=\"{LEFT}\" y=\"{}\">{}</text>\
-         <text x=\"{}\" y=\"{}\" text-anchor=\"end\">{high:.4}</text>",
-        y0 + PANEL,
-        y0 - 3.0,
-        escape(title),
-        LEFT - 6.0,
-        y0 + 9.0
-    );
-    let hour = if span > 4.0 * 3600.0 { 3600.0 } else { 600.0 };
-    let mut tick = (first.at / hour).ceil() * hour;
-    while tick <= last.at {
+#[expect(clippy::too_many_arguments, reason = "a panel is its place, its words and its lines")]
+fn panel(
+    row: usize,
+    column: usize,
+    title: &str,
+    film: &[Moment],
+    lines: &[(&str, &[f64])],
+    percent: bool,
+    faults: &[[f64; 2]],
+    last: bool,
+) -> String {
+    let mut out = String::new();
+    let (Some(begin), Some(end)) = (film.first(), film.last()) else { return out };
+    let top = TOP + row as f64 * (PANEL + GAP);
+    let most = lines.iter().flat_map(|(_, v)| *v).copied().fold(0.0, f64::max);
+    let high = round_up(most.max(if percent { 0.02 } else { 0.0 }));
+    let span = [begin.at, end.at.max(begin.at + 1.0)];
+    let frame = Frame { x: COLUMNS[column], from_to: span, y: [top, top + PANEL], high_low: [high, 0.0] };
+    for [from, to] in faults {
+        let (a, b) = (frame.at_x(from.max(span[0])), frame.at_x(to.min(span[1])));
         let _ = write!(
             out,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"8\">{:.0} min</text>",
-            x(tick),
-            y0 + PANEL + 10.0,
-            tick / 60.0
+            "<rect class=\"fault\" x=\"{a:.1}\" y=\"{top}\" width=\"{:.1}\" height=\"{PANEL}\"/>",
+            (b - a).max(0.0)
         );
-        tick += hour;
     }
+    let word = |v: f64| if percent { format!("{:.3}", 100.0 * v) } else { format!("{v:.3}") };
+    let word = |v: f64| word(v).trim_end_matches('0').trim_end_matches('.').to_string();
+    frame.rungs(&mut out, &[0.0, 0.5, 1.0].map(|part| (part * high, word(part * high))));
+    let every = [300.0, 600.0, 1800.0, 3600.0, 4.0 * 3600.0, 86_400.0].into_iter();
+    let every = every.clone().find(|e| (span[1] - span[0]) / e <= 14.0).unwrap_or(86_400.0);
+    let n = ((span[1] - span[0]) / every) as usize + 1;
+    let first = (span[0] / every).ceil() * every;
+    let clock = |t: f64| if every >= 3600.0 { format!("{:.0} h", t / 3600.0) } else { format!("{:.0} min", t / 60.0) };
+    let posts = (0..n).map(|i| first + i as f64 * every).filter(|t| *t <= span[1]);
+    let posts: Vec<(f64, String)> = posts.map(|t| (t, if last { clock(t) } else { String::new() })).collect();
+    frame.posts(&mut out, &posts);
     let stride = film.len().div_ceil(MOST_POINTS).max(1);
-    for (class, values) in lines {
-        let mut path = String::new();
-        for (i, (moment, v)) in film.iter().zip(values).enumerate().step_by(stride) {
-            let _ = write!(path, "{}{:.1} {:.1}", if i == 0 { 'M' } else { 'L' }, x(moment.at), y(*v));
-        }
-        let _ = writeln!(out, "<path class=\"{class}\" d=\"{path}\"/>");
+    if let [_, (_, capacity), (_, load)] = lines
+        && !percent
+    {
+        out += &over(&frame, film, capacity, load, stride);
     }
+    for (class, values) in lines {
+        frame.line(&mut out, class, film.iter().zip(*values).map(|(m, v)| (m.at, *v)).step_by(stride));
+    }
+    frame.edges(&mut out);
+    let _ = writeln!(out, "<text class=\"name\" x=\"{}\" y=\"{}\">{}</text>", frame.x[0], top - 5.0, escape(title));
+    out
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
+/// What a load is over a capacity, shaded.
+fn over(frame: &Frame, film: &[Moment], capacity: &[f64], load: &[f64], stride: usize) -> String {
+    let points: Vec<usize> = (0..film.len()).step_by(stride).collect();
+    let mut out = String::new();
+    for run in points.chunk_by(|a, b| (load[*a] > capacity[*a]) == (load[*b] > capacity[*b])) {
+        if load[run[0]] <= capacity[run[0]] || capacity[run[0]] <= 0.0 {
+            continue;
+        }
+        let there = run.iter().map(|i| (film[*i].at, load[*i]));
+        let back = run.iter().rev().map(|i| (film[*i].at, capacity[*i]));
+        frame.line(&mut out, "over", there.chain(back));
+    }
+    out
 }

@@ -1,6 +1,8 @@
 //! `floodway simulate`: scenarios in virtual time, controllers side by side.
 
 mod film;
+mod fronts;
+mod svg;
 mod tables;
 
 use crate::cli;
@@ -14,10 +16,12 @@ use crate::sim::run::{Moment, Run, Seen, Setting};
 use crate::sim::scenario::Scenario;
 use crate::sim::score::Figures;
 use crate::sim::stability;
-use crate::sim::variant::{ABLATIONS, CONTROLLERS, Variant};
+use crate::sim::variant::{ABLATIONS, CONTROLLERS, Controller, Variant};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// How the complaint about a trace that is not there begins: among several scenarios, one without its trace is left out.
+const NO_TRACE: &str = "no trace";
 /// Seconds between the moments of a picture and of a timeline.
 const FILM_SECS: f64 = 10.0;
 
@@ -36,8 +40,8 @@ pub struct Args {
     /// Folder of zones and policies, in the place of the scenario's.
     #[arg(long, value_name = "DIR")]
     zones: Option<PathBuf>,
-    /// Who steers, separated by commas: nearest, static, weighted, reactive, floodway, oracle-a [default: the
-    /// scenario's, else all].
+    /// Who steers, separated by commas: nearest, static, static-best, weighted, equalise, reactive, floodway, oracle-a,
+    /// oracle-b [default: the scenario's, else all].
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     controllers: Vec<String>,
     /// How many seeds, from the scenario's on; means and 95 % intervals are over them.
@@ -46,17 +50,19 @@ pub struct Args {
     /// The first seed, in the place of the scenario's.
     #[arg(long)]
     seed: Option<u64>,
-    /// Sweep the reserve of reactive, floodway and oracle-a: `0.05..0.5` in ten steps, or values separated by commas.
+    /// Sweep the reserve of reactive, floodway and oracle-a: `0.05..0.5` in ten steps, or values separated by commas. Says what
+    /// floodway's overload is of reactive's where both are equally fast.
     #[arg(long, value_name = "RANGE")]
     reserve: Option<String>,
-    /// Leave out parts of floodway one at a time, separated by commas, or `all`: forecast, calendar, shadows, sticky, ecs,
-    /// ttl-long, ttl-short, utilisation.
+    /// Leave out parts of floodway one at a time, or do them otherwise: names separated by commas, or `all`. A wrong name is
+    /// answered with those there are.
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     ablate: Vec<String>,
     /// Print one JSON object per scenario and seed, and with several seeds one with means.
     #[arg(long)]
     json: bool,
-    /// Draw shares, load and capacity of every POP for the last controller of the first seed, as SVG.
+    /// Draw shares, load and capacity of every POP for the last controller of the first seed, as SVG; with --reserve the
+    /// fronts of the controllers that were swept.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Write the same as CSV.
@@ -97,9 +103,11 @@ fn check_laws(first: u64, n: u64) -> Result<(), String> {
 //----------- Comparing ------------------------------------------------------
 
 /// What a variant scored, seed by seed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scored {
-    /// The variant's name.
+    /// The variant.
+    pub variant: Variant,
+    /// Its name.
     pub name: String,
     /// One per seed.
     pub figures: Vec<Figures>,
@@ -110,8 +118,16 @@ fn compare(args: &Args, config: Option<&Path>) -> Result<(), String> {
     if files.is_empty() {
         return Err("no scenario; name a file, such as tests/scenarios/sim/pop-loss.toml, or --laws 1000".into());
     }
+    let several = files.len() > 1;
+    let mut pooled: Vec<Scored> = Vec::new();
     for file in files {
-        let setting = setting(file, args.zones.as_deref(), config)?;
+        let setting = match setting(file, args.zones.as_deref(), config) {
+            Err(why) if several && why.contains(NO_TRACE) => {
+                cli::print(&format!("{}: skipped: {why}", file.display()))?;
+                continue;
+            }
+            setting => setting?,
+        };
         let variants = variants(args, &setting.scenario)?;
         let first = args.seed.unwrap_or(setting.scenario.seed);
         if args.map {
@@ -139,12 +155,34 @@ fn compare(args: &Args, config: Option<&Path>) -> Result<(), String> {
                 figures.push(of);
                 film = if moments.is_empty() { film } else { moments };
             }
-            scored.push(Scored { name: variant.name.clone(), figures });
+            scored.push(Scored { variant: variant.clone(), name: variant.name.clone(), figures });
         }
         tell(args, &name, &setting, &seeds, &scored)?;
-        write(args, &name, &setting, &film)?;
+        write(args, &name, &setting, &scored, &film)?;
+        pool(&mut pooled, scored);
     }
-    Ok(())
+    if several && args.reserve.is_some() { say_fronts(args, "all of them", &pooled) } else { Ok(()) }
+}
+
+/// Counts what a scenario scored to what the others did.
+fn pool(pooled: &mut Vec<Scored>, scored: Vec<Scored>) {
+    for of in scored {
+        match pooled.iter_mut().find(|p| p.name == of.name) {
+            Some(known) => known.figures.extend(of.figures),
+            None => pooled.push(of),
+        }
+    }
+}
+
+/// Compares the fronts of a sweep, where there are any.
+fn say_fronts(args: &Args, name: &str, scored: &[Scored]) -> Result<(), String> {
+    let all =
+        fronts::beside(&fronts::points(scored, Controller::Reactive), &fronts::points(scored, Controller::Floodway));
+    match all.is_empty() {
+        true => Ok(()),
+        false if args.json => cli::print(&fronts::program(name, &all)),
+        false => cli::print(&fronts::people(name, &all)),
+    }
 }
 
 /// Does `one` for every seed, as many at a time as there are cores; in the order of the seeds.
@@ -161,20 +199,29 @@ fn on_all_cores<T: Send>(seeds: &[u64], one: &(dyn Fn(u64) -> Result<T, String> 
 
 fn tell(args: &Args, name: &str, setting: &Setting, seeds: &[u64], scored: &[Scored]) -> Result<(), String> {
     if !args.json {
-        return cli::print(&tables::people(name, &setting.scenario.about, seeds, scored));
+        let names: Vec<String> = setting.policies.groups.iter().map(|g| g.name.to_string()).collect();
+        cli::print(&tables::people(name, &setting.scenario.about, &names, seeds, scored))?;
+        return say_fronts(args, name, scored);
     }
     for (i, seed) in seeds.iter().enumerate() {
         cli::print(&tables::one_seed(name, *seed, scored, i))?;
     }
-    if seeds.len() > 1 { cli::print(&tables::means(name, seeds, scored)) } else { Ok(()) }
+    if seeds.len() > 1 {
+        cli::print(&tables::means(name, seeds, scored))?;
+    }
+    say_fronts(args, name, scored)
 }
 
-fn write(args: &Args, name: &str, setting: &Setting, film: &[Moment]) -> Result<(), String> {
+fn write(args: &Args, name: &str, setting: &Setting, scored: &[Scored], film: &[Moment]) -> Result<(), String> {
     let save = |file: &Option<PathBuf>, text: &dyn Fn() -> String| match file {
         Some(file) => std::fs::write(file, text()).map_err(|e| format!("{}: {e}", file.display())),
         None => Ok(()),
     };
-    save(&args.plot, &|| film::picture(name, &setting.policies, film))?;
+    let who = scored.last().map_or("", |s| &s.name);
+    save(&args.plot, &|| match args.reserve {
+        Some(_) => fronts::picture(name, &setting.scenario.about, scored),
+        None => film::picture(name, who, setting, film),
+    })?;
     save(&args.timeline, &|| film::csv(&setting.policies, film))
 }
 
@@ -185,8 +232,10 @@ fn variants(args: &Args, scenario: &Scenario) -> Result<Vec<Variant>, String> {
     let mut variants: Vec<Variant> = named.iter().map(|n| Variant::named(n)).collect::<Result<_, _>>()?;
     if let Some(range) = &args.reserve {
         let reserves = reserves(range)?;
-        let swept = |v: &Variant| match v.name.as_str() {
-            "reactive" | "floodway" | "oracle-a" => reserves.iter().map(|r| v.with_reserve(*r)).collect(),
+        let swept = |v: &Variant| match v.controller {
+            Controller::Reactive | Controller::Floodway | Controller::OracleA => {
+                reserves.iter().map(|r| v.with_reserve(*r)).collect()
+            }
             _ => vec![v.clone()],
         };
         variants = variants.iter().flat_map(swept).collect();
@@ -194,7 +243,7 @@ fn variants(args: &Args, scenario: &Scenario) -> Result<Vec<Variant>, String> {
     for name in &args.ablate {
         match name.as_str() {
             "all" => {
-                variants.extend(ABLATIONS.iter().map(|(n, _)| Variant::without(n)).collect::<Result<Vec<_>, _>>()?)
+                variants.extend(ABLATIONS.iter().map(|(n, ..)| Variant::without(n)).collect::<Result<Vec<_>, _>>()?)
             }
             name => variants.push(Variant::without(name)?),
         }
@@ -237,7 +286,7 @@ pub fn setting(file: &Path, zones: Option<&Path>, config: Option<&Path>) -> Resu
 }
 
 fn trace(file: &Path) -> Result<Trace, String> {
-    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{NO_TRACE} {}: {e}", file.display()))?;
     let series = Series::read(&file.display().to_string(), &text, Reading::Gauge)?;
     Ok(Trace { start_secs: series.start_secs as f64, step_secs: f64::from(series.step_secs), values: series.values })
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::simulate::Scored;
 use crate::cli::table;
-use crate::sim::score::Figures;
+use crate::sim::score::{Figures, GroupFigures};
 use crate::sim::stability::Point;
 use crate::sim::stats::{Mean, mean, paired};
 use serde_json::{Map, Value, json};
@@ -36,8 +36,8 @@ fn column(scored: &Scored, figure: impl Fn(&Figures) -> f64) -> Vec<f64> {
 }
 
 /// A table of means, with half of the 95 % interval where there are several seeds; then overload against the first
-/// that is called reactive, seed by seed.
-pub fn people(name: &str, about: &str, seeds: &[u64], scored: &[Scored]) -> String {
+/// that is called reactive, seed by seed. `names` of the groups.
+pub fn people(name: &str, about: &str, names: &[String], seeds: &[u64], scored: &[Scored]) -> String {
     let heads = ["".to_string()].into_iter().chain(COLUMNS.map(|(head, ..)| head.to_string()));
     let mut rows = vec![heads.collect::<Vec<_>>()];
     for of in scored {
@@ -53,6 +53,8 @@ pub fn people(name: &str, about: &str, seeds: &[u64], scored: &[Scored]) -> Stri
     let right: Vec<usize> = (1..=COLUMNS.len()).collect();
     let last = seeds.last().copied().unwrap_or(0);
     let mut text = format!("{name}, seeds {}..{last}  {about}\n", seeds[0]) + &table::print(&rows, &right);
+    text += &recoveries(seeds, scored);
+    text += &by_group(names, scored);
     let over = |of: &Scored| column(of, |f| f.overload_requests);
     if let Some(reactive) = scored.iter().find(|s| s.name.starts_with("reactive")).filter(|_| seeds.len() > 1) {
         for of in scored.iter().filter(|s| s.name.starts_with("floodway") || s.name.starts_with("oracle")) {
@@ -66,6 +68,38 @@ pub fn people(name: &str, about: &str, seeds: &[u64], scored: &[Scored]) -> Stri
         }
     }
     text
+}
+
+/// How long after all was over service was whole again, where that has a moment.
+fn recoveries(seeds: &[u64], scored: &[Scored]) -> String {
+    let of = |of: &Scored| {
+        let secs: Vec<f64> = of.figures.iter().filter_map(|f| f.recovery_secs).collect();
+        let Mean { mean, low, high } = mean(&secs);
+        let spread = if seeds.len() > 1 { format!("±{:.0}", (high - low) / 2.0) } else { String::new() };
+        (!secs.is_empty()).then(|| format!("{} {mean:.0}{spread} s", of.name))
+    };
+    let all: Vec<String> = scored.iter().filter_map(of).collect();
+    if all.is_empty() { String::new() } else { format!("99 % served well again after: {}\n", all.join(", ")) }
+}
+
+/// What each group got, where there are several.
+fn by_group(names: &[String], scored: &[Scored]) -> String {
+    if names.len() < 2 {
+        return String::new();
+    }
+    let mut rows = vec![["", "GROUP", "OVER %", "FAILED %", "ADDED MS"].map(String::from).to_vec()];
+    for of in scored {
+        for (g, name) in names.iter().enumerate() {
+            let figure = |f: fn(&GroupFigures) -> f64, decimals: usize| {
+                let all: Vec<f64> = of.figures.iter().filter_map(|figures| figures.groups.get(g).map(f)).collect();
+                format!("{:.decimals$}", mean(&all).mean)
+            };
+            let figures =
+                [figure(|f| f.overload_percent, 3), figure(|f| f.failed_percent, 3), figure(|f| f.added_ms, 1)];
+            rows.push([of.name.clone(), name.clone()].into_iter().chain(figures).collect());
+        }
+    }
+    table::print(&rows, &[2, 3, 4])
 }
 
 /// The map of rest, as a table or one JSON object per point.
@@ -102,7 +136,8 @@ pub fn one_seed(name: &str, seed: u64, scored: &[Scored], i: usize) -> String {
 pub fn means(name: &str, seeds: &[u64], scored: &[Scored]) -> String {
     let controllers = scored.iter().map(|of| {
         let all: Vec<Map<String, Value>> = of.figures.iter().map(figures).collect();
-        let keys = all.first().map(|m| m.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+        let plain = |m: &Map<String, Value>| m.iter().filter(|(_, v)| v.is_number()).map(|(k, _)| k.clone()).collect();
+        let keys: Vec<String> = all.first().map(plain).unwrap_or_default();
         let values = |key: &str| all.iter().filter_map(|m| m[key].as_f64()).collect::<Vec<f64>>();
         let mut map = Map::from_iter([("name".to_string(), json!(of.name))]);
         map.extend(keys.into_iter().map(|key| (key.clone(), json!(mean(&values(&key))))));
