@@ -193,7 +193,7 @@ pub struct Source {
     /// Where overrides are made and kept.
     pub desk: Arc<Desk>,
     /// The books of the control loop.
-    pub control: Arc<control::live::Status>,
+    pub control: Arc<control::status::Status>,
     /// What probes made here have found.
     pub probes: Arc<probe::Ledger>,
     /// The announcements that stand.

@@ -4,6 +4,7 @@ pub(super) mod calendars;
 pub(super) mod claim;
 pub mod ground;
 mod hands;
+mod keeping;
 mod limits;
 mod listeners;
 mod log;
@@ -47,8 +48,7 @@ use secrets::Secrets;
 use signals::{Asked, Ends, Program, Told};
 use sockets::Sockets;
 use std::cell::RefCell;
-use std::io::{ErrorKind, Write};
-use std::os::fd::OwnedFd;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -323,8 +323,8 @@ impl Server {
             zones: n_zones,
             generation: exchange.load().generation,
         };
-        let heirloom = keep_for_successors(&config, takeovers > 0, copies, Estate::new(&ready, takeovers));
-        let history = keep_history(&config, clock);
+        let heirloom = keeping::keep_for_successors(&config, takeovers > 0, copies, Estate::new(&ready, takeovers));
+        let history = keeping::keep_history(&config, clock);
         let kept = history.as_ref().map(|history| history.recorder().books()).unwrap_or_default();
         let desk = Arc::new(Desk::open(&config.state.dir, clock.now().unix)?);
         // A predecessor has let go of them by now.
@@ -495,32 +495,6 @@ async fn logged<E: std::fmt::Display>(what: &'static str, serving: impl Future<O
     if let Err(e) = serving.await {
         tracing::error!("{what} has stopped: {e}; queries are answered as before");
     }
-}
-
-/// The history, unless it is off. A server without one answers all the same.
-fn keep_history(config: &Config, clock: Clock) -> Option<Arc<History>> {
-    if config.store.off {
-        return None;
-    }
-    match History::start(&config.store, &config.state.dir, clock, live::give_way) {
-        Ok(history) => Some(Arc::new(history)),
-        Err(e) => {
-            tracing::error!("the history cannot be written: {e}; nothing is kept");
-            None
-        }
-    }
-}
-
-/// Waits for a server that takes over. One that cannot be taken over from serves all the same.
-fn keep_for_successors(config: &Config, is_successor: bool, copies: Vec<OwnedFd>, estate: Estate) -> Option<Heirloom> {
-    let kept = Heirloom::keep(&config.state.dir, is_successor, copies, estate);
-    let why = match kept {
-        Ok(heirloom) => return Some(heirloom),
-        Err(e) if e.kind() == ErrorKind::AddrInUse => "another server runs on it".to_owned(),
-        Err(e) => e.to_string(),
-    };
-    tracing::warn!("nobody can take over from this server: {}: {why}", config.state.dir.display());
-    None
 }
 
 /// The first snapshot: the plan of the last run where one was saved, else the declared one.

@@ -1,32 +1,36 @@
 //! Circuit breaker of one POP, or of one member of a POP that has healthy others.
 //!
 //! ```text
-//!            unclear                still bad after 10 s            spell over
+//!            unclear                still bad after 10 s            spell over, and nobody holds it
 //!   Closed ──────────▶ Suspect (0.7) ───────────────────▶ Open (0) ────────────▶ HalfOpen (1 %)
 //!     ▲ ▲ recovered ◀────┘                                ▲  ▲                      │      │
-//!     │ └───── clear failure: Closed → Open at once ──────┘  └─── probe failed ─────┘      │ probe
-//!     └──────────────── Ramp 5 → 25 → 50 → 100 % ◀─────────────────────────────────────────┘ succeeded
+//!     │ └───── clear failure: Closed → Open at once ──────┘  └─── probe failed ─────┘      │ probe succeeded, and
+//!     └──────────────── Ramp 5 → 25 → 50 → 100 % ◀─────────────────────────────────────────┘ `breaker.failback` is over
 //! ```
 //!
 //! The tick feeds the breaker what was seen and reads its factor before allocation; the breaker decides
 //! nothing else. Overload is not failure: a POP that still serves 0.7 of what it can is *capped*
 //! (`control::capacity`), never opened, because its load would go on to bring down its neighbours.
 //!
+//! A spell lasts `breaker.cooldown`, doubled by each probe that fails, 300 s at most, and never less than answers and
+//! connections last: who is pinned to the target would be taken for new evidence. Who fails again and again after having come
+//! back is kept out by `control::damping`; with `breaker.resume=manual`, everybody is until an operator says so.
+//!
 //! Invariants: after a trip, Closed is reached only through a successful probe. While Open nothing that is
 //! reported counts, because it comes from clients that caches and connections pin to the POP.
 //! Thresholds are our choice, where no source is named.
 
 use crate::clock::Now;
-use crate::control::window::Outcomes;
-use crate::policy::BreakerConfig;
-use crate::probe::What;
+use crate::control::damping::Damping;
+use crate::control::evidence::{Evidence, PROBE_REQUESTS, Verdict};
+use crate::policy::{BreakerConfig, Resume};
 use crate::steering::BreakerState;
 
 /// Factor on capacity while Suspect.
 const SUSPECT_FACTOR: f64 = 0.7;
 /// Seconds of Suspect before it is decided.
 const SUSPECT_SECS: f64 = 10.0;
-/// Longest Open spell, seconds.
+/// Longest Open spell but for what answers last, damping and operators; seconds.
 const OPEN_CAP_SECS: f64 = 300.0;
 /// Spells vary by this share to either side, so that breakers that tripped together do not probe together.
 const JITTER: f64 = 0.2;
@@ -34,105 +38,10 @@ const JITTER: f64 = 0.2;
 pub const TRICKLE: f64 = 0.01;
 /// Shares of a cell's answers on the steps of the ramp.
 const RAMP: [f64; 4] = [0.05, 0.25, 0.5, 1.0];
-/// Outcomes that make a probe: fewer decide nothing.
-const PROBE_REQUESTS: f64 = 10.0;
-/// An error share whose lower bound is at least this, and at least [`CLEAR_FACTOR`] times the threshold, is clear: it
-/// trips without waiting out Suspect.
-const CLEAR_SHARE: f64 = 0.25;
-/// See [`CLEAR_SHARE`].
-const CLEAR_FACTOR: f64 = 4.0;
-/// Seconds of Closed after which earlier trips no longer lengthen the next spell.
+/// Seconds of Closed after which all that is reported counts again, and not only what came after the last trip.
 const FORGIVE_SECS: f64 = 600.0;
-/// A ramp waits when nothing was heard for so long, seconds, and no probe says that somebody answers.
-const RAMP_SILENCE_SECS: f64 = 60.0;
-/// Two-sided 95 % for the Wilson bound.
-const Z: f64 = 1.96;
-
-//----------- Evidence -------------------------------------------------------
-
-/// What was seen of the target, in the stretch that [`Breaker::since`] allows.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Evidence {
-    /// Requests and errors of the last half minute.
-    pub outcomes: Outcomes,
-    /// Those of the newest seconds alone: a failure that is clear there need not wait until it has filled the
-    /// half minute.
-    pub sudden: Outcomes,
-    /// p95 was over its bound in the last ten seconds and in the last two minutes.
-    pub slow: bool,
-    /// It serves at least 0.7 of what it can, or says it is full: what goes wrong is overload.
-    pub overloaded: bool,
-    /// It fails more than its peers, by more than 1.9 standard deviations, and there are at least five.
-    pub outlier: bool,
-    /// Nobody answers there: probes fail so, and it is silent, or several places say so.
-    pub gone: Option<What>,
-    /// Probes find it well. Counts only where nothing else is known: it proves that somebody answers, not how well.
-    pub proven: bool,
-    /// Seconds since anything was heard.
-    pub silent_secs: f64,
-}
-
-/// What the evidence says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Too little was seen.
-    NoEvidence,
-    /// Nothing wrong.
-    Healthy,
-    /// Something is wrong, and it is too much load: cap it.
-    Overloaded,
-    /// Something is wrong, but not beyond doubt.
-    Unclear,
-    /// Failing beyond doubt.
-    Failing,
-}
-
-impl Evidence {
-    /// Judges by the Wilson lower bound of the error share, over at least `min_requests` outcomes.
-    pub fn verdict(&self, config: &BreakerConfig, min_requests: f64) -> Verdict {
-        if self.gone.is_some() {
-            return Verdict::Failing;
-        }
-        let n = self.outcomes.requests;
-        if n < min_requests.max(1.0) {
-            return Verdict::NoEvidence;
-        }
-        let low = wilson_low(self.outcomes.errors, n);
-        let bar = CLEAR_SHARE.max(CLEAR_FACTOR * config.error_rate).min(0.9);
-        let sudden = self.sudden.requests >= min_requests.max(1.0)
-            && wilson_low(self.sudden.errors, self.sudden.requests) >= bar;
-        let failing = low > config.error_rate || sudden;
-        match () {
-            () if (failing || self.slow) && self.overloaded => Verdict::Overloaded,
-            () if low >= bar || sudden => Verdict::Failing,
-            () if failing || self.slow => Verdict::Unclear,
-            () if self.outlier && !self.overloaded && low > config.error_rate / 2.0 => Verdict::Unclear,
-            () => Verdict::Healthy,
-        }
-    }
-
-    /// Whether nothing is heard that could say how it does.
-    fn is_unheard(&self) -> bool {
-        self.silent_secs >= RAMP_SILENCE_SECS
-    }
-
-    /// The stretch that tells more against the target: what a trip acts on, and what its reason says.
-    pub fn telling(&self) -> Outcomes {
-        let newest = self.sudden.requests >= PROBE_REQUESTS && self.sudden.error_share() > self.outcomes.error_share();
-        if newest { self.sudden } else { self.outcomes }
-    }
-}
-
-/// Lower end of the Wilson score interval at 95 % for `bad` of `n` (Wilson 1927); 0 for `n` = 0.
-pub fn wilson_low(bad: f64, n: f64) -> f64 {
-    if n <= 0.0 {
-        return 0.0;
-    }
-    let (p, z2) = ((bad / n).clamp(0.0, 1.0), Z * Z);
-    let centre = p + z2 / (2.0 * n);
-    let spread = Z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    ((centre - spread) / (1.0 + z2 / n)).max(0.0)
-}
+/// Seconds of HalfOpen without enough outcomes after which active probes are believed: who asks is elsewhere.
+const FEW_SECS: f64 = 60.0;
 
 //----------- Breaker --------------------------------------------------------
 
@@ -141,12 +50,19 @@ pub fn wilson_low(bad: f64, n: f64) -> f64 {
 pub struct Breaker {
     state: BreakerState,
     entered: Now,
-    /// Trips that still lengthen the next spell.
-    trips: u32,
+    /// It has tripped, and not been Closed for long since.
+    is_scarred: bool,
+    /// Doublings of the cooldown: what flaps have left of their merit at the trip, and one per probe that failed since.
+    level: f64,
+    damping: Damping,
     spell_secs: f64,
     /// Position in [`RAMP`], and when it was reached.
     step: usize,
     stepped: Now,
+    /// Since when probes have succeeded, while HalfOpen.
+    well: Option<Now>,
+    /// The spell is over, and only an operator ends it.
+    waits: bool,
     reason: String,
 }
 
@@ -155,10 +71,14 @@ pub struct Breaker {
 pub struct Terms {
     /// The policy.
     pub config: BreakerConfig,
-    /// Seconds to hold each step of the ramp: how long answers and connections last.
+    /// Seconds to hold each step of the ramp: how long answers and connections last, twice.
     pub hold_secs: f64,
+    /// Seconds that answers and connections last: the least spell.
+    pub lag_secs: f64,
     /// Whether automation may remove this capacity now (`control::limits`).
     pub may_open: bool,
+    /// Whether an operator says that it may come back: ends damping and `breaker.resume=manual`.
+    pub resumed: bool,
     /// Uniform in `[0, 1)`: the jitter of a spell that starts now.
     pub draw: f64,
 }
@@ -180,10 +100,14 @@ impl Breaker {
         Breaker {
             state: BreakerState::Closed,
             entered: now,
-            trips: 0,
+            is_scarred: false,
+            level: 0.0,
+            damping: Damping::default(),
             spell_secs: 0.0,
             step: 0,
             stepped: now,
+            well: None,
+            waits: false,
             reason: String::new(),
         }
     }
@@ -191,12 +115,25 @@ impl Breaker {
     /// Open since `now`, as after a restart that read so: the spell starts anew, unlengthened.
     pub fn reopened(now: Now, cooldown_secs: f64, reason: String) -> Breaker {
         let closed = Breaker::closed(now);
-        Breaker { state: BreakerState::Open, trips: 1, spell_secs: cooldown_secs, reason, ..closed }
+        Breaker { state: BreakerState::Open, is_scarred: true, spell_secs: cooldown_secs, reason, ..closed }
+    }
+
+    /// HalfOpen since `now`: for what an operator has let come back before a restart.
+    pub fn probing(now: Now) -> Breaker {
+        let (state, reason) = (BreakerState::HalfOpen, "probing after a restart".to_string());
+        Breaker { state, is_scarred: true, reason, ..Breaker::closed(now) }
     }
 
     /// On the first step of the ramp since `now`: for what was kept out by somebody's decision and not for a failure.
     pub fn returning(now: Now) -> Breaker {
         Breaker { state: BreakerState::Ramp, reason: ramp_words(0), ..Breaker::closed(now) }
+    }
+
+    /// An operator says that it may come back: what holds it beyond its spell ends.
+    pub fn release(&mut self, now: Now) -> Option<Moved> {
+        self.damping = Damping::default();
+        let is_open = self.state == BreakerState::Open;
+        is_open.then(|| self.go(BreakerState::HalfOpen, "probing, as an operator says".to_string(), now)).flatten()
     }
 
     /// Its state.
@@ -209,11 +146,26 @@ impl Breaker {
         &self.reason
     }
 
+    /// What keeps it Open though its spell is over, in words; empty if nothing does.
+    pub fn held(&self, now: Now) -> String {
+        let damped = self.damping.hold_secs(now);
+        match self.state {
+            BreakerState::Open if self.waits => {
+                "waits for an operator (breaker.resume=manual): floodway override 'resume NAME'".to_string()
+            }
+            BreakerState::Open if damped > 0.0 => {
+                let (flaps, minutes) = (self.damping.merit(now), damped / 60.0);
+                format!("came back and failed {flaps:.1} times lately: kept out for {minutes:.0} min more")
+            }
+            _ => String::new(),
+        }
+    }
+
     /// Unix seconds before which what happened is no evidence any more.
     pub fn since(&self) -> f64 {
         match self.state {
             // Suspicion is about what led to it.
-            BreakerState::Closed | BreakerState::Suspect if self.trips == 0 => f64::NEG_INFINITY,
+            BreakerState::Closed | BreakerState::Suspect if !self.is_scarred => f64::NEG_INFINITY,
             BreakerState::Suspect => self.entered.unix - SUSPECT_SECS,
             BreakerState::Ramp => self.stepped.unix,
             _ => self.entered.unix,
@@ -245,36 +197,25 @@ impl Breaker {
         match self.state {
             BreakerState::Closed => {
                 if now.since(self.entered) >= FORGIVE_SECS {
-                    self.trips = 0;
+                    self.is_scarred = false;
                 }
                 match evidence.verdict(config, config.min_requests) {
-                    Verdict::Failing => self.trip(words(evidence), terms, now),
-                    Verdict::Unclear => self.go(BreakerState::Suspect, words(evidence), now),
+                    Verdict::Failing => self.trip(evidence.words(), terms, now),
+                    Verdict::Unclear => self.go(BreakerState::Suspect, evidence.words(), now),
                     _ => None,
                 }
             }
             BreakerState::Suspect => match evidence.verdict(config, config.min_requests) {
-                Verdict::Failing => self.trip(words(evidence), terms, now),
+                Verdict::Failing => self.trip(evidence.words(), terms, now),
                 _ if now.since(self.entered) < SUSPECT_SECS => None,
-                Verdict::Unclear => self.trip(words(evidence), terms, now),
+                Verdict::Unclear => self.trip(evidence.words(), terms, now),
                 // A trip that was withheld is no trip, so this needs no probe.
                 _ => self.go(BreakerState::Closed, String::new(), now),
             },
-            BreakerState::Open if now.since(self.entered) < self.spell_secs || evidence.gone.is_some() => None,
-            BreakerState::Open => {
-                let reason = format!("probing after {:.0} s", self.spell_secs);
-                self.go(BreakerState::HalfOpen, reason, now)
-            }
-            BreakerState::HalfOpen => match evidence.verdict(config, PROBE_REQUESTS) {
-                Verdict::Healthy => self.go(BreakerState::Ramp, ramp_words(0), now),
-                Verdict::Unclear | Verdict::Failing => self.relapse(evidence, terms, now),
-                Verdict::NoEvidence if evidence.proven && evidence.is_unheard() => {
-                    self.go(BreakerState::Ramp, ramp_words(0), now)
-                }
-                Verdict::NoEvidence | Verdict::Overloaded => None,
-            },
+            BreakerState::Open => self.step_open(evidence, terms, now),
+            BreakerState::HalfOpen => self.step_half_open(evidence, terms, now),
             BreakerState::Ramp => match evidence.verdict(config, PROBE_REQUESTS) {
-                Verdict::Unclear | Verdict::Failing => self.relapse(evidence, terms, now),
+                Verdict::Unclear | Verdict::Failing => self.flap(relapse_words(evidence), terms, now),
                 _ if now.since(self.stepped) < terms.hold_secs => None,
                 _ if evidence.is_unheard() && !evidence.proven => None,
                 _ if self.step + 1 == RAMP.len() => self.go(BreakerState::Closed, String::new(), now),
@@ -287,10 +228,53 @@ impl Breaker {
         }
     }
 
+    fn step_open(&mut self, evidence: &Evidence, terms: &Terms, now: Now) -> Option<Moved> {
+        if terms.resumed {
+            self.damping = Damping::default();
+        }
+        self.damping.settle(now);
+        if now.since(self.entered) < self.spell_secs || evidence.gone.is_some() || self.damping.hold_secs(now) > 0.0 {
+            return None;
+        }
+        if terms.config.resume == Resume::Manual && !terms.resumed {
+            let is_new = !std::mem::replace(&mut self.waits, true);
+            return is_new.then(|| Moved { from: BreakerState::Open, to: BreakerState::Open, reason: self.held(now) });
+        }
+        self.waits = false;
+        let reason = format!("probing after {:.0} s", now.since(self.entered));
+        self.go(BreakerState::HalfOpen, reason, now)
+    }
+
+    fn step_half_open(&mut self, evidence: &Evidence, terms: &Terms, now: Now) -> Option<Moved> {
+        let few = evidence.is_unheard() || now.since(self.entered) >= FEW_SECS;
+        let is_well = match evidence.verdict(&terms.config, PROBE_REQUESTS) {
+            Verdict::Unclear | Verdict::Failing => {
+                self.level += 1.0;
+                return self.open(relapse_words(evidence), terms, now);
+            }
+            Verdict::Healthy => true,
+            Verdict::NoEvidence => evidence.proven && few,
+            Verdict::Overloaded => false,
+        };
+        // Too few outcomes for a while take nothing back.
+        let since = match (self.well, is_well) {
+            (None, false) => return None,
+            (Some(since), _) => since,
+            (None, true) => *self.well.insert(now),
+        };
+        let waited = now.since(since);
+        if waited >= terms.config.failback_secs {
+            return self.go(BreakerState::Ramp, ramp_words(0), now);
+        }
+        let minutes = (terms.config.failback_secs - waited) / 60.0;
+        self.reason = format!("well again, returns in {minutes:.0} min (breaker.failback)");
+        None
+    }
+
     /// Opens, or stays Suspect where automation has removed enough already.
     fn trip(&mut self, reason: String, terms: &Terms, now: Now) -> Option<Moved> {
         if terms.may_open {
-            return self.open(reason, terms, now);
+            return self.flap(reason, terms, now);
         }
         let reason = format!("{reason}; kept, since a third of all capacity was removed in ten minutes");
         match self.state {
@@ -302,176 +286,39 @@ impl Breaker {
         }
     }
 
-    fn relapse(&mut self, evidence: &Evidence, terms: &Terms, now: Now) -> Option<Moved> {
-        self.open(format!("probe failed: {}", words(evidence)), terms, now)
+    /// Opens what was given answers before.
+    fn flap(&mut self, reason: String, terms: &Terms, now: Now) -> Option<Moved> {
+        self.level = self.damping.merit(now);
+        self.damping.flap(now);
+        self.open(reason, terms, now)
     }
 
     fn open(&mut self, reason: String, terms: &Terms, now: Now) -> Option<Moved> {
-        let doubled = terms.config.cooldown_secs * 2f64.powi(self.trips.min(16) as i32);
-        self.spell_secs = doubled.min(OPEN_CAP_SECS) * (1.0 + JITTER * (2.0 * terms.draw - 1.0));
-        self.trips += 1;
+        let doubled = (terms.config.cooldown_secs * 2f64.powf(self.level.min(16.0))).min(OPEN_CAP_SECS);
+        let jittered = doubled * (1.0 + JITTER * (2.0 * terms.draw - 1.0));
+        // Where what answers last decides, the jitter comes on top of it.
+        self.spell_secs = jittered.max(terms.lag_secs * (1.0 + JITTER * terms.draw));
+        self.is_scarred = true;
         self.go(BreakerState::Open, reason, now)
     }
 
     fn go(&mut self, to: BreakerState, reason: String, now: Now) -> Option<Moved> {
         let from = std::mem::replace(&mut self.state, to);
         (self.entered, self.stepped, self.step) = (now, now, 0);
+        (self.well, self.waits) = (None, false);
         self.reason.clone_from(&reason);
         Some(Moved { from, to, reason })
     }
+}
+
+fn relapse_words(evidence: &Evidence) -> String {
+    format!("probe failed: {}", evidence.words())
 }
 
 fn ramp_words(step: usize) -> String {
     format!("returning at {:.0} %", 100.0 * RAMP[step])
 }
 
-fn words(evidence: &Evidence) -> String {
-    if let Some(what) = evidence.gone {
-        let silent = match evidence.silent_secs {
-            secs if secs.is_finite() => format!("silent for {secs:.0} s, and "),
-            _ => String::new(),
-        };
-        return format!("{silent}its probes fail: {}", what.words());
-    }
-    let seen = &evidence.telling();
-    let errors = format!("{:.1} % of {:.0} requests failed", 100.0 * seen.error_share(), seen.requests);
-    match (evidence.slow, seen.p95_ms()) {
-        (true, Some(p95)) => format!("{errors}, p95 {p95:.0} ms"),
-        _ => errors,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::control::fixture::at;
-    use proptest::prelude::*;
-
-    fn seen(requests: f64, errors: f64) -> Evidence {
-        Evidence { outcomes: Outcomes::of(requests, errors, 10.0), ..Evidence::default() }
-    }
-
-    fn terms() -> Terms {
-        Terms { config: BreakerConfig::default(), hold_secs: 60.0, may_open: true, draw: 0.5 }
-    }
-
-    /// Steps through `(seconds, evidence, state after)`.
-    fn check(steps: &[(f64, Evidence, BreakerState)]) -> Breaker {
-        let mut breaker = Breaker::closed(at(0.0));
-        for (secs, evidence, state) in steps {
-            breaker.step(evidence, &terms(), at(*secs));
-            assert_eq!(breaker.state(), *state, "at {secs}: {}", breaker.reason());
-        }
-        breaker
-    }
-
-    use BreakerState::*;
-
-    #[test]
-    fn clear_failure_opens_at_once_and_the_way_back_is_long() {
-        let (good, bad) = (seen(1000.0, 0.0), seen(1000.0, 500.0));
-        let none = Evidence::default();
-        let breaker = check(&[
-            (1.0, bad, Open),
-            (2.0, good, Open),
-            (29.0, good, Open),
-            (31.0, bad, HalfOpen),
-            (32.0, none, HalfOpen),
-            (33.0, good, Ramp),
-            (92.0, good, Ramp),
-            (93.0, good, Ramp),
-            (153.0, good, Ramp),
-            (213.0, good, Ramp),
-            (272.0, good, Ramp),
-            (273.0, good, Closed),
-        ]);
-        assert_eq!((breaker.factor(), breaker.reason()), (1.0, ""));
-    }
-
-    #[test]
-    fn doubt_waits_ten_seconds() {
-        let unclear = seen(1000.0, 90.0);
-        check(&[(1.0, unclear, Suspect), (10.0, unclear, Suspect), (11.0, unclear, Open)]);
-        check(&[(1.0, unclear, Suspect), (11.0, seen(1000.0, 10.0), Closed)]);
-        check(&[(1.0, unclear, Suspect), (2.0, seen(1000.0, 900.0), Open)]);
-    }
-
-    #[test]
-    fn small_samples_and_overload_never_trip() {
-        check(&[(1.0, seen(99.0, 99.0), Closed), (2.0, seen(100.0, 8.0), Closed)]);
-        check(&[(1.0, Evidence { overloaded: true, ..seen(1000.0, 600.0) }, Closed)]);
-        check(&[(1.0, Evidence { slow: true, overloaded: true, ..seen(1000.0, 0.0) }, Closed)]);
-        check(&[(1.0, Evidence { slow: true, ..seen(1000.0, 0.0) }, Suspect)]);
-        check(&[(1.0, Evidence { outlier: true, ..seen(1000.0, 10.0) }, Closed)]);
-        check(&[(1.0, Evidence { outlier: true, ..seen(1000.0, 45.0) }, Suspect)]);
-    }
-
-    #[test]
-    fn spells_double_up_to_a_cap_and_are_forgiven() {
-        let bad = seen(100.0, 100.0);
-        let mut breaker = Breaker::closed(at(0.0));
-        let (mut now, mut spells) = (0.0, Vec::new());
-        breaker.step(&bad, &terms(), at(now));
-        for _ in 0..6 {
-            spells.push(breaker.spell_secs);
-            now += breaker.spell_secs;
-            breaker.step(&bad, &terms(), at(now));
-            breaker.step(&bad, &terms(), at(now));
-        }
-        assert_eq!(spells, [30.0, 60.0, 120.0, 240.0, 300.0, 300.0]);
-        let mut calm = Breaker { state: Closed, entered: at(now), ..breaker };
-        calm.step(&seen(1000.0, 0.0), &terms(), at(now + 600.0));
-        assert_eq!(calm.trips, 0);
-        let spell = |draw| {
-            let mut breaker = Breaker::closed(at(0.0));
-            breaker.step(&bad, &Terms { draw, ..terms() }, at(0.0));
-            breaker.spell_secs
-        };
-        assert_eq!((spell(0.0), spell(0.5), spell(1.0)), (24.0, 30.0, 36.0));
-    }
-
-    #[test]
-    fn a_trip_that_may_not_be_is_a_suspicion() {
-        let held = Terms { may_open: false, ..terms() };
-        let mut breaker = Breaker::closed(at(0.0));
-        breaker.step(&seen(1000.0, 900.0), &held, at(1.0));
-        breaker.step(&seen(1000.0, 900.0), &held, at(20.0));
-        assert_eq!(breaker.state(), Suspect);
-        assert!(breaker.reason().contains("a third"), "{}", breaker.reason());
-    }
-
-    #[test]
-    fn the_bound_is_wilsons() {
-        assert!((wilson_low(50.0, 1000.0) - 0.0381).abs() < 1e-4);
-        assert_eq!(wilson_low(0.0, 0.0), 0.0);
-        assert!(wilson_low(1.0, 1.0) < 0.21);
-    }
-
-    proptest! {
-        /// After a trip nothing but a successful probe leads back, whatever is reported in between.
-        #[test]
-        fn closed_only_through_a_probe(
-            steps in prop::collection::vec((0.0..40.0f64, 0.0..2000.0f64, 0.0..=1.0f64, any::<[bool; 4]>()), 1..120),
-            draw in 0.0..1.0f64,
-        ) {
-            let (mut breaker, mut now, mut proven) = (Breaker::closed(at(0.0)), 0.0, true);
-            for (dt, requests, share, [slow, overloaded, outlier, may_open]) in steps {
-                now += dt;
-                let evidence = Evidence { slow, overloaded, outlier, ..seen(requests, share * requests) };
-                let moved = breaker.step(&evidence, &Terms { may_open, draw, ..terms() }, at(now));
-                match moved.map(|m| (m.from, m.to)) {
-                    Some((_, Open)) => proven = false,
-                    Some((from, Ramp)) => {
-                        prop_assert!(from == Ramp || evidence.verdict(&terms().config, PROBE_REQUESTS) == Verdict::Healthy);
-                        proven = true;
-                    }
-                    Some((from, Closed)) => prop_assert!(proven && (from == Ramp || from == Suspect)),
-                    Some((from, to)) => prop_assert!((from, to) == (Closed, Suspect) || (from, to) == (Open, HalfOpen)),
-                    None => {}
-                }
-                prop_assert!((0.0..=1.0).contains(&breaker.factor()));
-                prop_assert_eq!(breaker.factor() == 0.0, breaker.state() == Open);
-            }
-        }
-    }
-}
+#[path = "breaker_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@
 //! a POP that fails half its requests still serves the other half.
 
 use crate::id::PopIdx;
+use crate::wire::Name;
 
 /// Share of all capacity that automation may remove within [`SPAN_SECS`].
 const MAX_REMOVED: f64 = 1.0 / 3.0;
@@ -16,22 +17,23 @@ const PANIC_MARGIN: f64 = 1.05;
 /// Capacity that trips removed lately.
 #[derive(Clone, Debug, Default)]
 pub struct Removed {
-    /// `(monotonic seconds, requests per second)`.
-    trips: Vec<(f64, f64)>,
+    /// Whose, monotonic seconds, requests per second.
+    trips: Vec<(Name, f64, f64)>,
 }
 
 impl Removed {
-    /// Whether `capacity` of `total` may be removed at `mono`. The first trip always may, however large
-    /// the POP: one failing POP must not go on failing because there are few.
-    pub fn allows(&self, capacity: f64, total: f64, mono: f64) -> bool {
-        let gone: f64 = self.trips.iter().filter(|(at, _)| mono - at < SPAN_SECS).map(|(_, c)| c).sum();
+    /// Whether `capacity` of `total`, which is that of `name`, may be removed at `mono`. The first trip always may, however
+    /// large the POP: one failing POP must not go on failing because there are few. So may one that was counted already.
+    pub fn allows(&self, name: &Name, capacity: f64, total: f64, mono: f64) -> bool {
+        let others = self.trips.iter().filter(|(of, at, _)| of != name && mono - at < SPAN_SECS);
+        let gone: f64 = others.map(|(_, _, capacity)| capacity).sum();
         gone == 0.0 || gone + capacity <= MAX_REMOVED * total + 1e-9
     }
 
-    /// Notes a trip.
-    pub fn note(&mut self, capacity: f64, mono: f64) {
-        self.trips.retain(|(at, _)| mono - at < SPAN_SECS);
-        self.trips.push((mono, capacity));
+    /// Notes a trip; of several of one target the last counts.
+    pub fn note(&mut self, name: &Name, capacity: f64, mono: f64) {
+        self.trips.retain(|(of, at, _)| of != name && mono - at < SPAN_SECS);
+        self.trips.push((name.clone(), mono, capacity));
     }
 }
 
@@ -65,12 +67,16 @@ mod tests {
     #[test]
     fn a_third_in_ten_minutes_but_always_the_first() {
         let mut removed = Removed::default();
-        assert!(removed.allows(8.0, 20.0, 0.0));
-        removed.note(8.0, 0.0);
-        assert!(!removed.allows(1.0, 20.0, 599.0));
-        assert!(removed.allows(1.0, 20.0, 600.0));
-        removed.note(2.0, 700.0);
-        assert!(removed.allows(4.0, 20.0, 800.0) && !removed.allows(5.0, 20.0, 800.0));
+        let [a, b, c] = ["a.", "b.", "c."].map(|name| name.parse::<Name>().unwrap());
+        assert!(removed.allows(&a, 8.0, 20.0, 0.0));
+        removed.note(&a, 8.0, 0.0);
+        assert!(removed.allows(&a, 8.0, 20.0, 10.0), "the same again takes away no more");
+        assert!(!removed.allows(&b, 1.0, 20.0, 599.0));
+        assert!(removed.allows(&b, 1.0, 20.0, 600.0));
+        removed.note(&b, 2.0, 700.0);
+        assert!(removed.allows(&c, 4.0, 20.0, 800.0) && !removed.allows(&c, 5.0, 20.0, 800.0));
+        removed.note(&b, 2.0, 1200.0);
+        assert!(!removed.allows(&c, 5.0, 20.0, 1500.0), "it counts from its last trip on");
     }
 
     #[test]

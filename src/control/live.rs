@@ -6,7 +6,7 @@
 
 use crate::clock::{Clock, Now};
 use crate::control::all_down::Extent;
-use crate::control::announced::{Announced, Events, Happened, Kept};
+use crate::control::announced::{Announced, Happened, Kept};
 use crate::control::declared::declared_plan;
 use crate::control::fitter::Fitter;
 use crate::control::foresight::{self, Alerts, Foresight};
@@ -14,9 +14,9 @@ use crate::control::kept::{EVENTS_FILE, FILE, write_beside};
 use crate::control::notes::Note;
 use crate::control::overrides::{Desk, Override, Overrides, Plans};
 use crate::control::persist::Saved;
-use crate::control::probes::PlaceState;
 use crate::control::remember::{Remember, demand_of, learnt_of};
 use crate::control::state::State;
+use crate::control::status::Status;
 use crate::control::tick::{Inputs, Ticked, tick};
 use crate::events;
 use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
@@ -29,11 +29,11 @@ use crate::steering::{Mode, Plan, Table};
 use crate::store::History;
 use crate::telemetry::{Board, Inbox};
 use crate::wire::Name;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -45,8 +45,6 @@ const LEAST: Duration = Duration::from_millis(200);
 const SAVE_SECS: f64 = 10.0;
 /// Seconds between looks at how good forecasts are.
 const LOOK_OVER_SECS: f64 = 60.0;
-/// Notes kept for people.
-const NOTES_KEPT: usize = 200;
 /// How far back demand is recalled at the start, seconds: what a forecaster keeps where there is room.
 const RECALLED_SECS: i64 = 28 * 86_400;
 /// How long that may take, seconds; groups that are left then begin anew. The plan of the last run serves meanwhile.
@@ -93,54 +91,6 @@ pub struct Wiring {
     pub daylight: Option<Arc<Daylight>>,
     /// Decides the jitter of breakers.
     pub seed: u64,
-}
-
-/// Counters of the loop, for metrics; and the last notes, for people.
-#[derive(Debug, Default)]
-pub struct Status {
-    /// Beats that ended well.
-    pub ticks: AtomicU64,
-    /// Beats that panicked.
-    pub panics: AtomicU64,
-    /// Plans that were refused.
-    pub refused: AtomicU64,
-    /// Attempts to save the plan that failed.
-    pub unsaved: AtomicU64,
-    /// Microseconds that the last beat took, table and publication included.
-    pub last_micros: AtomicU64,
-    notes: Mutex<Vec<(f64, Note)>>,
-    foresight: Mutex<Arc<Foresight>>,
-    events: Mutex<Arc<Events>>,
-    probed: Mutex<Arc<BTreeMap<String, Vec<PlaceState>>>>,
-}
-
-impl Status {
-    /// What happened lately, oldest first, each with its unix seconds.
-    pub fn notes(&self) -> Vec<(f64, Note)> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// How good the forecasts are, as of the last minute.
-    pub fn foresight(&self) -> Arc<Foresight> {
-        self.foresight.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Announced events as of the last beat.
-    pub fn events(&self) -> Arc<Events> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What each place said of each POP that is probed, as of the last beat.
-    pub fn probed(&self) -> Arc<BTreeMap<String, Vec<PlaceState>>> {
-        self.probed.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, now: Now, notes: &[Note]) {
-        let mut kept = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(notes.iter().map(|n| (now.unix, n.clone())));
-        let over = kept.len().saturating_sub(NOTES_KEPT);
-        kept.drain(..over);
-    }
 }
 
 /// Lets other threads go before the calling one, for good: a plan may be some milliseconds late, an answer may not.
@@ -395,14 +345,14 @@ impl Loop {
         for group in better {
             tracing::info!("{group}: forecasts are right again to more than {:.0} %", 100.0 * limit);
         }
-        *self.status.foresight.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        self.status.show_foresight(seen);
     }
 
     /// Says what is known of announced events.
     fn show_events(&self, now: Now) {
         let announced = self.state.announced();
         if !announced.is_empty() || !self.status.events().events.is_empty() {
-            *self.status.events.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(announced.state(now));
+            self.status.show_events(announced.state(now));
         }
     }
 
@@ -410,7 +360,7 @@ impl Loop {
     fn show_probes(&self, now: Now) {
         let shown = self.state.probed(now);
         if !shown.is_empty() || !self.status.probed().is_empty() {
-            *self.status.probed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
+            self.status.show_probed(shown);
         }
     }
 

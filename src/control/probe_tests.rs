@@ -65,3 +65,54 @@ fn probes_do_without_telemetry() {
     world.run(600.0);
     assert_eq!((world.breaker(SIN), world.shares(JP)[SIN]), (BreakerState::Closed, 1.0), "{:?}", world.notes);
 }
+
+/// `breaker.resume=manual`: out until an operator says so, restarts included; then by steps as ever.
+#[test]
+fn manual_resume_outlasts_a_restart() {
+    let mut policies = fixture::policies();
+    policies.pops[IAD].breaker.resume = crate::policy::Resume::Manual;
+    let mut world = World::new(policies.clone());
+    world.reports = [Some((500.0, 0.0)), Some((500.0, 0.0)), Some((500.0, 0.9)), Some((500.0, 0.0)), None];
+    world.run(30.0);
+    world.reports[IAD] = Some((5.0, 0.0));
+    world.run(900.0);
+    assert_eq!(world.breaker(IAD), BreakerState::Open);
+    let reason = &world.last.plan.pops[IAD].reason;
+    assert!(reason.contains("requests failed; waits for an operator"), "{reason}");
+    let saved = Saved::parse(&world.state.saved().unwrap().print(), world.now).unwrap();
+    let reports = world.reports;
+    let mut world = World::resumed(policies, State::resume(7, saved), world.now + 5.0);
+    world.reports = reports;
+    world.run(300.0);
+    assert_eq!(world.breaker(IAD), BreakerState::Open);
+    let reason = world.last.plan.pops[IAD].reason.clone();
+    assert_eq!(reason.matches("waits for an operator").count(), 1, "{reason}");
+    let resume = crate::control::overrides::Override {
+        id: 1,
+        what: "resume iad.pop".parse().unwrap(),
+        author: "anna".into(),
+        reason: "new disks".into(),
+        made_at: 0.0,
+        ends_at: 1e9,
+    };
+    world.state.overrule(crate::control::overrides::Overrides::of([resume]));
+    world.reports[IAD] = Some((500.0, 0.0));
+    world.run(600.0);
+    assert_eq!(world.breaker(IAD), BreakerState::Closed, "{:?}", world.notes);
+}
+
+/// A POP that says it is full is capped only while it serves at least half of what it should: else it is broken.
+#[test]
+fn full_and_hardly_serving_is_failing() {
+    let failing = |share: f64| {
+        let mut world = World::calm();
+        for _ in 0..3 {
+            world.now += 1.0;
+            let mut sample = sample("iad", world.now, 1.0, 500.0, 500.0 * share);
+            sample.utilisation = Utilisation { cpu: Some(0.99), ..Utilisation::default() };
+            world.tick(&[sample]);
+        }
+        world.breaker(IAD)
+    };
+    assert_eq!((failing(0.4), failing(0.9)), (BreakerState::Closed, BreakerState::Open));
+}

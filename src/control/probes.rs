@@ -146,6 +146,9 @@ impl Probed {
     }
 }
 
+/// What each place says of each POP that was probed lately, by the POP's name.
+pub type Places = BTreeMap<String, Vec<PlaceState>>;
+
 /// What one place says of a POP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceState {

@@ -17,7 +17,7 @@ use crate::control::origins::{Load, Origins};
 use crate::control::outlook::{Outlook, Told};
 use crate::control::overrides::{Forced, Overrides};
 use crate::control::persist::{Saved, carry};
-use crate::control::probes::{PlaceState, Probed, Sight};
+use crate::control::probes::{Places, Probed, Sight};
 use crate::control::ring::Ring;
 use crate::control::shadow::Shadow;
 use crate::control::skills::Skills;
@@ -28,7 +28,7 @@ use crate::forecast::settings::Settings;
 use crate::forecast::thrift::{Thrift, Tier};
 use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
-use crate::policy::{ForecastUse, Policies, Role};
+use crate::policy::{ForecastUse, Policies, Resume, Role};
 use crate::steering::{BreakerState, GroupPlan, Mode, Plan, ShadowState};
 use crate::telemetry::Directive;
 use crate::telemetry::Utilisation;
@@ -242,8 +242,8 @@ impl State {
     }
 
     /// What each place says of each POP that was probed lately, by name.
-    pub fn probed(&self, now: Now) -> BTreeMap<String, Vec<PlaceState>> {
-        let Some(layout) = &self.layout else { return BTreeMap::new() };
+    pub fn probed(&self, now: Now) -> Places {
+        let Some(layout) = &self.layout else { return Places::new() };
         let sight = Sight::of(self.pops.iter().map(|of| &of.probed), false, now);
         let shown = self.pops.iter().zip(&layout.policies.pops);
         let shown = shown.map(|(of, spec)| (spec.name.to_string(), of.probed.shown(&sight, now)));
@@ -324,8 +324,15 @@ impl State {
     fn wake_from_plan(&mut self, layout: &Layout, now: Now) {
         for ((state, plan), spec) in self.pops.iter_mut().zip(&self.plan.pops).zip(&layout.policies.pops) {
             if plan.breaker != BreakerState::Closed && plan.breaker != BreakerState::Suspect {
-                state.breaker = Breaker::reopened(now, spec.breaker.cooldown_secs, plan.reason.clone());
+                // What is told after the reason of the trip is of then.
+                let reason = plan.reason.split("; ").next().unwrap_or_default().to_string();
+                let is_back = plan.breaker != BreakerState::Open && spec.breaker.resume == Resume::Manual;
+                state.breaker = match is_back {
+                    true => Breaker::probing(now),
+                    false => Breaker::reopened(now, spec.breaker.cooldown_secs, reason),
+                };
                 state.tripped_errors = 0.5;
+                self.removed.note(&spec.name, spec.capacity, now.mono);
             }
             state.heard = plan.silent_secs.is_finite().then_some(now);
         }

@@ -285,8 +285,12 @@ fn assemble(
         // What probes say is told even where it decides nothing, as while telemetry is heard.
         let probes = of.probed.failure(now).filter(|_| of.breaker.state() != BreakerState::Open);
         let probes = probes.map_or(String::new(), |what| format!("its probes fail: {}", what.words()));
-        let reason =
-            [reason, limits, spill, probes, held].into_iter().filter(|r| !r.is_empty()).collect::<Vec<_>>().join("; ");
+        let kept_out = of.breaker.held(now);
+        let reason = [reason, kept_out, limits, spill, probes, held]
+            .into_iter()
+            .filter(|r| !r.is_empty())
+            .collect::<Vec<_>>()
+            .join("; ");
         PopPlan {
             breaker: of.breaker.state(),
             reason,

@@ -9,7 +9,6 @@ use crate::policy::{AllDown, SteerBy};
 use crate::probe::What;
 use crate::steering::ShadowState;
 use crate::telemetry::Utilisation;
-use proptest::prelude::*;
 
 /// POPs of the fixture, by position.
 const LABELS: [&str; 5] = ["ams", "fra", "iad", "sin", "dub"];
@@ -26,6 +25,9 @@ mod events;
 
 #[path = "probe_tests.rs"]
 mod probes;
+
+#[path = "tick_laws.rs"]
+mod laws;
 
 pub struct World {
     pub state: State,
@@ -168,7 +170,7 @@ fn the_way_back_is_a_trickle_and_a_ramp() {
     let opened = world.now;
     while world.breaker(IAD) == BreakerState::Open {
         world.run(1.0);
-        assert!(world.now - opened < 40.0, "errors while Open lengthen nothing");
+        assert!(world.now - opened < 90.0, "errors while Open lengthen nothing");
     }
     assert_eq!(world.breaker(IAD), BreakerState::HalfOpen);
     assert!((world.shares(US)[IAD] - 0.01).abs() < 1e-3, "{:?}", world.shares(US));
@@ -190,7 +192,12 @@ fn the_way_back_is_a_trickle_and_a_ramp() {
 
 #[test]
 fn a_flapping_pop_stays_out_longer_each_time() {
-    let mut world = World::calm();
+    let mut policies = fixture::policies();
+    // So short that what answers last decides no spell.
+    (policies.groups[0].ttl_min, policies.groups[0].ttl_max) = (1, 1);
+    let mut world = World::new(policies);
+    (0..4).for_each(|p| world.reports[p] = Some((500.0, 0.0)));
+    world.run(30.0);
     let mut spells = Vec::new();
     for _ in 0..3 {
         world.reports[SIN] = Some((500.0, 0.9));
@@ -499,92 +506,4 @@ fn a_reported_capacity_is_a_reason() {
     world.tick(&[closed]);
     let pop = &world.last.plan.pops[SIN];
     assert_eq!((pop.capacity, pop.reason.as_str()), (0.0, "reports capacity 0"));
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Wait(f64),
-    Report { pop: usize, rate: f64, errors: f64, lag: f64, full: bool, shadow: u8 },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let report = (0..5usize, 0.0..9000.0f64, 0.0..=1.0f64, 0.0..90.0f64, any::<bool>(), 0..5u8);
-    prop_oneof![
-        1 => (0.0..100.0f64).prop_map(Step::Wait),
-        6 => report.prop_map(|(pop, rate, errors, lag, full, shadow)| Step::Report { pop, rate, errors, lag, full, shadow }),
-    ]
-}
-
-fn play(steps: &[Step], steer: SteerBy, mut see: impl FnMut(&Ticked, &Policies, &CellMap)) -> Plan {
-    let mut policies = fixture::policies();
-    policies.groups[0].steer = steer;
-    let mut world = World::new(policies);
-    for step in steps {
-        match step {
-            Step::Wait(secs) => {
-                world.now += secs;
-                world.tick(&[]);
-            }
-            Step::Report { pop, rate, errors, lag, full, shadow } => {
-                world.now += 1.0;
-                let mut sample =
-                    sample(LABELS[*pop], world.now - lag, 10.0, 10.0 * rate, 10.0 * rate * errors * errors);
-                sample.utilisation.cpu = full.then_some(1.0);
-                if *pop == DUB {
-                    use ShadowState::*;
-                    sample.member = Some(fixture::name("dub.web.example.com."));
-                    sample.shadow = Some([Cold, Warming, Ready, Active, Draining][usize::from(*shadow)]);
-                }
-                world.tick(&[sample.clone(), sample]);
-            }
-        }
-        see(&world.last, &world.policies, &world.cells);
-    }
-    world.last.plan
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever is reported, in any order and however late: shares sum to 1, fences hold, what is Open gets
-    /// nothing unless all else cannot carry the demand or there is nobody else, no plan is refused as broken, and the same inputs
-    /// give the same plan.
-    #[test]
-    fn every_plan_keeps_the_laws(
-        steps in prop::collection::vec(step(), 1..60),
-        steer in prop_oneof![Just(SteerBy::Priced), Just(SteerBy::Weighted), Just(SteerBy::Nearest), Just(SteerBy::Static)],
-    ) {
-        let mut wrong = None;
-        let plan = play(&steps, steer, |ticked, policies, cells| {
-            let geography = crate::control::allocate::Geography::new(policies, cells);
-            let mut complain = |what: String| { wrong.get_or_insert(what); };
-            if let Err(why) = guard::check(&ticked.plan, policies, cells, &geography) {
-                complain(why);
-            }
-            for note in &ticked.notes {
-                if matches!(note, Note::Refused { reason } if !reason.contains("with no reason")) {
-                    complain(note.to_string());
-                }
-            }
-            for (p, pop) in ticked.plan.pops.iter().enumerate() {
-                let panic = pop.reason.contains("serves although Open");
-                let spec = &policies.groups[0];
-                let usable: Vec<bool> = ticked.plan.groups[0].members.iter().map(|m| m.usable.is_ok()).collect();
-                let given = (0..cells.cells.len()).any(|r| {
-                    let route = geography.route[0][r].map(|r| &spec.routes[usize::from(r)]);
-                    let all_down = crate::control::candidates::candidates(spec, route, &usable).is_empty();
-                    !all_down && ticked.plan.row(GroupIdx(0), CellIdx::from(r)).get(p) > 0.0
-                });
-                if pop.breaker == BreakerState::Open && given && !panic {
-                    complain(format!("{} is Open and gets answers", LABELS[p]));
-                }
-            }
-            let empty = |r: &crate::steering::Row| r.is_empty();
-            if empty(ticked.plan.row(GroupIdx(0), CellIdx::from(US))) {
-                complain("nobody may be given although there is overflow".into());
-            }
-        });
-        prop_assert_eq!(wrong, None);
-        prop_assert_eq!(play(&steps, steer, |_, _, _| {}), plan);
-    }
 }

@@ -4,9 +4,10 @@
 //! the POP trips. What a member with a breaker of its own reports is no evidence about the POP.
 
 use crate::clock::Now;
-use crate::control::breaker::{Evidence, Moved, Terms, Verdict};
+use crate::control::breaker::{Moved, Terms};
 use crate::control::candidates::{declared_capacity, members_at};
 use crate::control::capacity::exhausted;
+use crate::control::evidence::{Evidence, Verdict};
 use crate::control::limits::panic_readmits;
 use crate::control::notes::Note;
 use crate::control::outlook::Expected;
@@ -30,6 +31,8 @@ const SUDDEN_SECS: f64 = 2.0;
 const SLOW_SECS: [f64; 2] = [10.0, 120.0];
 /// A POP that serves this part of what it can well is overloaded, not failing.
 const SERVING: f64 = 0.7;
+/// One that says it is full must serve this part of what it should: else it is broken, however busy it is.
+const CARRYING: f64 = 0.5;
 /// What a reporter says of its resources holds for so many seconds.
 const FULL_SECS: f64 = 30.0;
 /// Seconds that connections outlast an answer, twice: added to the TTL when a ramp is held.
@@ -110,17 +113,18 @@ fn step_pop(
         }
     }
     let serving = pooled.outcomes.goodput().is_some_and(|g| g >= SERVING * base);
-    pooled.overloaded = (full || serving) && state.skills.caps;
+    pooled.overloaded = (serving || full && carries(&pooled.telling(), base)) && state.skills.caps;
     (pooled.outlier, pooled.gone, pooled.proven) = (outlier, look.gone, look.proven);
     let verdict = pooled.verdict(&spec.breaker, spec.breaker.min_requests);
-    let terms = terms(state, layout, pop, &spec.name, spec.capacity, now);
+    let resumed = state.forced.resumes_pop(pop);
+    let terms = terms(state, layout, pop, &spec.name, spec.capacity, resumed, now);
     let state_of = &mut state.pops[pop.idx()];
     state_of.overloaded = full || verdict == Verdict::Overloaded;
     if let Some(moved) = state_of.breaker.step(&pooled, &terms, now) {
-        if moved.to == BreakerState::Open {
+        if moved.to == BreakerState::Open && moved.from != BreakerState::Open {
             state_of.tripped_errors = if look.gone.is_some() { 1.0 } else { pooled.telling().error_share() };
         }
-        note_trip(state, &moved, spec.capacity, now);
+        note_trip(state, &moved, &spec.name, spec.capacity, now);
         notes.push(Note::Breaker { pop: spec.name.clone(), member: None, moved });
     }
 }
@@ -154,31 +158,44 @@ fn step_members(
         }
         let since = breaker.since();
         let Some(reporter) = state.groups[g.idx()].reporters.get(&(pop, key.1)) else { continue };
-        let evidence = evidence_of(reporter, spec, since, now);
         let capacity = declared_capacity(&layout.policies, member);
-        let terms = terms(state, layout, pop, &member.name, capacity, now);
+        let mut evidence = evidence_of(reporter, spec, since, now);
+        evidence.overloaded &= carries(&evidence.telling(), capacity);
+        let resumed = state.forced.resumes_pop(pop) || state.forced.resumes_member(g, m);
+        let terms = terms(state, layout, pop, &member.name, capacity, resumed, now);
         let breaker = &mut state.groups[g.idx()].members[m.idx()].breaker;
         if let Some(moved) = breaker.step(&evidence, &terms, now) {
-            note_trip(state, &moved, capacity, now);
+            note_trip(state, &moved, &member.name, capacity, now);
             notes.push(Note::Breaker { pop: spec.name.clone(), member: Some(member.name.clone()), moved });
         }
     }
 }
 
-fn note_trip(state: &mut State, moved: &Moved, capacity: f64, now: Now) {
-    if moved.to == BreakerState::Open && matches!(moved.from, BreakerState::Closed | BreakerState::Suspect) {
-        state.removed.note(capacity, now.mono);
+/// Counts what a trip takes away. What relapses from HalfOpen had not been given back; on the ramp it had, in part, and
+/// counts whole.
+fn note_trip(state: &mut State, moved: &Moved, name: &Name, capacity: f64, now: Now) {
+    use BreakerState::{Closed, Open, Ramp, Suspect};
+    if moved.to == Open && matches!(moved.from, Closed | Suspect | Ramp) {
+        state.removed.note(name, capacity, now.mono);
     }
 }
 
-fn terms(state: &State, layout: &Layout, pop: PopIdx, name: &Name, capacity: f64, now: Now) -> Terms {
+/// Whether a target serves enough of what it should for its failures to be overload.
+fn carries(seen: &Outcomes, capacity: f64) -> bool {
+    let offered = seen.requests / seen.secs.max(1e-9);
+    seen.goodput().is_none_or(|goodput| goodput >= CARRYING * offered.min(capacity))
+}
+
+fn terms(state: &State, layout: &Layout, pop: PopIdx, name: &Name, capacity: f64, resumed: bool, now: Now) -> Terms {
     let total: f64 = layout.policies.pops.iter().map(|p| p.capacity).sum();
     let groups = layout.policies.groups.iter().zip(&state.plan.groups);
     let ttl = groups.filter(|(g, _)| members_at(g, pop).next().is_some()).map(|(_, plan)| plan.ttl).max().unwrap_or(0);
     Terms {
         config: layout.policies.pops[pop.idx()].breaker,
         hold_secs: f64::from(ttl) + CONNECTIONS_SECS,
-        may_open: state.removed.allows(capacity, total, now.mono),
+        lag_secs: f64::from(ttl) + CONNECTIONS_SECS / 2.0,
+        may_open: state.removed.allows(name, capacity, total, now.mono),
+        resumed,
         draw: draw(state.seed, name, now),
     }
 }

@@ -122,6 +122,8 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
         latency_ms,
         min_requests,
         cooldown_secs,
+        failback_secs,
+        resume,
         probe,
     } = spec;
     if let Some(&first) = book.pops.get(&name.name) {
@@ -163,6 +165,8 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
             latency_ms: latency_ms.into_value().or(defaults.latency_ms),
             min_requests: min_requests.or(defaults.min_requests),
             cooldown_secs: cooldown_secs.or(defaults.cooldown_secs),
+            failback_secs: failback_secs.or(defaults.failback_secs),
+            resume: resume.or(defaults.resume),
         },
         probe,
     });

@@ -84,6 +84,8 @@ pub const KEYS: &[Key] = &[
     key(Kind::Pop, "breaker.latency", "250ms"),
     key(Kind::Pop, "breaker.min-requests", "100"),
     key(Kind::Pop, "breaker.cooldown", "30s"),
+    key(Kind::Pop, "breaker.failback", "10m"),
+    key(Kind::Pop, "breaker.resume", "manual"),
     key(Kind::Pop, "probe", "https://health.example.net/healthz"),
     key(Kind::Pop, "probe.address", "198.51.100.7"),
     key(Kind::Pop, "probe.interval", "5s"),

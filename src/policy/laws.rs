@@ -52,10 +52,18 @@ fn secs() -> impl Strategy<Value = f64> {
 }
 
 fn pop(i: usize) -> impl Strategy<Value = Pop> {
-    let breaker = (share(), proptest::option::of(1u64..10_000_000), rate(), secs()).prop_map(|(e, l, n, c)| {
-        let latency_ms = l.map(|us| us as f64 / 1e3);
-        BreakerConfig { error_rate: e, latency_ms, min_requests: n, cooldown_secs: c }
-    });
+    let breaker = (
+        share(),
+        proptest::option::of(1u64..10_000_000),
+        rate(),
+        secs(),
+        (prop_oneof![Just(0.0), secs()], any::<bool>()),
+    )
+        .prop_map(|(e, l, n, c, (failback_secs, is_manual))| {
+            let latency_ms = l.map(|us| us as f64 / 1e3);
+            let resume = if is_manual { Resume::Manual } else { Resume::Auto };
+            BreakerConfig { error_rate: e, latency_ms, min_requests: n, cooldown_secs: c, failback_secs, resume }
+        });
     let weighs = (rate(), rate(), proptest::option::of(share()));
     (-90.0f64..=90.0, -180.0f64..=180.0, rate(), 1.0f64..3.0, weighs, breaker, proptest::option::of(probe())).prop_map(
         move |(lat, lon, capacity, above, (price, co2, spill), breaker, probe)| Pop {

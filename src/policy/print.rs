@@ -6,7 +6,7 @@
 use crate::geo::Match;
 use crate::id::MemberIdx;
 use crate::policy::probe::{self, Ask, Authorities, Probe, Trust};
-use crate::policy::spec::{ALL_DOWN, FORECAST, PICK, STEER_BY};
+use crate::policy::spec::{ALL_DOWN, FORECAST, PICK, RESUME, STEER_BY};
 use crate::policy::value::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
 use crate::units;
 use crate::wire::Name;
@@ -51,7 +51,7 @@ fn pop(pop: &Pop, out: &mut String) {
     if let Some(part) = spill {
         put(out, format_args!(" spill={}", share(*part)));
     }
-    let BreakerConfig { error_rate, latency_ms, min_requests, cooldown_secs } = breaker;
+    let BreakerConfig { error_rate, latency_ms, min_requests, cooldown_secs, failback_secs, resume } = breaker;
     let default = BreakerConfig::default();
     setting(out, "breaker.error-rate", *error_rate, default.error_rate, share(*error_rate));
     if let Some(ms) = latency_ms {
@@ -59,6 +59,8 @@ fn pop(pop: &Pop, out: &mut String) {
     }
     setting(out, "breaker.min-requests", *min_requests, default.min_requests, rate(*min_requests));
     setting(out, "breaker.cooldown", *cooldown_secs, default.cooldown_secs, duration(*cooldown_secs));
+    setting(out, "breaker.failback", *failback_secs, default.failback_secs, duration(*failback_secs));
+    setting(out, "breaker.resume", *resume, default.resume, word(RESUME, resume));
     if let Some(probe) = probe {
         print_probe(probe, out);
     }

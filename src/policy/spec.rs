@@ -9,7 +9,7 @@ use crate::policy::probe::{self, ProbeSpec};
 use crate::policy::read;
 use crate::policy::record::{Params, Record, name, subject};
 use crate::policy::said::{Field, SaidName, Spot};
-use crate::policy::value::{AllDown, ForecastUse, Pick, SteerBy};
+use crate::policy::value::{AllDown, ForecastUse, Pick, Resume, SteerBy};
 use crate::units::LatLon;
 use crate::wire::Name;
 use ipnet::IpNet;
@@ -34,6 +34,9 @@ pub const ALL_DOWN: &[(&str, AllDown)] = &[
 /// Words of `forecast=`.
 pub const FORECAST: &[(&str, ForecastUse)] =
     &[("off", ForecastUse::Off), ("show", ForecastUse::Show), ("steer", ForecastUse::Steer)];
+
+/// Words of `breaker.resume=`.
+pub const RESUME: &[(&str, Resume)] = &[("auto", Resume::Auto), ("manual", Resume::Manual)];
 
 //----------- Specs ----------------------------------------------------------
 
@@ -70,6 +73,8 @@ pub struct PopSpec {
     pub latency_ms: Field<f64>,
     pub min_requests: Field<f64>,
     pub cooldown_secs: Field<f64>,
+    pub failback_secs: Field<f64>,
+    pub resume: Field<Resume>,
     pub probe: ProbeSpec,
 }
 
@@ -163,6 +168,8 @@ fn pop(record: &Record, report: &mut Report) -> PopSpec {
         latency_ms: params.take("breaker.latency", read::duration_ms),
         min_requests: params.take("breaker.min-requests", read::positive),
         cooldown_secs: params.take("breaker.cooldown", read::duration_secs),
+        failback_secs: params.take("breaker.failback", read::duration_secs),
+        resume: params.take("breaker.resume", |v, r| read::choice(v, RESUME, r)),
         probe: probe::spec(&mut params),
     };
     params.done();

@@ -53,13 +53,33 @@ pub struct BreakerConfig {
     pub latency_ms: Option<f64>,
     /// `breaker.min-requests=`: fewer outcomes in the window never trip; default 100.
     pub min_requests: f64,
-    /// `breaker.cooldown=`: seconds of the first Open spell; default 30.
+    /// `breaker.cooldown=`: seconds of the first Open spell; default 30. Never less than answers and connections last.
     pub cooldown_secs: f64,
+    /// `breaker.failback=`: seconds that it has to be well before it comes back; default 0.
+    pub failback_secs: f64,
+    /// `breaker.resume=`.
+    pub resume: Resume,
+}
+
+/// `breaker.resume=`: who lets come back what has tripped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// The breaker, when probes succeed (default).
+    Auto,
+    /// An operator, after which probes have to succeed.
+    Manual,
 }
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        BreakerConfig { error_rate: 0.05, latency_ms: None, min_requests: 100.0, cooldown_secs: 30.0 }
+        BreakerConfig {
+            error_rate: 0.05,
+            latency_ms: None,
+            min_requests: 100.0,
+            cooldown_secs: 30.0,
+            failback_secs: 0.0,
+            resume: Resume::Auto,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What systemd is told (sd_notify(3)), and the beat that proves life to it. Without systemd all of it does nothing.
 
-use crate::control::live::Status;
+use crate::control::status::Status;
 use crate::transport::pulse::{Fault, Pulse};
 use sd_notify::NotifyState;
 use std::sync::Arc;

@@ -6,10 +6,10 @@ use crate::control::notes::Note;
 use crate::control::overrides::{Amount, Override, Overrides, Verb};
 use crate::control::state::{Layout, State};
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
-use crate::policy::Policies;
+use crate::policy::{Policies, Resume};
 use crate::steering::BreakerState;
 use crate::wire::Name;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A POP that was heard within so many seconds returns in steps.
 const HEARD_SECS: f64 = 15.0;
@@ -42,6 +42,8 @@ pub struct Forced {
     overrides: Overrides,
     pops: HashMap<PopIdx, Hold>,
     members: HashMap<(GroupIdx, MemberIdx), Hold>,
+    /// Whose breakers may go on by themselves.
+    resumed: (HashSet<PopIdx>, HashSet<(GroupIdx, MemberIdx)>),
     capacities: HashMap<PopIdx, Amount>,
     groups: HashMap<GroupIdx, GroupForce>,
     /// Who holds a POP, and why, for people.
@@ -71,6 +73,14 @@ impl Forced {
                     self.capacities.insert(pop, amount);
                     self.say(pop, order);
                 }
+                return;
+            }
+            Verb::Resume => {
+                for pop in pops_of(policies).filter(|(_, name)| whom.matches(name)).map(|(pop, _)| pop) {
+                    self.resumed.0.insert(pop);
+                    self.say(pop, order);
+                }
+                self.resumed.1.extend(members_of(policies).filter(|(_, name)| whom.matches(name)).map(|(at, _)| at));
                 return;
             }
             Verb::Freeze | Verb::ForecastOff | Verb::SteeringOff => {
@@ -112,6 +122,16 @@ impl Forced {
         }
         let pop = policies.groups[g.idx()].members[m.idx()].pop;
         self.members.get(&(g, m)).copied().max(pop.and_then(|pop| self.pop(pop)))
+    }
+
+    /// Whether an operator lets a POP's breaker go on.
+    pub fn resumes_pop(&self, pop: PopIdx) -> bool {
+        self.resumed.0.contains(&pop) || self.pop(pop) == Some(Hold::Closed)
+    }
+
+    /// Whether an operator lets a member's own breaker go on.
+    pub fn resumes_member(&self, g: GroupIdx, m: MemberIdx) -> bool {
+        self.resumed.1.contains(&(g, m)) || self.members.get(&(g, m)) == Some(&Hold::Closed)
     }
 
     /// What a POP is said to be able to carry, requests per second.
@@ -175,6 +195,12 @@ pub fn step(state: &mut State, layout: &Layout, now: Now, notes: &mut Vec<Note>)
     if adopted {
         return;
     }
+    // A drain that is ended before its time is an operator's word that the target may come back.
+    for order in was.overrides.iter().filter(|w| w.what.verb == Verb::Drain && w.ends_at > now.unix) {
+        if !overrides.iter().any(|o| o.id == order.id) {
+            release(state, layout, order, now, notes);
+        }
+    }
     let is_held = |hold: Option<Hold>| hold.is_some_and(|hold| hold > Hold::Closed);
     for p in 0..state.pops.len() {
         let pop = PopIdx::from(p);
@@ -193,6 +219,24 @@ pub fn step(state: &mut State, layout: &Layout, now: Now, notes: &mut Vec<Note>)
         if !is_held(state.forced.member(&layout.policies, *g, *m)) && breaker.state() == BreakerState::Closed {
             *breaker = Breaker::returning(now);
         }
+    }
+}
+
+/// Lets the breakers of those that an override meant go on, where they waited for an operator.
+fn release(state: &mut State, layout: &Layout, order: &Override, now: Now, notes: &mut Vec<Note>) {
+    let whom = &order.what.whom;
+    for (pop, name) in pops_of(&layout.policies).filter(|(_, name)| whom.matches(name)) {
+        if layout.policies.pops[pop.idx()].breaker.resume == Resume::Manual {
+            let moved = state.pops[pop.idx()].breaker.release(now);
+            notes.extend(moved.map(|moved| Note::Breaker { pop: name.clone(), member: None, moved }));
+        }
+    }
+    for ((g, m), name) in members_of(&layout.policies).filter(|(_, name)| whom.matches(name)) {
+        let pop = layout.policies.groups[g.idx()].members[m.idx()].pop.map(|pop| &layout.policies.pops[pop.idx()]);
+        let Some(pop) = pop.filter(|pop| pop.breaker.resume == Resume::Manual) else { continue };
+        let moved = state.groups[g.idx()].members[m.idx()].breaker.release(now);
+        let (pop, member) = (pop.name.clone(), Some(name.clone()));
+        notes.extend(moved.map(|moved| Note::Breaker { pop, member, moved }));
     }
 }
 

@@ -37,6 +37,9 @@ pub enum Verb {
     ForceOpen,
     /// POPs or members count as whole, whatever their breakers say.
     ForceClosed,
+    /// Breakers of POPs or members that wait for an operator (`breaker.resume=manual`), or are kept out since they failed again and
+    /// again, go on by themselves.
+    Resume,
     /// POPs can carry this much, requests per second or a part of what is declared.
     Capacity(Amount),
     /// Groups keep the shares they have, but for members that may no longer be given.
@@ -67,8 +70,8 @@ impl Amount {
 }
 
 /// Verbs as they are written.
-pub const WORDS: [&str; 7] =
-    ["drain", "force-open", "force-closed", "capacity", "freeze", "forecast-off", "steering-off"];
+pub const WORDS: [&str; 8] =
+    ["drain", "force-open", "force-closed", "capacity", "freeze", "forecast-off", "steering-off", "resume"];
 
 impl Verb {
     /// The word for it.
@@ -81,6 +84,7 @@ impl Verb {
             Verb::Freeze => 4,
             Verb::ForecastOff => 5,
             Verb::SteeringOff => 6,
+            Verb::Resume => 7,
         }]
     }
 
@@ -115,6 +119,7 @@ impl FromStr for What {
             ("drain", None) => Verb::Drain,
             ("force-open", None) => Verb::ForceOpen,
             ("force-closed", None) => Verb::ForceClosed,
+            ("resume", None) => Verb::Resume,
             ("freeze", None) => Verb::Freeze,
             ("forecast-off", None) => Verb::ForecastOff,
             ("steering-off", None) => Verb::SteeringOff,
