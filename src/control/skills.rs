@@ -20,6 +20,9 @@ pub struct Skills {
     pub caps: bool,
     /// Switches a shadow off on measured residue. Without, when one TTL is over.
     pub residue: bool,
+    /// Lets a shadow go by what may be asked for, by a prior on how surges grow where no forecast may be used. Without, by what
+    /// is asked for now.
+    pub prior: bool,
     /// Quantiles planned for, at the group's own lead and at twice that. Higher ones than by default cost milliseconds
     /// all day and bought nothing in simulation.
     pub planned: [f64; 2],
@@ -39,6 +42,7 @@ impl Default for Skills {
             steps: true,
             caps: true,
             residue: true,
+            prior: true,
             planned: [0.6, 0.8],
             silence: Silence::Blend,
             options: Options::default(),

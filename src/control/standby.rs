@@ -110,11 +110,14 @@ fn step_group(state: &mut State, layout: &Layout, scene: &Scene, g: usize, now: 
         let short = scene.placed.groups[g].short > 0.0 && soon <= without;
         let forecast = state.forecast_use(layout, GroupIdx::from(g));
         let group = &state.groups[g];
+        let later = match state.skills.prior {
+            true => high(group, forecast, demand.now, lead.max(LEAST_ON_SECS)),
+            false => demand.now,
+        };
         let need = Need {
             risk: risk(group, forecast, demand.planned, soon + capacity / 2.0, lead),
             now: demand.planned > without || short,
-            calm: scene.placed.groups[g].short <= 0.0
-                && high(group, forecast, demand.now, lead.max(LEAST_ON_SECS)) <= CALM * without,
+            calm: scene.placed.groups[g].short <= 0.0 && later <= CALM * without,
         };
         let seen = seen(state, g, m, pop, capacity, spec.ttl_max, now);
         let of = &mut state.groups[g].members[m];

@@ -358,6 +358,50 @@ mod tests {
         assert!(oracle.overload_percent <= here.overload_percent + 0.1, "{oracle:?} {here:?}");
     }
 
+    /// For five minutes nobody reaches the server: caches that serve stale bridge that, others have nothing when answers expire.
+    #[test]
+    fn stale_answers_bridge_an_outage() {
+        let outage = |stale: f64| {
+            let fault = "[[fault]]\nkind = \"unreachable\"\nat = 60\nfor = 300\n";
+            setting(&CALM.replace("ecs = false", &format!("ecs = false\nstale = {stale:.1}\n{fault}")))
+        };
+        let failed = |stale: f64| {
+            let figures = figures(&outage(stale), "reactive", 1);
+            (figures.failed_requests / figures.requests, figures.recovery_secs)
+        };
+        let ((bridged, _), (lost, Some(secs))) = (failed(1.0), failed(0.0)) else { panic!("it has an end") };
+        assert!(bridged < 1e-6 && (0.15..0.5).contains(&lost), "{bridged} {lost}");
+        assert!((1.0..60.0).contains(&secs), "whole again {secs} s after it");
+    }
+
+    /// With the largest resolver out, its clients ask others: nobody goes without, and demand is whole.
+    #[test]
+    fn clients_of_a_resolver_that_is_out_ask_another() {
+        let out = setting(&(CALM.to_string() + "[[fault]]\nkind = \"resolver\"\nat = 60\nfor = 300\n"));
+        let (out, calm) = (figures(&out, "reactive", 1), figures(&setting(CALM), "reactive", 1));
+        assert!(out.failed_requests < 1.0 && (out.requests / calm.requests - 1.0).abs() < 1e-6, "{out:?} {calm:?}");
+    }
+
+    /// What groups got sums to what there was; but for what is tried again where nobody asks any more.
+    #[test]
+    fn groups_sum_to_the_whole() {
+        let mut n_worlds = 0;
+        for (policies, cells, scenario) in (0..12).map(crate::sim::random::world) {
+            let n = scenario.demand.len();
+            if n < 2 {
+                continue;
+            }
+            n_worlds += 1;
+            let setting = Setting::new(scenario, &vec![None; n], &policies, cells.into()).unwrap();
+            let all = figures(&setting, "nearest", 1);
+            let sum = |f: fn(&crate::sim::score::GroupFigures) -> f64| all.groups.iter().map(f).sum::<f64>();
+            let failed = sum(|g| g.failed_percent * g.requests / 100.0);
+            assert!((sum(|g| g.requests) - all.requests).abs() < 1e-6 * all.requests, "{all:?}");
+            assert!((failed - all.failed_requests).abs() < 0.01 * all.requests, "{failed} {all:?}");
+        }
+        assert!(n_worlds > 2, "{n_worlds}");
+    }
+
     /// A POP whose requests all fail, and that says so, is left; one that dies with its telemetry is not: today the loop
     /// takes silence for nothing but silence, and there are no probes. To be turned round when there are.
     #[test]

@@ -127,13 +127,13 @@ impl Parts {
             Controller::OracleA | Controller::OracleB => {
                 Parts { skills: Skills { steps: false, trend: false, ..skills }, ..deaf }
             }
-            Controller::Reactive => Parts { skills: Skills { trend: false, ..skills }, ..deaf },
+            Controller::Reactive => Parts { skills: Skills { trend: false, prior: false, ..skills }, ..deaf },
             Controller::Nearest
             | Controller::Static
             | Controller::StaticBest
             | Controller::Weighted
             | Controller::Equalise => {
-                Parts { skills: Skills { origins: false, trend: false, steps: false, ..skills }, ..deaf }
+                Parts { skills: Skills { origins: false, trend: false, steps: false, prior: false, ..skills }, ..deaf }
             }
         }
     }

@@ -18,7 +18,7 @@ const TOP: f64 = 92.0;
 /// See [`TOP`].
 const BOTTOM: f64 = 28.0;
 /// Points of a line at most.
-const MOST_POINTS: usize = 1_500;
+const MOST_POINTS: usize = 600;
 
 /// One line per moment and POP.
 pub fn csv(policies: &Policies, film: &[Moment]) -> String {

@@ -1,8 +1,8 @@
 //! What a sweep over the reserve says: floodway beside the best-tuned reactive at equal latency; a table and a picture.
 
 use crate::cli::simulate::Scored;
+use crate::cli::simulate::matrix;
 use crate::cli::simulate::svg::{Frame, escape, head, round_up};
-use crate::cli::table;
 use crate::sim::front::{self, Point};
 use crate::sim::score::Figures;
 use crate::sim::stats::mean;
@@ -51,8 +51,8 @@ pub fn beside(reactive: &[Point], floodway: &[Point]) -> Vec<Beside> {
 }
 
 /// A table, and what it comes to.
-pub fn people(name: &str, all: &[Beside]) -> String {
-    let heads = ["RESERVE %", "MEAN MS", "OVER %", "SHADOW H", "REACTIVE'S %", "OVER %", "SHADOW H", "PART %"];
+pub fn people(name: &str, all: &[Beside], markdown: bool) -> String {
+    let heads = ["reserve, %", "mean ms", "over, %", "standby, h", "reactive's, %", "over, %", "standby, h", "part, %"];
     let mut rows = vec![heads.map(String::from).to_vec()];
     for Beside { here, there } in all {
         let mine = [100.0 * here.reserve, here.ms, here.over, here.hours].into_iter().zip([0, 2, 3, 2]);
@@ -63,17 +63,27 @@ pub fn people(name: &str, all: &[Beside]) -> String {
                 format!("{:.0}", 100.0 * there.reserve),
                 format!("{:.3}", there.over),
                 format!("{:.2}", there.hours),
-                part(here, there).map_or("none is overloaded".into(), |part| format!("{:.0}", 100.0 * part)),
+                part(here, there).map_or("-".into(), |part| {
+                    let star = if more_standby(here, there) { " *" } else { "" };
+                    format!("{:.0}{star}", 100.0 * part)
+                }),
             ],
         });
         rows.push(row);
     }
-    format!("{name}: floodway, and reactive tuned to be as fast\n{}", table::print(&rows, &[0, 1, 2, 3, 4, 5, 6, 7]))
+    let starred = all.iter().any(|b| b.there.is_some_and(|there| more_standby(&b.here, &there)));
+    let note = if starred { "\n\\* with more standby than reactive has\n" } else { "" };
+    format!("{name}: floodway, and reactive tuned to be as fast\n\n{}{note}", matrix::print(&rows, markdown))
 }
 
 /// Floodway's overload as a part of reactive's.
 fn part(here: &Point, there: &Point) -> Option<f64> {
     (there.over > 0.0).then(|| here.over / there.over)
+}
+
+/// Whether floodway stands by for longer, by more than a twentieth and three minutes.
+fn more_standby(here: &Point, there: &Point) -> bool {
+    here.hours > 1.05 * there.hours + 0.05
 }
 
 /// The same for programs.
@@ -164,7 +174,7 @@ mod tests {
         let of = |reserve: f64, ms: f64, over: f64| Point { reserve, ms, over, hours: 1.0 };
         let reactive = [of(0.1, 15.0, 4.0), of(0.2, 16.0, 1.0)];
         let all = beside(&reactive, &[of(0.15, 16.0, 0.25), of(0.1, 14.0, 1.0)]);
-        let text = people("x", &all);
+        let text = people("x", &all, false);
         assert!(text.contains(" 25\n") && text.contains("never so fast"), "{text}");
         assert!(program("x", &all).contains("\"part\":0.25"));
         assert!(beside(&[], &reactive).is_empty());

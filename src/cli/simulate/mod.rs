@@ -2,6 +2,7 @@
 
 mod film;
 mod fronts;
+mod matrix;
 mod svg;
 mod tables;
 
@@ -9,13 +10,14 @@ use crate::cli;
 use crate::cli::config::Config;
 use crate::cli::forecast::table::Series;
 use crate::cli::load;
+use crate::cli::simulate::matrix::Played;
 use crate::forecast::grid::Reading;
 use crate::sim::course::Trace;
 use crate::sim::laws;
 use crate::sim::run::{Moment, Run, Seen, Setting};
 use crate::sim::scenario::Scenario;
 use crate::sim::score::Figures;
-use crate::sim::stability;
+use crate::sim::stability::{self, At};
 use crate::sim::variant::{ABLATIONS, CONTROLLERS, Controller, Variant};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -61,6 +63,9 @@ pub struct Args {
     /// Print one JSON object per scenario and seed, and with several seeds one with means.
     #[arg(long)]
     json: bool,
+    /// Print Markdown instead, one table per figure with all scenarios in it.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
     /// Draw shares, load and capacity of every POP for the last controller of the first seed, as SVG; with --reserve the
     /// fronts of the controllers that were swept.
     #[arg(long, value_name = "FILE")]
@@ -71,7 +76,8 @@ pub struct Args {
     /// Say what the loop of the last controller said in the first seed: breakers, shadows, modes, with the second.
     #[arg(long)]
     notes: bool,
-    /// Map how the first controller comes to rest after a step, over TTL, caches that overstay and late telemetry.
+    /// Map how the first controller comes to rest after a rise, a fall and a POP's return, over TTL, caches that overstay, long
+    /// connections and late telemetry.
     #[arg(long)]
     map: bool,
     /// Run so many random worlds instead, and check the laws of plans at every tick; the first is --seed.
@@ -119,7 +125,7 @@ fn compare(args: &Args, config: Option<&Path>) -> Result<(), String> {
         return Err("no scenario; name a file, such as tests/scenarios/sim/pop-loss.toml, or --laws 1000".into());
     }
     let several = files.len() > 1;
-    let mut pooled: Vec<Scored> = Vec::new();
+    let mut played: Vec<Played> = Vec::new();
     for file in files {
         let setting = match setting(file, args.zones.as_deref(), config) {
             Err(why) if several && why.contains(NO_TRACE) => {
@@ -131,8 +137,14 @@ fn compare(args: &Args, config: Option<&Path>) -> Result<(), String> {
         let variants = variants(args, &setting.scenario)?;
         let first = args.seed.unwrap_or(setting.scenario.seed);
         if args.map {
-            let points = stability::map(&setting, &variants[0], first)?;
-            cli::print(&tables::map(&variants[0].name, &points, args.json))?;
+            let one = |at: &At| stability::point(&setting, &variants[0], first, *at);
+            let points = on_all_cores(&stability::grid(), &one)?;
+            if !args.markdown {
+                cli::print(&tables::map(&variants[0].name, &points, args.json))?;
+            }
+            if !args.json {
+                cli::print(&matrix::map_summary(&points, |p| p.restless > stability::NEAR, args.markdown))?;
+            }
             continue;
         }
         let seeds: Vec<u64> = (first..first.saturating_add(args.seeds)).collect();
@@ -142,7 +154,8 @@ fn compare(args: &Args, config: Option<&Path>) -> Result<(), String> {
         for (i, variant) in variants.iter().enumerate() {
             let run = Run::prepare(&setting, variant);
             let last = i + 1 == variants.len();
-            let one = |seed: u64| {
+            let one = |seed: &u64| {
+                let seed = *seed;
                 let noted = args.notes && last && seed == first;
                 let mut watch = |seen: &Seen| match noted {
                     true => seen.ticked.notes.iter().try_for_each(|n| cli::print(&format!("{:>7.0} s  {n}", seen.at))),
@@ -159,19 +172,24 @@ fn compare(args: &Args, config: Option<&Path>) -> Result<(), String> {
         }
         tell(args, &name, &setting, &seeds, &scored)?;
         write(args, &name, &setting, &scored, &film)?;
-        pool(&mut pooled, scored);
+        played.push((name, scored));
     }
-    if several && args.reserve.is_some() { say_fronts(args, "all of them", &pooled) } else { Ok(()) }
+    if args.markdown && args.reserve.is_none() {
+        cli::print(&matrix::sheets(&played, true))?;
+    }
+    if several && args.reserve.is_some() { say_fronts(args, "all of them", &pooled(played)) } else { Ok(()) }
 }
 
-/// Counts what a scenario scored to what the others did.
-fn pool(pooled: &mut Vec<Scored>, scored: Vec<Scored>) {
-    for of in scored {
+/// All scenarios as one.
+fn pooled(played: Vec<Played>) -> Vec<Scored> {
+    let mut pooled: Vec<Scored> = Vec::new();
+    for of in played.into_iter().flat_map(|(_, scored)| scored) {
         match pooled.iter_mut().find(|p| p.name == of.name) {
             Some(known) => known.figures.extend(of.figures),
             None => pooled.push(of),
         }
     }
+    pooled
 }
 
 /// Compares the fronts of a sweep, where there are any.
@@ -181,15 +199,18 @@ fn say_fronts(args: &Args, name: &str, scored: &[Scored]) -> Result<(), String> 
     match all.is_empty() {
         true => Ok(()),
         false if args.json => cli::print(&fronts::program(name, &all)),
-        false => cli::print(&fronts::people(name, &all)),
+        false => cli::print(&fronts::people(name, &all, args.markdown)),
     }
 }
 
-/// Does `one` for every seed, as many at a time as there are cores; in the order of the seeds.
-fn on_all_cores<T: Send>(seeds: &[u64], one: &(dyn Fn(u64) -> Result<T, String> + Sync)) -> Result<Vec<T>, String> {
-    let n = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len());
+/// What is done for one of many.
+type One<'a, I, T> = &'a (dyn Fn(&I) -> Result<T, String> + Sync);
+
+/// Does `one` for each, as many at a time as there are cores; in their order.
+fn on_all_cores<I: Sync, T: Send>(all: &[I], one: One<I, T>) -> Result<Vec<T>, String> {
+    let n = std::thread::available_parallelism().map_or(1, usize::from).min(all.len());
     let mut done: Vec<(usize, Result<T, String>)> = std::thread::scope(|scope| {
-        let part = |k: usize| move || (k..seeds.len()).step_by(n).map(|i| (i, one(seeds[i]))).collect::<Vec<_>>();
+        let part = |k: usize| move || (k..all.len()).step_by(n).map(|i| (i, one(&all[i]))).collect::<Vec<_>>();
         let threads: Vec<_> = (0..n).map(|k| scope.spawn(part(k))).collect();
         threads.into_iter().flat_map(|t| t.join().unwrap_or_else(|why| std::panic::resume_unwind(why))).collect()
     });
@@ -198,6 +219,9 @@ fn on_all_cores<T: Send>(seeds: &[u64], one: &(dyn Fn(u64) -> Result<T, String> 
 }
 
 fn tell(args: &Args, name: &str, setting: &Setting, seeds: &[u64], scored: &[Scored]) -> Result<(), String> {
+    if args.markdown {
+        return say_fronts(args, name, scored);
+    }
     if !args.json {
         let names: Vec<String> = setting.policies.groups.iter().map(|g| g.name.to_string()).collect();
         cli::print(&tables::people(name, &setting.scenario.about, &names, seeds, scored))?;

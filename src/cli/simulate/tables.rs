@@ -1,9 +1,9 @@
 //! Figures of runs, for people and for programs.
 
-use crate::cli::simulate::Scored;
+use crate::cli::simulate::{Scored, matrix};
 use crate::cli::table;
 use crate::sim::score::{Figures, GroupFigures};
-use crate::sim::stability::Point;
+use crate::sim::stability::{DELAYS, NEAR, PUSHES, Point};
 use crate::sim::stats::{Mean, mean, paired};
 use serde_json::{Map, Value, json};
 
@@ -102,24 +102,35 @@ fn by_group(names: &[String], scored: &[Scored]) -> String {
     table::print(&rows, &[2, 3, 4])
 }
 
-/// The map of rest, as a table or one JSON object per point.
+/// The map of rest, as tables or one JSON object per point. Settled, overshoot and what went to and fro, for each delay.
 pub fn map(name: &str, points: &[Point], json: bool) -> String {
     if json {
         return points.iter().map(|p| json!(p).to_string() + "\n").collect();
     }
-    let heads = ["TTL", "OVERSTAY %", "DELAY S", "SETTLES S", "OVERSHOOT %", "REVERSED"].map(String::from).to_vec();
-    let row = |p: &Point| {
-        vec![
-            p.ttl.to_string(),
-            format!("{:.0}", 100.0 * p.overstay),
-            format!("{:.0}", p.delay),
-            format!("{:.0}", p.settling_secs),
-            format!("{:.1}", 100.0 * p.overshoot),
-            format!("{:.2}", p.reversals),
-        ]
-    };
-    let rows: Vec<Vec<String>> = [heads].into_iter().chain(points.iter().map(row)).collect();
-    format!("{name} after a step from 50 % to 75 % of capacity\n{}", table::print(&rows, &[0, 1, 2, 3, 4, 5]))
+    let mut text = format!(
+        "{name}: seconds until rest, overshoot in percents of all load, answers to and fro; by telemetry's delay in seconds\n"
+    );
+    for push in PUSHES {
+        let delays =
+            DELAYS.iter().flat_map(|d| [format!("LATE {}", matrix::late(*d)), "OVER".into(), "REVERSED".into()]);
+        let heads = [format!("{push:?}").to_uppercase(), "OVERSTAY".into(), "LONG".into()].into_iter().chain(delays);
+        let mut rows = vec![heads.collect::<Vec<String>>()];
+        let of_push: Vec<&Point> = points.iter().filter(|p| p.at.push == push).collect();
+        for same in of_push.chunks(DELAYS.len()) {
+            let at = same[0].at;
+            let percent = |v: f64| format!("{:.0} %", 100.0 * v);
+            let settled =
+                |p: &Point| if p.restless > NEAR { "never".into() } else { format!("{:.0}", p.settling_secs) };
+            let figures = same
+                .iter()
+                .flat_map(|p| [settled(p), format!("{:.1}", 100.0 * p.overshoot), format!("{:.2}", p.reversals)]);
+            let who = [format!("TTL {}", at.ttl), percent(at.overstay), percent(at.long)];
+            rows.push(who.into_iter().chain(figures).collect());
+        }
+        text += &table::print(&rows, &(1..rows[0].len()).collect::<Vec<_>>());
+        text.push('\n');
+    }
+    text
 }
 
 /// One JSON object of one seed.
