@@ -356,6 +356,7 @@ fn plan(policies: &Policies, n_cells: usize, tick: u64) -> Plan {
             blind_rows: Vec::new(),
             blind_row_of_cell: Vec::new(),
             short: 0.0,
+            heavy: Default::default(),
         }
     };
     let groups = policies.groups.iter().enumerate().map(group).collect();

@@ -126,6 +126,7 @@ fn plan(allocation: Allocation) -> Plan {
         blind_rows: Vec::new(),
         blind_row_of_cell: Vec::new(),
         short: g.short,
+        heavy: Default::default(),
     });
     Plan { decided_at: 0.0, mode: Mode::Live, pops: Vec::new(), groups: groups.collect() }
 }

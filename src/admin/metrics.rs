@@ -338,6 +338,16 @@ fn groups(page: &mut Page, state: &State) {
         "Demand for which no room was found",
         groups.iter().map(|g| (by(&g.name), g.short)),
     );
+    page.gauge(
+        "heavy_slots",
+        "Slots that carry so much of their cell's queries that they are placed as a whole",
+        groups.iter().map(|g| (by(&g.name), g.heavy_slots.into())),
+    );
+    page.gauge(
+        "heavy_slots_part",
+        "Part of a group's queries that its heavy slots carry",
+        groups.iter().map(|g| (by(&g.name), g.heavy_part)),
+    );
     page.gauge("group_ttl_seconds", "TTL of its answers", groups.iter().map(|g| (by(&g.name), g.ttl_seconds.into())));
     page.counter(
         "group_all_down",

@@ -114,6 +114,10 @@ pub struct GroupState {
     pub ttl_seconds: u32,
     /// Demand for which no room was found.
     pub short: f64,
+    /// Slots that carry so much of their cell that each is placed as a whole.
+    pub heavy_slots: u32,
+    /// Part of its queries that those carry between them, in `[0, 1]`.
+    pub heavy_part: f64,
     /// Steered answers that gave some member, since the last load.
     pub answered: u64,
     /// Steered queries for which no member could be given, since the last load.
@@ -313,6 +317,8 @@ fn group_state(
         ahead: ahead.map(|([median, q90], minutes)| Ahead { minutes, median: *median, q90: *q90 }).collect(),
         ttl_seconds: plan.map_or(group.ttl_max, |p| p.ttl),
         short: plan.map_or(0.0, |p| p.short),
+        heavy_slots: plan.map_or(0, |p| p.heavy.slots.len() as u32),
+        heavy_part: plan.map_or(0.0, |p| p.heavy.part),
         answered: n_answered,
         all_down,
         members: members.collect(),

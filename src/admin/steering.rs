@@ -197,6 +197,8 @@ fn group_to_proto(group: GroupState) -> proto::GroupState {
         answered: group.answered,
         all_down: group.all_down,
         members: group.members.into_iter().map(member_to_proto).collect(),
+        heavy_slots: group.heavy_slots,
+        heavy_part: group.heavy_part,
     }
 }
 
@@ -299,6 +301,8 @@ fn group_from_proto(group: proto::GroupState) -> GroupState {
         answered: group.answered,
         all_down: group.all_down,
         members: group.members.into_iter().map(member_from_proto).collect(),
+        heavy_slots: group.heavy_slots,
+        heavy_part: group.heavy_part,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::exchange::{House, Snapshot};
 use crate::geo::Cell;
 use crate::id::{GroupIdx, MemberIdx, RuleIdx};
 use crate::policy::{Effect, Group, Pick, Role};
-use crate::steering::{BreakerState, Mode, ShadowState};
+use crate::steering::{BreakerState, HeavySlot, Mode, ShadowState, slot_of};
 use crate::units::{print_quantity, rtt_ms};
 use crate::wire::edns::OPTION_ECS;
 use crate::wire::{Name, NameBuf, rtype};
@@ -85,6 +85,9 @@ pub struct Steering {
     pub key: String,
     /// The slot that the key fell into, and the member it names; `None`: nobody may be given there.
     pub picked: Option<Picked>,
+    /// Part of the cell's queries that the client's slot carries, where that is so much that it is placed by it as a
+    /// whole; in `(0, 1]`.
+    pub heavy: Option<f32>,
     /// What happens when nobody may be given.
     pub all_down: String,
 }
@@ -286,6 +289,10 @@ fn steering(
         picked: decision
             .picked
             .map(|p| Picked { slot: p.slot, member: group.members[p.member.idx()].name.to_string() }),
+        heavy: plan.groups.get(group_idx.idx()).and_then(|g| {
+            let of_slot = |s: &&HeavySlot| s.slot == slot_of(decision.key);
+            g.heavy.of(decision.located.cell).iter().find(of_slot).map(|s| s.weight)
+        }),
         all_down: format!("{:?}", group.all_down).to_lowercase(),
     }
 }
@@ -431,6 +438,9 @@ impl fmt::Display for Steering {
         match &self.picked {
             Some(p) => writeln!(f, "  pick     key {} → slot {} → {}", self.key, p.slot, p.member)?,
             None => writeln!(f, "  pick     nobody may be given here: all-down={}", self.all_down)?,
+        }
+        if let Some(part) = self.heavy {
+            writeln!(f, "           the slot carries {:.1} % of the cell's queries and is placed whole", 100.0 * part)?;
         }
         writeln!(f, "  ttl      {} s, {}", self.ttl, self.ttl_why)
     }

@@ -86,6 +86,7 @@ fn declared_group(problem: &Problem, cells: &CellMap, group: GroupIdx) -> GroupP
         blind_rows: blind.rows,
         blind_row_of_cell: blind.row_of_cell,
         short: 0.0,
+        heavy: Default::default(),
     }
 }
 

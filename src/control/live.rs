@@ -10,6 +10,7 @@ use crate::control::announced::{Announced, Happened, Kept};
 use crate::control::declared::declared_plan;
 use crate::control::fitter::Fitter;
 use crate::control::foresight::{self, Alerts, Foresight};
+use crate::control::heavy;
 use crate::control::kept::{EVENTS_FILE, FILE, write_beside};
 use crate::control::notes::Note;
 use crate::control::overrides::{Desk, Override, Overrides, Plans};
@@ -155,6 +156,8 @@ struct Loop {
     state: State,
     /// The tally that was read last, and its sum then.
     counted: Option<(Arc<Tally>, TallySum)>,
+    /// When slots were last asked what they carry.
+    weighed: Option<Now>,
     /// What the table that is out was compiled from.
     compiled: Option<(Arc<Plan>, Arc<Table>)>,
     saved_at: Option<Now>,
@@ -171,7 +174,7 @@ struct Loop {
 impl Loop {
     fn new(wiring: Wiring, saved: Option<Saved>, status: Arc<Status>, tick: Tick) -> Loop {
         let state = saved.map_or_else(|| State::new(wiring.seed), |saved| State::resume(wiring.seed, saved));
-        let (counted, compiled, saved_at) = (None, None, None);
+        let (counted, weighed, compiled, saved_at) = (None, None, None, None);
         let (remember, retired) = (Remember::default(), Retired::default());
         let (fitter, looked_over, alerts) = (None, None, Alerts::default());
         let mut looping = Loop {
@@ -180,6 +183,7 @@ impl Loop {
             tick,
             state,
             counted,
+            weighed,
             compiled,
             saved_at,
             remember,
@@ -238,7 +242,7 @@ impl Loop {
     fn step(&mut self, base: &Arc<Snapshot>, now: Now) {
         let samples = self.wiring.inbox.drain();
         let probes = self.wiring.probes.drain();
-        let tally = self.count(base);
+        let tally = self.count(base, now);
         let calendar = self.wiring.announcements.calendar();
         let (policies, cells) = (&base.policies, &base.cells);
         let inputs =
@@ -294,13 +298,17 @@ impl Loop {
     }
 
     /// What the data plane counted since the last beat.
-    fn count(&mut self, base: &Snapshot) -> TallySum {
+    fn count(&mut self, base: &Snapshot, now: Now) -> TallySum {
         let sum = base.tally.sum();
-        let since = match self.counted.take().filter(|(tally, _)| Arc::ptr_eq(tally, &base.tally)) {
+        let mut since = match self.counted.take().filter(|(tally, _)| Arc::ptr_eq(tally, &base.tally)) {
             Some((_, before)) => sum.since(&before),
             None => sum.clone(),
         };
         self.counted = Some((base.tally.clone(), sum));
+        if self.weighed.is_none_or(|at| now.since(at) >= heavy::LOOK_SECS) {
+            self.weighed = Some(now);
+            since.carried = base.tally.carried();
+        }
         since
     }
 
@@ -473,7 +481,7 @@ impl Loop {
 /// Whether queries would see no difference between two plans for the same policies and cells.
 pub fn answers_alike(a: &Plan, b: &Plan) -> bool {
     let same = |(a, b): (&crate::steering::GroupPlan, &crate::steering::GroupPlan)| {
-        a.ttl == b.ttl && a.row_of_cell == b.row_of_cell && a.rows == b.rows
+        a.ttl == b.ttl && a.row_of_cell == b.row_of_cell && a.rows == b.rows && a.heavy.slots == b.heavy.slots
     };
     a.groups.len() == b.groups.len() && a.groups.iter().zip(&b.groups).all(same)
 }

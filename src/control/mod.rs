@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod fitter;
 pub mod foresight;
 mod guard;
+mod heavy;
 mod intake;
 pub mod kept;
 pub mod limits;

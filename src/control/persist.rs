@@ -6,6 +6,7 @@
 use crate::control::all_down::{self, Sources};
 use crate::control::candidates::{candidates, route_idx};
 use crate::control::declared::{blind_rows, declared_plan};
+use crate::control::heavy;
 use crate::control::rows::{RowSet, proportional};
 use crate::geo::CellMap;
 use crate::id::GroupIdx;
@@ -235,10 +236,12 @@ impl Saved {
 /// The plan served under old policies and cells, for new ones: what a reload goes on with until the next
 /// tick.
 pub fn carry(plan: &Plan, old: (&Policies, &CellMap), new: (&Policies, &CellMap)) -> Plan {
-    match plan.mode {
+    let mut carried = match plan.mode {
         Mode::Declared => declared_plan(new.0, new.1),
         _ => Saved::of(plan, old.0, old.1).onto(new.0, new.1),
-    }
+    };
+    heavy::carry(plan, old, new, &mut carried);
+    carried
 }
 
 /// SipHash-2-4 with a fixed key: against bit rot and torn writes, not against people.

@@ -12,6 +12,8 @@ pub struct Skills {
     pub trend: bool,
     /// Knows that connections and some caches outlive answers. Without, all clients go by what caches hold.
     pub tail: bool,
+    /// Places slots that carry much as a whole, by what they carry. Without, a slot counts as a slot.
+    pub heavy: bool,
     /// Learns how much load a member gets per answer.
     pub gains: bool,
     /// Lets a POP fill up in bounded steps, where nothing must leave another.
@@ -38,6 +40,7 @@ impl Default for Skills {
             origins: true,
             trend: true,
             tail: true,
+            heavy: true,
             gains: true,
             steps: true,
             caps: true,

@@ -12,6 +12,7 @@ use crate::control::capacity::Learned;
 use crate::control::declared::declared_plan;
 use crate::control::demand::{CellShares, Gain};
 use crate::control::fitter;
+use crate::control::heavy::Carriers;
 use crate::control::limits::Removed;
 use crate::control::origins::{Load, Origins};
 use crate::control::outlook::{Outlook, Told};
@@ -129,6 +130,8 @@ pub struct GroupState {
     pub cells: CellShares,
     /// The same from moment to moment.
     pub origins: Origins,
+    /// What its slots carry.
+    pub carriers: Carriers,
     /// By which plans clients go.
     pub ring: Ring,
     pub outlook: Outlook,
@@ -360,6 +363,7 @@ impl State {
             let (old_spec, old_state) = (&old.policies.groups[was.idx()], &old_groups[was.idx()]);
             state.cells = old_state.cells.moved(&cell_from);
             state.origins = old_state.origins.moved(&cell_from);
+            state.carriers = old_state.carriers.moved(&cell_from);
             state.outlook = old_state.outlook.clone();
             (state.ttl, state.surge, state.down) = (old_state.ttl, old_state.surge, old_state.down);
             let member_of: HashMap<&Name, usize> =
@@ -434,6 +438,7 @@ impl GroupState {
             reporters: BTreeMap::new(),
             cells: CellShares::new(n_cells),
             origins: Origins::new(n_cells),
+            carriers: Carriers::default(),
             ring: Ring::default(),
             outlook: Outlook::new(now, spec.ttl_min, settings.clone()),
             ttl: Ttl::new(spec.ttl_max, now),

@@ -8,6 +8,7 @@ use crate::control::all_down::{self, Extent, Sources};
 use crate::control::announced;
 use crate::control::declared::blind_rows;
 use crate::control::guard;
+use crate::control::heavy;
 use crate::control::intake;
 use crate::control::notes::Note;
 use crate::control::outlook::{self, Expected};
@@ -70,6 +71,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let layout = &*state.adopt(inputs.policies, inputs.cells, now);
     force::step(state, layout, now, &mut notes);
     let dt = state.elapse(now);
+    heavy::learn(state, layout, inputs.tally, dt);
     let reported = intake::drain(state, layout, inputs.samples, now);
     intake::note_probes(state, layout, inputs.probes, now);
     if !state.live
@@ -261,6 +263,7 @@ fn assemble(
             blind_rows: found.blind.rows,
             blind_row_of_cell: found.blind.row_of_cell,
             short: found.short,
+            heavy: state.plan.groups[g].heavy.clone(),
         });
     }
     let pop = |(p, of): (usize, &crate::control::state::PopState)| {

@@ -4,10 +4,22 @@
 //! no lock, no locked instruction, no cache line that two cores fight for. Readers sum over the blocks
 //! whenever they like; a sum taken while threads count is right for some moment of each counter.
 //!
+//! Beside the counters lies what the slots of sticky groups carry: too many to have counters, so that a sketch per thread
+//! (`hitters`) keeps those that are asked most, stretch by stretch.
+//!
 //! Invariant: counters never go down; a reload makes a new tally instead of clearing the old one.
 
 use crate::exchange::block::Block;
+use crate::exchange::hitters::Hitters;
 use crate::id::{CellIdx, GroupIdx, MemberIdx};
+use crate::steering::slot_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Entries of a sketch for each row of a group and cell. As many as that leave a row's greatest askers an entry to
+/// themselves, more or less (our choice).
+const ENTRIES_PER_ROW: usize = 8;
+/// Least and most entries of a sketch, as powers of two: two halves of 16 KiB to 256 KiB, which caches near a core hold.
+const ENTRY_BITS: (u32, u32) = (11, 15);
 
 //----------- Tally ----------------------------------------------------------
 
@@ -18,6 +30,10 @@ use crate::id::{CellIdx, GroupIdx, MemberIdx};
 #[derive(Debug, Default)]
 pub struct Tally {
     blocks: Box<[Block]>,
+    /// One per thread; what a sketch calls a row is a counter of queries by cell, counted from the first.
+    hitters: Box<[Hitters]>,
+    /// The half of all sketches that is written now: its lowest bit.
+    half: AtomicUsize,
     /// Where the members of each group start in a block; one more entry marks the start of the cells.
     first_member: Box<[usize]>,
     n_cells: usize,
@@ -32,6 +48,22 @@ pub struct TallySum {
     pub queries: Vec<Vec<u64>>,
     /// `all_down[group]`: steered queries for which no member could be given.
     pub all_down: Vec<u64>,
+    /// What slots carried in the stretch that was told last ([`Tally::carried`]), where one was; in any order, and a slot
+    /// may be there more than once.
+    pub carried: Vec<Carried>,
+}
+
+/// Queries of a sticky group from one cell whose keys fell into one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The group.
+    pub group: GroupIdx,
+    /// The cell.
+    pub cell: CellIdx,
+    /// The slot, of 4,096, whatever the row has: see [`slot_of`].
+    pub slot: u16,
+    /// How many there were, at least: the sketch forgets some where much is asked, and invents none.
+    pub n: u32,
 }
 
 impl Tally {
@@ -44,9 +76,12 @@ impl Tally {
             at += n + 1;
         }
         first_member.push(at);
-        let n_counters = at + n_members.len() * n_cells;
+        let n_rows = n_members.len() * n_cells;
+        let bits = (n_rows * ENTRIES_PER_ROW).max(1).next_power_of_two().ilog2().clamp(ENTRY_BITS.0, ENTRY_BITS.1);
         Tally {
-            blocks: (0..n_threads).map(|_| Block::new(n_counters)).collect(),
+            blocks: (0..n_threads).map(|_| Block::new(at + n_rows)).collect(),
+            hitters: (0..n_threads).map(|_| Hitters::new(bits)).collect(),
+            half: AtomicUsize::new(0),
             first_member: first_member.into(),
             n_cells,
         }
@@ -69,6 +104,35 @@ impl Tally {
         let (first, next) = (self.first_member[group], self.first_member[group + 1]);
         block.add(member.map_or(next - 1, |m| first + m.idx()), 1);
         block.add(self.first_cell(group) + cell.idx(), 1);
+    }
+
+    /// Counts one answer of a sticky group for the slot that its key falls into.
+    ///
+    /// As [`Tally::count`], of which it is the other half where picks are sticky.
+    ///
+    /// # Panics
+    /// If the thread is outside the layout.
+    #[inline]
+    pub fn weigh(&self, thread: usize, group: GroupIdx, cell: CellIdx, key: u64) {
+        let row = group.idx() * self.n_cells + cell.idx();
+        self.hitters[thread].count(self.half.load(Ordering::Relaxed), row as u32, slot_of(key));
+    }
+
+    /// What slots carried in the stretch between the last two calls, over all threads, and begins a new stretch.
+    ///
+    /// One thread, the control loop, calls this, and with some seconds between: whoever counts has to have seen by then
+    /// that its half has changed.
+    pub fn carried(&self) -> Vec<Carried> {
+        let writing = self.half.load(Ordering::Relaxed);
+        let mut carried = Vec::new();
+        for hitters in &self.hitters {
+            hitters.empty(writing ^ 1, |hit| {
+                let (group, cell) = (hit.row as usize / self.n_cells, hit.row as usize % self.n_cells);
+                carried.push(Carried { group: group.into(), cell: cell.into(), slot: hit.slot, n: hit.n });
+            });
+        }
+        self.half.store(writing ^ 1, Ordering::Relaxed);
+        carried
     }
 
     /// Sums over threads.
@@ -111,6 +175,7 @@ impl TallySum {
             answered: rows(&self.answered, &earlier.answered),
             queries: rows(&self.queries, &earlier.queries),
             all_down: row(&self.all_down, &earlier.all_down),
+            carried: self.carried.clone(),
         }
     }
 
@@ -138,6 +203,7 @@ mod tests {
             answered: members.iter().map(|n| vec![0; *n]).collect(),
             queries: vec![vec![0; 4]; 2],
             all_down: vec![0; 2],
+            carried: Vec::new(),
         };
         let mut middle = TallySum::default();
         for (i, (thread, group, cell, member)) in events.iter().enumerate() {
@@ -158,6 +224,25 @@ mod tests {
         let answered: u64 = sum.answered.iter().flatten().sum();
         assert_eq!(answered + sum.all_down.iter().sum::<u64>(), sum.total(), "the books balance");
         assert_eq!(sum.since(&middle).total(), (events.len() - events.len() / 2) as u64);
+    }
+
+    /// What is weighed comes back a stretch later, whole, under the group and cell that it was weighed for.
+    #[test]
+    fn what_slots_carry_is_told_once() {
+        let tally = Tally::new(2, &[3, 1], 4);
+        let key = |slot: u64| slot << 52 | 12_345;
+        for (thread, group, cell, slot, n) in [(0, 0, 0, 7, 3), (1, 0, 0, 7, 2), (1, 1, 3, 4095, 4)] {
+            (0..n).for_each(|_| tally.weigh(thread, GroupIdx(group), CellIdx(cell), key(slot)));
+        }
+        assert_eq!(tally.carried(), [], "nothing has rested yet");
+        tally.weigh(0, GroupIdx(1), CellIdx(2), key(9));
+        let of = |(group, cell, slot, n)| Carried { group: GroupIdx(group), cell: CellIdx(cell), slot, n };
+        let mut told = tally.carried();
+        told.sort_by_key(|c| (c.group, c.n));
+        assert_eq!(told, [(0, 0, 7, 2), (0, 0, 7, 3), (1, 3, 4095, 4)].map(of));
+        assert_eq!(tally.carried(), [of((1, 2, 9, 1))]);
+        assert_eq!(tally.carried(), []);
+        assert_eq!(Tally::default().carried(), []);
     }
 
     proptest! {

@@ -1,13 +1,13 @@
 //! Caches between clients and the server: each holds one answer until it lets go of it.
 
 use crate::answer::steer::sticky_key;
-use crate::exchange::TallySum;
+use crate::exchange::{Carried, TallySum};
 use crate::id::{CellIdx, GroupIdx, MemberIdx};
 use crate::policy::Pick;
 use crate::sim::pops::Outage;
 use crate::sim::rng::Rng;
 use crate::sim::scenario::Resolvers;
-use crate::steering::Table;
+use crate::steering::{Table, slot_of};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -113,7 +113,7 @@ impl Caches {
     /// Fills all caches from a table at `t`, with what is left of their answers' lives uniform.
     pub fn fill(&mut self, table: &Table, t: f64) {
         for i in 0..self.caches.len() {
-            let member = self.pick(i, table);
+            let (member, _) = self.pick(i, table);
             let cache = &mut self.caches[i];
             cache.member = member;
             self.mass[slot(cache, self.n_members)] += cache.weight;
@@ -144,7 +144,7 @@ impl Caches {
                 self.fail(i, due);
                 continue;
             }
-            let member = self.pick(i as usize, table);
+            let (member, key) = self.pick(i as usize, table);
             let cache = &mut self.caches[i as usize];
             let (before, weight) = (slot(cache, self.n_members), cache.weight);
             cache.member = member;
@@ -153,6 +153,10 @@ impl Caches {
             self.mass[after] += weight;
             let (g, r) = (self.group.idx(), self.cells[cache.at as usize].idx());
             tally.queries[g][r] += 1;
+            if !self.random && table.pick_mode(self.group) == Pick::Sticky {
+                let cell = self.cells[cache.at as usize];
+                tally.carried.push(Carried { group: self.group, cell, slot: slot_of(key), n: 1 });
+            }
             match member {
                 Some(m) => tally.answered[g][m.idx()] += 1,
                 None => tally.all_down[g] += 1,
@@ -176,7 +180,8 @@ impl Caches {
         self.due.push(Reverse((due + (secs * 1e3) as u64, i)));
     }
 
-    fn pick(&mut self, i: usize, table: &Table) -> Option<MemberIdx> {
+    /// The member that a cache gets, and the key that chose it.
+    fn pick(&mut self, i: usize, table: &Table) -> (Option<MemberIdx>, u64) {
         let cache = &self.caches[i];
         let key = match table.pick_mode(self.group) {
             _ if self.random => self.rng.bits(),
@@ -186,7 +191,7 @@ impl Caches {
                 self.spread
             }
         };
-        table.pick(self.group, self.cells[cache.at as usize], key).map(|picked| picked.member)
+        (table.pick(self.group, self.cells[cache.at as usize], key).map(|picked| picked.member), key)
     }
 
     /// What part of a cell's demand is behind caches that hold each member; the last entry: no answer.

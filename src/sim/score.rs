@@ -353,6 +353,7 @@ mod tests {
             blind_rows: Vec::new(),
             blind_row_of_cell: Vec::new(),
             short: 0.0,
+            heavy: Default::default(),
         }
     }
 

@@ -143,13 +143,14 @@ impl Parts {
 pub type Ablation = (&'static str, &'static str, fn(&mut Parts));
 
 /// All of them, in the order of tables.
-pub const ABLATIONS: [Ablation; 33] = [
+pub const ABLATIONS: [Ablation; 34] = [
     ("forecast", "−forecast", |p| p.forecast = false),
     ("calendar", "−calendar", |p| p.calendar = false),
     ("queries", "−queries: where they come from is not looked at", |p| p.queries = false),
     ("origins", "−ring: cells by the slow shares alone", |p| p.skills.origins = false),
     ("trend", "−trend", |p| p.skills.trend = false),
     ("tail", "−tail: no connections, no overstay in the ring", |p| p.skills.tail = false),
+    ("heavy", "−heavy slots: each counts as one", |p| p.skills.heavy = false),
     ("gains", "−gains", |p| p.skills.gains = false),
     ("steps", "−bounded steps", |p| p.skills.steps = false),
     ("sticky", "pick by chance", |p| p.picks = Picks::Coins),

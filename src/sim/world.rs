@@ -368,5 +368,6 @@ fn empty_tally(policies: &Policies, n_cells: usize) -> TallySum {
         answered: policies.groups.iter().map(|g| vec![0; g.members.len()]).collect(),
         queries: policies.groups.iter().map(|_| vec![0; n_cells]).collect(),
         all_down: vec![0; policies.groups.len()],
+        carried: Vec::new(),
     }
 }

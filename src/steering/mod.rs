@@ -6,6 +6,7 @@
 
 mod apportion;
 mod hash;
+mod heavy;
 pub mod plan;
 mod slots;
 pub mod table;
@@ -13,5 +14,6 @@ pub mod table;
 pub use apportion::apportion;
 pub(crate) use hash::mix;
 pub use hash::name_hash;
-pub use plan::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState};
+pub use plan::{BreakerState, Demand, GroupPlan, Heavy, HeavySlot, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState};
+pub use slots::slot_of;
 pub use table::{Picked, Table};

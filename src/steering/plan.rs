@@ -108,6 +108,37 @@ pub struct GroupPlan {
     pub blind_row_of_cell: Vec<u32>,
     /// Requests per second for which no room was found.
     pub short: f64,
+    /// Slots that carry much of a cell, each placed as a whole by its weight; empty but for sticky groups.
+    pub heavy: Heavy,
+}
+
+/// What the slots carry that carry much.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heavy {
+    /// The slots, by ascending cell and slot. Clones share.
+    pub slots: Arc<[HeavySlot]>,
+    /// Part of the group's queries that they carry between them, in `[0, 1]`: how concentrated it is.
+    pub part: f64,
+}
+
+/// A slot that carries much of its cell: a large resolver, or several clients that fall together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HeavySlot {
+    /// The cell.
+    pub cell: CellIdx,
+    /// The slot, of 4,096 ([`slot_of`](crate::steering::slot_of)).
+    pub slot: u16,
+    /// Part of the cell's queries that it carries, in `(0, 1]`.
+    pub weight: f32,
+}
+
+impl Heavy {
+    /// The slots of one cell.
+    pub fn of(&self, cell: CellIdx) -> &[HeavySlot] {
+        let from = self.slots.partition_point(|s| s.cell < cell);
+        let n = self.slots[from..].partition_point(|s| s.cell == cell);
+        &self.slots[from..from + n]
+    }
 }
 
 /// What a group is expected to ask for, requests per second.

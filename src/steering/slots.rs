@@ -8,9 +8,12 @@
 //! members with too few, first those that rendezvous would hand over too, so that a share that goes and
 //! comes back finds its old clients, and rows of nodes with different histories drift together.
 //!
+//! Slots that carry much are placed before all this (`heavy`) and are not moved by it.
+//!
 //! Invariant: a row never holds a member whose count is 0.
 
 use crate::steering::hash::{exponential, mix};
+use crate::steering::heavy;
 use std::sync::Arc;
 
 /// Least slots of a row, as a power of two: shares hold to 1/256.
@@ -22,6 +25,13 @@ pub(crate) const SPREAD_BITS: u32 = 16;
 
 /// Stands for an owner that is no longer a member.
 pub(crate) const GONE: u16 = u16::MAX;
+
+/// The slot of a sticky key in a row of the most slots there can be, 4,096. In a row of `1 << bits` it lies in slot
+/// `slot_of(key) >> (12 − bits)`, since rows of different sizes nest.
+#[inline]
+pub fn slot_of(key: u64) -> u16 {
+    (key >> (u64::BITS - MAX_BITS)) as u16
+}
 
 //----------- Slots ----------------------------------------------------------
 
@@ -127,6 +137,8 @@ pub(crate) struct Filler<'a> {
     winner: Vec<u32>,
     /// Per member: slots that it should have − slots that it has.
     lack: Vec<i32>,
+    /// Slots of the row being filled that have been placed, ascending, and their owners.
+    pins: Vec<(u16, u16)>,
 }
 
 impl<'a> Filler<'a> {
@@ -140,7 +152,26 @@ impl<'a> Filler<'a> {
             best: Vec::new(),
             winner: Vec::new(),
             lack: vec![0; members.len()],
+            pins: Vec::new(),
         }
+    }
+
+    /// A row of `1 << bits` slots that holds `shares` by what its slots carry, and its counts. `heavy`: slots of it,
+    /// ascending, that carry more than others do, and what part of the row that is; for the rest as [`Filler::fill`].
+    pub(crate) fn fill_by_weight(
+        &mut self,
+        shares: &[(u16, f32)],
+        heavy: &[(u16, f32)],
+        bits: u32,
+        old: Option<(&Slots, &dyn Fn(u16) -> u16)>,
+    ) -> (Slots, Counts) {
+        let kept = old.is_some_and(|(slots, rename)| slots.unpack(bits, rename, &mut self.owners));
+        let had = kept.then_some(self.owners.as_slice());
+        let placed = heavy::place(shares, heavy, self.members, had, 1 << bits);
+        self.pins = placed.pins;
+        let slots = self.fill(&placed.counts, bits, old);
+        self.pins.clear();
+        (slots, placed.counts)
     }
 
     /// A row of `1 << bits` slots with exactly `counts`.
@@ -158,6 +189,9 @@ impl<'a> Filler<'a> {
         if !kept {
             self.owners.clear();
             self.owners.extend(self.winner.iter().map(|m| *m as u16));
+        }
+        for (slot, owner) in &self.pins {
+            self.owners[usize::from(*slot)] = *owner;
         }
         self.correct(counts, kept);
         Slots::pack(&self.owners, self.members.len())
@@ -213,7 +247,7 @@ impl<'a> Filler<'a> {
                 }
                 let from = self.owners[s] as usize;
                 let has_too_many = self.lack.get(from).is_none_or(|lack| *lack < 0);
-                if !has_too_many {
+                if !has_too_many || self.is_pinned(s) {
                     continue;
                 }
                 let to = if agreed { self.winner[s] as u16 } else { self.neediest(counts) };
@@ -230,6 +264,10 @@ impl<'a> Filler<'a> {
                 missing -= 1;
             }
         }
+    }
+
+    fn is_pinned(&self, slot: usize) -> bool {
+        self.pins.binary_search_by_key(&slot, |(pinned, _)| usize::from(*pinned)).is_ok()
     }
 
     fn neediest(&self, counts: &Counts) -> u16 {

@@ -2,7 +2,7 @@
 //!
 //! For every group and cell there is a row of slots. A query's key falls into a slot, the slot names the
 //! member. Cells whose shares and history agree have one row between them, and rows that a new plan
-//! leaves as they were are shared with the table before.
+//! leaves as they were are shared with the table before. A cell with slots that carry much has a row of its own.
 //!
 //! Sizes: a row has 2^10 slots, 2^12 in a cell that holds 1/64 or more of the map, and down to 2^8 where
 //! groups × cells are so many that the table would pass 2^27 slots. They depend on the policies and
@@ -13,21 +13,21 @@ use crate::id::{CellIdx, GroupIdx, MemberIdx};
 use crate::policy::{Group, Pick, Policies};
 use crate::steering::apportion;
 use crate::steering::hash::name_hash;
-use crate::steering::plan::{GroupPlan, Plan, Row};
-use crate::steering::slots::{self, Counts, Filler, GONE, MIN_BITS, SPREAD_BITS, Slots};
+use crate::steering::plan::{GroupPlan, HeavySlot, Plan, Row};
+use crate::steering::slots::{self, Counts, Filler, GONE, MAX_BITS, MIN_BITS, SPREAD_BITS, Slots};
 use crate::wire::Name;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Slots that a table may have if every cell of every group had a row of its own: 2^27, 128 MiB. Twice
-/// as many where heavy cells are many.
+/// as many where large cells are many.
 const BUDGET_SLOTS: usize = 1 << 27;
 /// A row's slots where there is room, as a power of two.
 const DEFAULT_BITS: u32 = 10;
-/// Share of the map's addresses from which a cell counts as heavy.
-const HEAVY: f64 = 1.0 / 64.0;
-/// What a heavy cell gets on top, as a power of two.
-const HEAVY_BITS: u32 = 2;
+/// Share of the map's addresses from which a cell counts as large.
+const LARGE: f64 = 1.0 / 64.0;
+/// What a large cell gets on top, as a power of two.
+const LARGE_BITS: u32 = 2;
 
 //----------- Table ----------------------------------------------------------
 
@@ -132,7 +132,7 @@ impl Table {
     pub fn compile(plan: &Plan, policies: &Policies, cells: &[Cell], prev: Option<&Table>) -> Table {
         let base = base_bits(policies.groups.len(), cells.len());
         let bits: Vec<u8> =
-            cells.iter().map(|c| (base + if c.weight >= HEAVY { HEAVY_BITS } else { 0 }) as u8).collect();
+            cells.iter().map(|c| (base + if c.weight >= LARGE { LARGE_BITS } else { 0 }) as u8).collect();
         let known = prev.map(|prev| CellMatch::new(prev, cells));
         let names = match (prev, &known) {
             (Some(prev), Some(CellMatch::Same)) => prev.cells.clone(),
@@ -195,23 +195,31 @@ fn compile_group(plan: &GroupPlan, group: &Group, bits: &[u8], prev: Option<(&Gr
     let same_members =
         rename.as_ref().is_some_and(|r| r.len() == members.len() && r.iter().zip(0..).all(|(a, b)| *a == b));
     let mut filler = Filler::new(&members);
-    let mut made: HashMap<(u32, u32, u8), u32> = HashMap::new();
+    let mut made: HashMap<(u32, u32, u8, Option<CellIdx>), u32> = HashMap::new();
     for (cell, &plan_row) in plan.row_of_cell.iter().enumerate() {
         let size = if group.pick == Pick::Spread { SPREAD_BITS as u8 } else { bits[cell] };
         let old = prev.and_then(|(prev, cells)| Some((prev, *prev.row_of_cell.get(cells.before(cell)?)?)));
-        let key = (plan_row, old.map_or(u32::MAX, |(_, row)| row), size);
+        let of_plan = &plan.rows[plan_row as usize];
+        // Where there is one member to give, or none, nothing is placed; and spread rows have no slots to place.
+        let is_split = group.pick == Pick::Sticky && shares(of_plan).nth(1).is_some();
+        let heavy = if is_split { plan.heavy.of(cell.into()) } else { &[] };
+        let own = (!heavy.is_empty()).then_some(cell.into());
+        let key = (plan_row, old.map_or(u32::MAX, |(_, row)| row), size, own);
         let row = *made.entry(key).or_insert_with(|| {
             let old = old.map(|(prev, row)| (&prev.rows[row as usize], &prev.counts[row as usize]));
             let had = old.filter(|_| same_members).map(|(_, had)| had.as_slice());
-            let counts = counts(&plan.rows[plan_row as usize], u32::from(size), had.unwrap_or_default());
+            let rename = |m: u16| rename.as_ref().map_or(m, |to| to[m as usize]);
+            let from: Option<(&Slots, &dyn Fn(u16) -> u16)> = old.map(|(slots, _)| (slots, &rename as _));
+            let counts = counts(of_plan, u32::from(size), had.unwrap_or_default());
             let (slots, counts) = match old {
+                _ if own.is_some() => {
+                    let (shares, heavy) = (shares(of_plan).collect::<Vec<_>>(), in_row(heavy, u32::from(size)));
+                    let (slots, counts) = filler.fill_by_weight(&shares, &heavy, u32::from(size), from);
+                    (slots, Arc::new(counts))
+                }
                 Some((slots, had)) if same_members && **had == counts => (slots.clone(), had.clone()),
                 _ if group.pick == Pick::Spread => (slots::ranges(&counts), Arc::new(counts)),
-                _ => {
-                    let rename = |m: u16| rename.as_ref().map_or(m, |to| to[m as usize]);
-                    let old: Option<(&Slots, &dyn Fn(u16) -> u16)> = old.map(|(slots, _)| (slots, &rename as _));
-                    (filler.fill(&counts, u32::from(size), old), Arc::new(counts))
-                }
+                _ => (filler.fill(&counts, u32::from(size), from), Arc::new(counts)),
             };
             table.rows.push(slots);
             table.counts.push(counts);
@@ -229,14 +237,30 @@ fn rename(old: &[u64], new: &[u64]) -> Vec<u16> {
     old.iter().map(|name| at.get(name).copied().unwrap_or(GONE)).collect()
 }
 
+/// Members that have a share: few of many.
+fn shares(row: &Row) -> impl Iterator<Item = (u16, f32)> + '_ {
+    row.given().filter(|(_, share)| *share > 0.0).map(|(m, share)| (m as u16, share))
+}
+
 fn counts(row: &Row, bits: u32, had: &[(u16, u32)]) -> Counts {
-    // Few of many members: those without a share have no part in it.
-    let some = || row.given().filter(|(_, share)| *share > 0.0).map(|(m, share)| (m as u16, share));
-    let shares: Vec<f32> = some().map(|(_, share)| share).collect();
+    let some: Vec<f32> = shares(row).map(|(_, share)| share).collect();
     let before = |m: u16| had.binary_search_by_key(&m, |(m, _)| *m).map_or(0, |at| had[at].1);
-    let prev: Vec<u32> = if had.is_empty() { Vec::new() } else { some().map(|(m, _)| before(m)).collect() };
-    let counts = apportion(&shares, 1 << bits, &prev);
-    some().zip(counts).filter(|(_, n)| *n > 0).map(|((m, _), n)| (m, n)).collect()
+    let prev: Vec<u32> = if had.is_empty() { Vec::new() } else { shares(row).map(|(m, _)| before(m)).collect() };
+    let counts = apportion(&some, 1 << bits, &prev);
+    shares(row).zip(counts).filter(|(_, n)| *n > 0).map(|((m, _), n)| (m, n)).collect()
+}
+
+/// Heavy slots, of 4,096, as slots of a row of `1 << bits`, ascending: those that fall together carry their sum.
+fn in_row(heavy: &[HeavySlot], bits: u32) -> Vec<(u16, f32)> {
+    let mut slots: Vec<(u16, f32)> = Vec::with_capacity(heavy.len());
+    for HeavySlot { slot, weight, .. } in heavy {
+        let slot = slot >> (MAX_BITS - bits);
+        match slots.last_mut().filter(|(last, _)| *last == slot) {
+            Some((_, sum)) => *sum += weight,
+            None => slots.push((slot, *weight)),
+        }
+    }
+    slots
 }
 
 #[cfg(test)]
@@ -285,6 +309,7 @@ mod tests {
             blind_rows: Vec::new(),
             blind_row_of_cell: Vec::new(),
             short: 0.0,
+            heavy: Default::default(),
         };
         Plan { decided_at: 0.0, mode: Mode::Live, pops: Vec::new(), groups: vec![group] }
     }
@@ -334,6 +359,31 @@ mod tests {
         // `c` comes from a row of its own and may keep one; the others were never apart.
         assert_eq!((parted.n_rows(), joined.n_rows()), (3, 3));
         assert!((0..1000).all(|i| member_of(&joined, 0, i) == member_of(&first, 0, i)));
+    }
+
+    /// A large resolver counts for what it carries: alone in half of a cell's queries it has one member, and nearly all others
+    /// have the other. Cells that have none keep the row they share.
+    #[test]
+    fn a_heavy_slot_is_placed_whole() {
+        let p = policies(Pick::Sticky, &["ams", "fra"]);
+        let cells = cells(&["a", "b", "c"]);
+        let mut even = plan(&[&[0.5, 0.5]]);
+        even.groups[0].row_of_cell = vec![0; 3];
+        let first = Table::compile(&even, &p, &cells, None);
+        let slot = crate::steering::slot_of(client(7));
+        even.groups[0].heavy.slots = vec![HeavySlot { cell: CellIdx(1), slot, weight: 0.5 }].into();
+        let table = Table::compile(&even, &p, &cells, Some(&first));
+        assert_eq!(table.n_rows(), 2);
+        let whose = member_of(&table, 1, 7).unwrap();
+        assert_eq!(Some(whose), member_of(&first, 1, 7), "it stays where it is");
+        let others = |cell| (100..1100).filter(|i| member_of(&table, cell, *i) == Some(whose)).count();
+        assert!(others(1) <= 1 && (450..550).contains(&others(0)), "{} {}", others(1), others(0));
+        let again = Table::compile(&even, &p, &cells, Some(&table));
+        assert!((0..1000).all(|i| (0..3).all(|c| member_of(&again, c, i) == member_of(&table, c, i))));
+        // When it has gone the row is counted again, and as many come back as must.
+        even.groups[0].heavy = Default::default();
+        let back = Table::compile(&even, &p, &cells, Some(&again));
+        assert_eq!(back.slots(WEB, CellIdx(1)).0, first.slots(WEB, CellIdx(1)).0);
     }
 
     #[test]

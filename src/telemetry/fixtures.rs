@@ -119,6 +119,7 @@ pub fn plan() -> Plan {
         blind_row_of_cell: vec![0],
         members,
         short: 0.0,
+        heavy: Default::default(),
     };
     Plan {
         decided_at: 1.0,

@@ -98,6 +98,7 @@ fn served(allocation: &Allocation) -> Vec<GroupPlan> {
         blind_rows: Vec::new(),
         blind_row_of_cell: Vec::new(),
         short: g.short,
+        heavy: Default::default(),
     };
     allocation.groups.iter().map(group).collect()
 }
