@@ -25,6 +25,7 @@ const BESIDE: &[(&str, &str, &str)] = &[
     ("masterfile", "wire", "owners and RDATA are names"),
     ("geo", "masterfile", "rows of a CSV are reported like lines of a zone"),
     ("events", "store", "moments are read in one place"),
+    ("telemetry", "probe", "peers report what their own probes found"),
     ("policy", "zone", "members and fallbacks are RRsets of the zones"),
 ];
 

@@ -27,6 +27,7 @@ use tokio_stream::wrappers::ReceiverStream;
 #[command(after_help = "Examples:
   floodway report --pop ams.pop --group web --requests 40k --errors 120 --p95 80
   floodway report --pop ams.pop --group web --requests 1000 --errors 30% --every 1s --count 20
+  floodway report --pop fra.pop --probe failed --place ams --every 5s
   floodway report --pop dub.pop --group web --member dub.web --requests 0 --shadow ready
   echo '{\"pop\":\"ams.pop\",\"group\":\"web\",\"requests\":100}' | floodway report --stdin")]
 pub struct Args {
@@ -36,13 +37,13 @@ pub struct Args {
     #[arg(long, value_name = "NAME", required_unless_present = "stdin")]
     pop: Option<String>,
     /// Group it is about.
-    #[arg(long, value_name = "NAME", required_unless_present = "stdin")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["stdin", "probe"])]
     group: Option<String>,
     /// Member, where the POP hosts several of the group.
     #[arg(long, value_name = "NAME")]
     member: Option<String>,
     /// Requests in the window, such as 850 or 40k.
-    #[arg(long, value_name = "N", value_parser = quantity, required_unless_present = "stdin")]
+    #[arg(long, value_name = "N", value_parser = quantity, required_unless_present_any = ["stdin", "probe"])]
     requests: Option<f64>,
     /// Failed ones among them: a number, or a share such as 5%.
     #[arg(long, value_name = "N", value_parser = errors, default_value = "0")]
@@ -83,6 +84,12 @@ pub struct Args {
     /// Requests from one cell; may be given many times.
     #[arg(long = "cell", value_name = "CELL=N", value_parser = cell)]
     cells: Vec<(String, f64)>,
+    /// What a probe of the POP found that was made here: `well` or `failed`. Nothing else is reported then.
+    #[arg(long, value_name = "OUTCOME", value_parser = ["well", "failed"], requires = "place", conflicts_with_all = ["group", "requests"])]
+    probe: Option<String>,
+    /// From where it was made; with certificates the POP that is theirs.
+    #[arg(long, value_name = "PLACE", requires = "probe")]
+    place: Option<String>,
     /// Send a sample again and again, this far apart.
     #[arg(long, value_name = "DURATION", value_parser = beat)]
     every: Option<f64>,
@@ -92,7 +99,7 @@ pub struct Args {
     /// Read samples from standard input, one JSON object per line: pop, group, requests, and any of member,
     /// errors, window_seconds, time, latency {p50_ms, p95_ms, p99_ms}, capacity, utilisation {cpu, memory,
     /// bandwidth, connections}, shadow, cells {name: requests}.
-    #[arg(long, conflicts_with_all = ["pop", "group", "member", "requests", "every", "count"])]
+    #[arg(long, conflicts_with_all = ["pop", "group", "member", "requests", "every", "count", "probe"])]
     stdin: bool,
     /// Print one JSON object per line.
     #[arg(long)]
@@ -231,7 +238,11 @@ async fn feed_args(args: Args, samples: mpsc::Sender<proto::Sample>) -> u64 {
         beat.tick().await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
         // Arguments were checked by clap, a server that is gone is told of by the reader of its words.
-        let Ok(sample) = to_proto(args.sample(now), seq) else { return 0 };
+        let Ok(mut sample) = to_proto(args.sample(now), seq) else { return 0 };
+        sample.probe = args.probe.as_ref().map(|outcome| proto::ProbeOutcome {
+            place: args.place.clone().unwrap_or_default(),
+            well: outcome == "well",
+        });
         if samples.send(sample).await.is_err() {
             return 0;
         }
@@ -301,6 +312,7 @@ pub fn to_proto(raw: RawSample, seq: u64) -> Result<proto::Sample, String> {
         }),
         shadow,
         cells: raw.cells.into_iter().collect(),
+        probe: None,
     })
 }
 

@@ -265,7 +265,7 @@ impl Server {
             dealings: Arc::default(),
             xdp: sockets.queues(),
         };
-        let ledger: Arc<probe::Ledger> = Arc::default();
+        let ledger = Arc::new(probe::Ledger::at(probe::place(&config.probe)));
         let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
 
         let seed = clock.now().unix.to_bits();
@@ -369,7 +369,8 @@ impl Server {
             clock,
         };
         let operators = Operators::of(&config.grpc);
-        let intake = telemetry::grpc::Intake { inbox, board, exchange: exchange.clone(), clock };
+        let intake =
+            telemetry::grpc::Intake { inbox, probes: ledger.clone(), board, exchange: exchange.clone(), clock };
         let routes = Routes::new(telemetry::grpc::service(intake, &config.grpc, stopping.clone()))
             .add_service(admin::steering::service(source.clone(), operators.clone(), stopping.clone()))
             .add_service(admin::events::service(source.clone(), operators));

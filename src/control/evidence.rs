@@ -13,6 +13,8 @@ const CLEAR_SHARE: f64 = 0.25;
 const CLEAR_FACTOR: f64 = 4.0;
 /// Seconds of silence after which nothing is heard that could say how it does.
 const UNHEARD_SECS: f64 = 60.0;
+/// Shortest silence that is told of one whose probes fail, seconds: what is heard now and then is not silent.
+const SAID_SECS: f64 = 10.0;
 /// Two-sided 95 % for the Wilson bound.
 const Z: f64 = 1.96;
 
@@ -95,7 +97,7 @@ impl Evidence {
     pub fn words(&self) -> String {
         if let Some(what) = self.gone {
             let silent = match self.silent_secs {
-                secs if secs.is_finite() => format!("silent for {secs:.0} s, and "),
+                secs if (SAID_SECS..f64::INFINITY).contains(&secs) => format!("silent for {secs:.0} s, and "),
                 _ => String::new(),
             };
             return format!("{silent}its probes fail: {}", what.words());

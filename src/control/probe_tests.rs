@@ -116,3 +116,20 @@ fn full_and_hardly_serving_is_failing() {
     };
     assert_eq!((failing(0.4), failing(0.9)), (BreakerState::Closed, BreakerState::Open));
 }
+
+/// Peers are compared with each other only where there are five or more.
+#[test]
+fn an_outlier_needs_peers_and_doubt_of_its_own() {
+    let after = |share: f64, n: usize| {
+        let mut world = World::calm();
+        world.shadow = ShadowState::Active;
+        for p in 0..n {
+            world.reports[p] = Some((500.0, if p == IAD { share } else { 0.001 }));
+        }
+        world.run(60.0);
+        world.breaker(IAD)
+    };
+    assert_eq!(after(0.045, 4), BreakerState::Closed, "four are no peers");
+    assert_eq!(after(0.045, 5), BreakerState::Open);
+    assert_eq!(after(0.01, 5), BreakerState::Closed, "worse than the others, and well");
+}

@@ -33,8 +33,18 @@ pub struct Record {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
-pub struct Ledger(Mutex<Inner>);
+#[derive(Debug)]
+pub struct Ledger {
+    /// The name of this vantage point.
+    pub place: Arc<str>,
+    inner: Mutex<Inner>,
+}
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger::at("here".into())
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -45,13 +55,18 @@ struct Inner {
 }
 
 impl Ledger {
+    /// Nothing found yet, at the vantage point of this name.
+    pub fn at(place: Arc<str>) -> Ledger {
+        Ledger { place, inner: Mutex::default() }
+    }
+
     /// Notes how a probe ended that was made here. What could not be made goes no further. Says what the last one was
     /// before, if it was another.
-    pub fn note(&self, pop: &Name, place: &Arc<str>, found: Found, took_secs: f64, at: f64) -> Option<Option<What>> {
+    pub fn note(&self, pop: &Name, found: Found, took_secs: f64, at: f64) -> Option<Option<What>> {
         let what = found.what;
         let mut inner = self.lock();
         if what != What::NotMade {
-            inner.push(Outcome { pop: pop.clone(), place: place.clone(), what });
+            inner.push(Outcome { pop: pop.clone(), place: self.place.clone(), what });
         }
         let before = inner.records.get(pop).map(|record| record.last.what);
         let mut counts = inner.records.get(pop).map_or([0; What::ALL.len()], |record| record.counts);
@@ -96,7 +111,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,8 +131,8 @@ mod tests {
     #[test]
     fn what_was_not_made_is_no_outcome_and_the_queue_is_bounded() {
         let ledger = Ledger::default();
-        let (pop, place): (Name, Arc<str>) = ("ams.pop.".parse().unwrap(), "here".into());
-        let note = |found| ledger.note(&pop, &place, found, 0.1, 5.0);
+        let pop: Name = "ams.pop.".parse().unwrap();
+        let note = |found| ledger.note(&pop, found, 0.1, 5.0);
         assert_eq!(note(Found::well()), Some(None));
         assert_eq!(note(Found::well()), None);
         assert_eq!(note(Found::bad(What::NotMade, "no descriptor")), Some(Some(What::Well)));

@@ -7,7 +7,7 @@ use crate::policy::probe::Probe;
 use crate::probe::ask::ask;
 use crate::probe::schedule::{Next, Schedule};
 use crate::probe::tls::{self, Spoken, Usual};
-use crate::probe::{Config, Found, Ledger, What, place};
+use crate::probe::{Config, Found, Ledger, What};
 use crate::wire::Name;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +49,6 @@ pub async fn run(wiring: Wiring, mut stop: watch::Receiver<bool>) {
 
 struct Asker {
     wiring: Wiring,
-    place: Arc<str>,
     schedule: Schedule,
     usual: Usual,
     /// The policies that are asked for now.
@@ -65,7 +64,6 @@ impl Asker {
     fn new(wiring: Wiring) -> Asker {
         let Config { per_second, concurrent, .. } = wiring.config;
         Asker {
-            place: place(&wiring.config),
             schedule: Schedule::new(wiring.seed, per_second, concurrent),
             usual: Err("not read yet".into()),
             policies: None,
@@ -147,7 +145,7 @@ impl Asker {
         }
         let (what, text) = (found.what, found.text.clone());
         let at = self.wiring.clock.now().unix;
-        match self.wiring.ledger.note(&name, &self.place, found, took_secs, at) {
+        match self.wiring.ledger.note(&name, found, took_secs, at) {
             None | Some(None) if what == What::Well => {}
             Some(_) if what == What::Well => tracing::info!("probe of {name}: answered again"),
             Some(_) if what == What::NotMade => {

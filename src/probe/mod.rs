@@ -19,7 +19,7 @@ pub mod live;
 mod schedule;
 mod tls;
 
-pub use config::Config;
+pub use config::{Config, is_place};
 pub use ledger::{Ledger, Outcome, Record};
 
 use std::fmt;
@@ -153,7 +153,7 @@ pub fn place(config: &Config) -> Arc<str> {
     }
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
-    if config::is_place(name) { name.into() } else { "here".into() }
+    if is_place(name) { name.into() } else { "here".into() }
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn new(refusal: Refusal, found: impl Into<String>) -> Refused {
+    pub(super) fn new(refusal: Refusal, found: impl Into<String>) -> Refused {
         Refused { refusal, found: found.into(), look: None }
     }
 
@@ -231,7 +231,7 @@ pub fn check(raw: RawSample, roster: &Roster, voice: &Voice, now: f64) -> Result
 
 //----------- Parts ----------------------------------------------------------
 
-fn unknown(e: NotFound, refusal: Refusal, what: &str, among: Among, text: &str) -> Refused {
+pub(super) fn unknown(e: NotFound, refusal: Refusal, what: &str, among: Among, text: &str) -> Refused {
     let text = shorten(text);
     match e {
         NotFound::Unreadable => Refused::new(Refusal::Malformed, format!("{} is not a name of a {what}", quote(&text))),
@@ -293,7 +293,7 @@ fn cells(raw: BTreeMap<String, f64>, requests: f64) -> Result<Vec<(String, f64)>
 }
 
 /// The first 80 characters, so that what a peer sends does not come back at length.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -301,7 +301,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// In quotes, with control characters escaped: refusals are printed on terminals.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("{:?}", text)
 }
 

@@ -5,6 +5,7 @@
 
 use crate::clock::Clock;
 use crate::exchange::Exchange;
+use crate::probe::Ledger;
 use crate::steering::ShadowState;
 use crate::telemetry::check::{self, RawLatency, RawSample};
 use crate::telemetry::listen::{Config, until_stopped};
@@ -12,6 +13,7 @@ use crate::telemetry::meter::{Meter, Peer};
 use crate::telemetry::outbox::{Outbox, Word};
 use crate::telemetry::proto::{self, telemetry_server::TelemetryServer};
 use crate::telemetry::roster::Roster;
+use crate::telemetry::vantage::{self, RawOutcome};
 use crate::telemetry::{Board, Directive, Inbox, Refusal, Utilisation, Voice, Wanted};
 use crate::wire::Name;
 use std::collections::BTreeMap;
@@ -34,6 +36,8 @@ const MAX_IN_A_ROW: u32 = 64;
 pub struct Intake {
     /// Where good samples go.
     pub inbox: Arc<Inbox>,
+    /// Where outcomes of probes go.
+    pub probes: Arc<Ledger>,
     /// Where wishes to POPs stand.
     pub board: Arc<Board>,
     /// Where the names of the current policies are.
@@ -173,7 +177,7 @@ impl Session {
         }
     }
 
-    /// The way of one sample: meter, check, inbox, and the word back.
+    /// The way of one sample: meter, check, inbox or ledger, and the word back.
     fn take_in(&mut self, sample: proto::Sample) {
         let (shared, seq) = (&self.shared, sample.seq);
         let (inbox, now) = (&shared.intake.inbox, shared.intake.clock.now());
@@ -187,15 +191,23 @@ impl Session {
         if !Arc::ptr_eq(&self.roster.policies, &shared.intake.exchange.load().policies) {
             self.roster = shared.roster();
         }
-        let checked = check::check(raw(sample), &self.roster, &self.peer.voice, now.unix);
-        let sample = match checked {
-            Ok(sample) => sample,
-            Err(refused) => {
-                inbox.refuse(refused.refusal);
-                let roster = &self.roster;
-                self.outbox.refuse(seq, refused.refusal, || refused.text(roster));
-                return;
+        let (roster, voice) = (&self.roster, &self.peer.voice);
+        if let Some(probe) = &sample.probe {
+            let probe = RawOutcome { place: &probe.place, well: probe.well };
+            let own = &shared.intake.probes.place;
+            match vantage::check(&sample.pop, probe, own, roster, voice) {
+                Ok(outcome) => {
+                    shared.intake.probes.report(outcome);
+                    inbox.taken_elsewhere();
+                    self.outbox.accept(seq);
+                }
+                Err(refused) => self.refuse(seq, refused),
             }
+            return;
+        }
+        let sample = match check::check(raw(sample), roster, voice, now.unix) {
+            Ok(sample) => sample,
+            Err(refused) => return self.refuse(seq, refused),
         };
         let pop = sample.pop.clone();
         match inbox.push(sample) {
@@ -205,6 +217,12 @@ impl Session {
             }
             Err(refusal) => self.outbox.refuse(seq, refusal, || format!("the inbox is full; {}", refusal.advice())),
         }
+    }
+
+    fn refuse(&mut self, seq: u64, refused: check::Refused) {
+        self.shared.intake.inbox.refuse(refused.refusal);
+        let roster = &self.roster;
+        self.outbox.refuse(seq, refused.refusal, || refused.text(roster));
     }
 
     /// Says what is wanted of a POP that reports here for the first time, if anything.

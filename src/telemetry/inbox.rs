@@ -37,7 +37,7 @@ struct Inner {
 pub struct Counts {
     /// Samples that peers sent.
     pub received: u64,
-    /// Samples that went into the inbox.
+    /// Samples that went into the inbox, and outcomes of probes that others made.
     pub accepted: u64,
     /// Samples turned away, by [`Refusal::idx`].
     pub refused: [u64; Refusal::ALL.len()],
@@ -69,6 +69,13 @@ impl Inbox {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    /// Counts a sample that was taken and is none of the inbox: the outcome of a probe.
+    pub fn taken_elsewhere(&self) {
+        let mut inner = self.lock();
+        inner.counts.received += 1;
+        inner.counts.accepted += 1;
     }
 
     /// Counts a sample that a check turned away before it could be pushed.

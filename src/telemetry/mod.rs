@@ -14,7 +14,8 @@ pub mod refusal;
 pub mod roster;
 pub mod sample;
 pub mod tls;
-pub mod voice;
+pub mod vantage;
+mod voice;
 
 pub use board::{Board, Directive, Wanted};
 pub use inbox::{Counts, Inbox};

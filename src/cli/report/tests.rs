@@ -68,6 +68,7 @@ async fn start() -> Live {
     let inbox = Arc::new(Inbox::new(1000));
     let intake = grpc::Intake {
         inbox: inbox.clone(),
+        probes: Default::default(),
         board: Arc::new(Board::new()),
         exchange: fixtures::exchange(Default::default()),
         clock: Clock::start(),

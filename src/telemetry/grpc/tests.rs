@@ -38,6 +38,7 @@ struct Live {
 async fn start(config: Config, room: usize) -> Live {
     let intake = Intake {
         inbox: Arc::new(Inbox::new(room)),
+        probes: Default::default(),
         board: Arc::new(Board::new()),
         exchange: fixtures::exchange(Default::default()),
         clock: Clock::start(),
