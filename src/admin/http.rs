@@ -11,6 +11,7 @@
 //! There is no authentication: the listener binds to loopback unless `[admin] allow-remote` says
 //! that something else guards it.
 
+use crate::admin::degraded::Signs;
 use crate::admin::loads::{Reloaded, Wish};
 use crate::admin::running::MOST_ZONES;
 use crate::admin::{Running, Source, State, metrics};
@@ -20,6 +21,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
@@ -136,6 +138,8 @@ struct Shown {
     #[serde(flatten)]
     state: State,
     server: Running,
+    /// What is done without: mode to words.
+    degraded: BTreeMap<&'static str, &'static str>,
 }
 
 async fn readyz(extract::State(here): Here) -> Response {
@@ -164,7 +168,9 @@ async fn print_metrics(extract::State(here): Here, extract::RawQuery(query): ext
 
 async fn state(extract::State(here): Here) -> Response {
     let source = &here.admin.source;
-    Json(Shown { state: source.state(), server: source.running() }).into_response()
+    let degraded = Signs::of(source, source.clock.now()).degraded();
+    let degraded = degraded.into_iter().map(|d| (d.label(), d.words())).collect();
+    Json(Shown { state: source.state(), server: source.running(), degraded }).into_response()
 }
 
 async fn reload(

@@ -4,6 +4,7 @@
 //! that no second set of counters can disagree. Label values come from closed sets: names of the
 //! policies, and the words of our own enums.
 
+use crate::admin::degraded;
 use crate::admin::page::{Labels, Page};
 use crate::admin::process::{Process, socket_drops};
 use crate::admin::running::open_connections;
@@ -41,12 +42,14 @@ pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
     samples(&mut page, source);
     history::add(&mut page, &source.history.counted());
     overrides(&mut page, &state);
+    degraded::add(&mut page, source);
     pops(&mut page, &state);
     probes::add(&mut page, source, &state);
     groups(&mut page, &state);
     forecast::add(&mut page, &state.forecasts);
     events::add(&mut page, &state.events, source.announcements.counts());
     members(&mut page, &state);
+    assertions(&mut page, &state);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(page));
     let mut out = String::new();
@@ -353,6 +356,21 @@ fn groups(page: &mut Page, state: &State) {
         "group_all_down",
         "Steered queries for which no member could be given",
         groups.iter().map(|g| (by(&g.name), g.all_down)),
+    );
+}
+
+fn assertions(page: &mut Page, state: &State) {
+    let all = || state.groups.iter().flat_map(|g| g.assertions.iter().map(move |a| (g, a)));
+    let by = |group: &str, words: &str| vec![("group", group.to_owned()), ("assertion", words.to_owned())];
+    page.gauge(
+        "assertion_active_pops",
+        "POPs that can serve, of those that the policies assert",
+        all().map(|(g, a)| (by(&g.name, &a.words), a.active.len() as f64)),
+    );
+    page.gauge(
+        "assertion_least_pops",
+        "POPs that must be able to serve, by the policies",
+        all().map(|(g, a)| (by(&g.name, &a.words), a.at_least as f64)),
     );
 }
 

@@ -1,5 +1,7 @@
 //! For people, scrapers and tools: the state of the running server over HTTP and gRPC.
 
+mod beside;
+pub mod degraded;
 pub mod events;
 #[cfg(test)]
 mod fixture;

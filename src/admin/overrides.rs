@@ -1,9 +1,11 @@
 //! Overrides over gRPC: who may, what it means, and what it would do.
 
 use crate::admin::Source;
+use crate::control::asserted;
 use crate::control::overrides::desk::Wish;
 use crate::control::overrides::force::meant;
-use crate::control::overrides::{Override, Plans, What};
+use crate::control::overrides::{Override, Overrides, Plans, What};
+use crate::exchange::Snapshot;
 use crate::policy::Policies;
 use crate::telemetry::grpc::peer_of;
 use crate::telemetry::listen::Config;
@@ -16,7 +18,7 @@ use tonic::{Request, Status};
 /// Names that an answer lists, at most; a glob may mean a hundred thousand members.
 const NAMES_LISTED: usize = 100;
 /// How long the loop may take to answer a question.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Most decisions in one question.
 const MOST_ASKED: usize = 100;
 
@@ -65,14 +67,18 @@ impl Operators {
         request: Request<proto::OverrideRequest>,
     ) -> Result<proto::OverrideResponse, Status> {
         let operator = self.admit(&request)?.cloned();
-        let proto::OverrideRequest { what, seconds, author, reason } = request.into_inner();
+        let proto::OverrideRequest { what, seconds, author, reason, against_assertions } = request.into_inner();
         let what = understood(&what)?;
         let names = found(&what, &source.exchange.load().policies)?;
         let author = operator.map_or_else(|| author.clone(), |operator| format!("{author} ({operator})"));
         let wish = Wish { what, author, reason, secs: seconds };
-        let (desk, now) = (source.desk.clone(), source.clock.now().unix);
+        let (desk, exchange, now) = (source.desk.clone(), source.exchange.clone(), source.clock.now().unix);
+        let may = move |all: &Overrides| match against_assertions {
+            true => Ok(()),
+            false => keeps_assertions(&exchange.load(), all),
+        };
         // It is written to the disk before it is acknowledged.
-        let made = tokio::task::spawn_blocking(move || desk.make(wish, now)).await;
+        let made = tokio::task::spawn_blocking(move || desk.make(wish, now, may)).await;
         let made = made.map_err(|e| Status::internal(e.to_string()))?.map_err(Status::failed_precondition)?;
         source.inbox.wake();
         let names = names.iter().take(NAMES_LISTED).map(Name::to_string).collect();
@@ -122,6 +128,18 @@ impl Operators {
         match tokio::time::timeout(PATIENCE, answer).await {
             Ok(Ok(plans)) => Ok(beside(&plans)),
             _ => Err(Status::unavailable("the control loop does not answer; `floodway status` says how it is")),
+        }
+    }
+}
+
+/// Refuses overrides that would break what the policies assert.
+fn keeps_assertions(snapshot: &Snapshot, all: &Overrides) -> Result<(), String> {
+    let broken = asserted::broken_by(&snapshot.plan, &snapshot.policies, all);
+    match broken.is_empty() {
+        true => Ok(()),
+        false => {
+            let words: Vec<String> = broken.iter().map(|(group, how)| asserted::words(group, how)).collect();
+            Err(format!("{}; undrain another first, or say --against-assertions", words.join("; ")))
         }
     }
 }
@@ -186,5 +204,6 @@ fn beside(plans: &Plans) -> proto::WhatIfResponse {
                 .collect(),
         }
     });
-    proto::WhatIfResponse { pops: pops.collect(), groups: groups.collect() }
+    let broken = asserted::broken_between(now, then, policies);
+    proto::WhatIfResponse { pops: pops.collect(), groups: groups.collect(), broken }
 }

@@ -12,8 +12,10 @@ use crate::control::overrides::{Desk, Override};
 use crate::control::probes::PlaceState;
 use crate::events;
 use crate::exchange::{Books, Exchange, Snapshot};
+use crate::id::GroupIdx;
 use crate::policy::{Group, Member, Role};
 use crate::probe::{self, What};
+use crate::steering::asserted::{Asserted, asserted};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
 use crate::store;
 use crate::telemetry::{Counts, Inbox, Refusal};
@@ -124,6 +126,9 @@ pub struct GroupState {
     pub all_down: u64,
     /// Its members, in file order.
     pub members: Vec<MemberState>,
+    /// What the policies assert of it, in file order.
+    #[serde(default)]
+    pub assertions: Vec<Asserted>,
 }
 
 /// The forecast at one lead.
@@ -277,7 +282,8 @@ impl State {
         let groups = policies.groups.iter().enumerate().map(|(i, group)| {
             let answered = tally.answered.get(i).map_or(&[][..], Vec::as_slice);
             let all_down = tally.all_down.get(i).copied().unwrap_or(0);
-            group_state(snapshot, group, plan.groups.get(i), answered, all_down)
+            let assertions = asserted(plan, policies, GroupIdx::from(i));
+            GroupState { assertions, ..group_state(snapshot, group, plan.groups.get(i), answered, all_down) }
         });
         State {
             generation: snapshot.generation,
@@ -322,6 +328,7 @@ fn group_state(
         answered: n_answered,
         all_down,
         members: members.collect(),
+        assertions: Vec::new(),
     }
 }
 
@@ -365,7 +372,7 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{CellIdx, GroupIdx, MemberIdx};
+    use crate::id::{CellIdx, MemberIdx};
     use crate::telemetry::fixtures;
 
     #[test]

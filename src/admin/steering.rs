@@ -1,11 +1,14 @@
 //! `floodway.v1.Steering`: the state of the server and its reasons over gRPC, and the protobuf form of
 //! [`State`].
 
-use crate::admin::overrides::Operators;
+use crate::admin::beside::{Beside, Why};
+use crate::admin::overrides::{Operators, PATIENCE};
 use crate::admin::state::{Ahead, GroupState, MemberState, PopState, ProbeState, Samples};
 use crate::admin::{Source, State};
 use crate::answer;
 use crate::control::probes::PlaceState;
+use crate::control::story;
+use crate::steering::asserted::Asserted;
 use crate::steering::{BreakerState, Mode};
 use crate::telemetry::grpc::{shadow_from_proto, shadow_to_proto};
 use crate::telemetry::listen::until_stopped;
@@ -96,9 +99,31 @@ impl proto::steering_server::Steering for Service {
         let qtype = rdata::parse_type(word).ok_or_else(|| {
             Status::invalid_argument(format!("type {word:?}: a record type such as A or AAAA would do"))
         })?;
-        let explanation = answer::explain(&name, client, qtype, &self.source.exchange.load());
-        let json = serde_json::to_string(&explanation).map_err(|e| Status::internal(e.to_string()))?;
-        Ok(Response::new(proto::ExplainResponse { text: explanation.to_string(), json }))
+        let snapshot = self.source.exchange.load_full();
+        let explanation = answer::explain(&name, client, qtype, &snapshot);
+        let beside = Beside::of(explanation.steering.as_ref(), &self.source, &snapshot);
+        let text = format!("{explanation}{beside}");
+        let json = serde_json::to_string(&Why { explanation, beside }).map_err(|e| Status::internal(e.to_string()))?;
+        Ok(Response::new(proto::ExplainResponse { text, json }))
+    }
+
+    async fn explain_pop(
+        &self,
+        request: Request<proto::ExplainPopRequest>,
+    ) -> Result<Response<proto::ExplainResponse>, Status> {
+        let policies = self.source.exchange.load().policies.clone();
+        let pop = story::find(&request.into_inner().pop, &policies).map_err(Status::not_found)?;
+        let name = policies.pops[pop.idx()].name.clone();
+        let answer = self.source.desk.why(name).map_err(Status::resource_exhausted)?;
+        self.source.inbox.wake();
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(Some(story))) => {
+                let json = serde_json::to_string(&story).map_err(|e| Status::internal(e.to_string()))?;
+                Ok(Response::new(proto::ExplainResponse { text: story.to_string(), json }))
+            }
+            Ok(Ok(None)) => Err(Status::not_found("the POP is gone: a reload came between")),
+            _ => Err(Status::unavailable("the control loop does not answer; `floodway status` says how it is")),
+        }
     }
 
     async fn r#override(
@@ -199,7 +224,12 @@ fn group_to_proto(group: GroupState) -> proto::GroupState {
         members: group.members.into_iter().map(member_to_proto).collect(),
         heavy_slots: group.heavy_slots,
         heavy_part: group.heavy_part,
+        assertions: group.assertions.into_iter().map(assertion_to_proto).collect(),
     }
+}
+
+fn assertion_to_proto(a: Asserted) -> proto::AssertionState {
+    proto::AssertionState { words: a.words, at_least: u32::try_from(a.at_least).unwrap_or(u32::MAX), active: a.active }
 }
 
 fn member_to_proto(member: MemberState) -> proto::MemberState {
@@ -303,7 +333,12 @@ fn group_from_proto(group: proto::GroupState) -> GroupState {
         members: group.members.into_iter().map(member_from_proto).collect(),
         heavy_slots: group.heavy_slots,
         heavy_part: group.heavy_part,
+        assertions: group.assertions.into_iter().map(assertion_from_proto).collect(),
     }
+}
+
+fn assertion_from_proto(a: proto::AssertionState) -> Asserted {
+    Asserted { words: a.words, at_least: a.at_least as usize, active: a.active }
 }
 
 fn member_from_proto(member: proto::MemberState) -> MemberState {

@@ -10,6 +10,7 @@ use crate::exchange::{House, Snapshot};
 use crate::geo::Cell;
 use crate::id::{GroupIdx, MemberIdx, RuleIdx};
 use crate::policy::{Effect, Group, Pick, Role};
+use crate::steering::asserted::{Asserted, asserted};
 use crate::steering::{BreakerState, HeavySlot, Mode, ShadowState, slot_of};
 use crate::units::{print_quantity, rtt_ms};
 use crate::wire::edns::OPTION_ECS;
@@ -90,6 +91,8 @@ pub struct Steering {
     pub heavy: Option<f32>,
     /// What happens when nobody may be given.
     pub all_down: String,
+    /// What the policies assert of the group.
+    pub assertions: Vec<Asserted>,
 }
 
 /// Where a client is.
@@ -294,6 +297,7 @@ fn steering(
             g.heavy.of(decision.located.cell).iter().find(of_slot).map(|s| s.weight)
         }),
         all_down: format!("{:?}", group.all_down).to_lowercase(),
+        assertions: asserted(plan, policies, group_idx),
     }
 }
 
@@ -434,6 +438,10 @@ impl fmt::Display for Steering {
                 _ => {}
             }
             writeln!(f)?;
+        }
+        for assertion in &self.assertions {
+            let verdict = if assertion.holds() { "holds" } else { "BROKEN" };
+            writeln!(f, "  assert   {}: {verdict}, {} can serve", assertion.words, assertion.active.len())?;
         }
         match &self.picked {
             Some(p) => writeln!(f, "  pick     key {} → slot {} → {}", self.key, p.slot, p.member)?,

@@ -24,6 +24,9 @@ struct Word {
     /// Change nothing: show what shares it would give.
     #[arg(long)]
     dry_run: bool,
+    /// Decide it even if it breaks what the policies assert.
+    #[arg(long)]
+    against_assertions: bool,
 }
 
 /// Gives no new answers for POPs or members, for a while.
@@ -145,7 +148,8 @@ async fn decide(whats: &[String], word: &Word, server: &client::Server, config: 
     let mut text = String::new();
     for what in whats {
         let (what, author, reason) = (what.clone(), author.clone(), reason.clone());
-        let request = proto::OverrideRequest { what, seconds, author, reason };
+        let against_assertions = word.against_assertions;
+        let request = proto::OverrideRequest { what, seconds, author, reason, against_assertions };
         let answer = client.r#override(request).await.map_err(|e| client::failed(&e))?.into_inner();
         let made = answer.made.unwrap_or_default();
         text += &format!("{}: {} until {}: {}\n", made.id, made.what, when(made.ends_at), answer.names.join(", "));
@@ -207,7 +211,8 @@ fn tables(found: &proto::WhatIfResponse) -> String {
         vec![p.name.clone(), quantity(p.capacity_now, p.capacity_then), quantity(p.load_now, p.load_then), price]
     };
     let rows: Vec<Vec<String>> = [head].into_iter().chain(found.pops.iter().map(pop)).collect();
-    let mut out = table::print(&rows, &[]);
+    let mut out: String = found.broken.iter().map(|words| format!("would be refused: {words}\n")).collect();
+    out += &table::print(&rows, &[]);
     for group in &found.groups {
         out += &format!("\n{}  planned {}/s", group.name, print_quantity(group.planned));
         if group.short_now > 0.0 || group.short_then > 0.0 {
@@ -245,5 +250,6 @@ fn json(found: &proto::WhatIfResponse) -> String {
         serde_json::json!({"name": g.name, "planned": g.planned, "short": [g.short_now, g.short_then],
             "members": members.collect::<Vec<_>>()})
     });
-    serde_json::json!({"pops": pops.collect::<Vec<_>>(), "groups": groups.collect::<Vec<_>>()}).to_string()
+    serde_json::json!({"pops": pops.collect::<Vec<_>>(), "groups": groups.collect::<Vec<_>>(), "broken": found.broken})
+        .to_string()
 }

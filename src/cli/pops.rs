@@ -153,6 +153,11 @@ fn print_group(group: &GroupState) -> String {
             .collect();
         out += &format!("  forecast (median to 0.9): {}\n", ahead.join(", "));
     }
+    for assertion in &group.assertions {
+        let verdict = if assertion.holds() { "holds" } else { "BROKEN" };
+        let active = if assertion.active.is_empty() { "none".to_owned() } else { assertion.active.join(", ") };
+        out += &format!("  asserted: {}: {verdict}, can serve: {active}\n", assertion.words);
+    }
     let head = ["  MEMBER", "POP", "PLANNED", "ANSWERED", "LOAD", "STATE"];
     let rows: Vec<Vec<String>> =
         [head.map(str::to_owned).to_vec()].into_iter().chain(group.members.iter().map(member_row)).collect();

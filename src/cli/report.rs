@@ -326,13 +326,18 @@ fn print(say: &Say) -> String {
         Say::Refused(r) => {
             format!("refused: {} samples from {} to {}: {} ({})", r.count, r.first_seq, r.last_seq, r.text, r.reason)
         }
-        Say::Wanted(w) if w.shadows.is_empty() => format!("wanted: nothing of {}", w.pop),
+        Say::Wanted(w) if w.shadows.is_empty() && w.connections.is_empty() => format!("wanted: nothing of {}", w.pop),
         Say::Wanted(w) => {
-            let lines = w.shadows.iter().map(|s| {
-                let because = if s.reason.is_empty() { String::new() } else { format!(" ({})", s.reason) };
-                format!("wanted: {} of {} to be {}{because}", s.member, s.group, word(s.wanted()))
+            let because = |reason: &str| if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+            let shadows = w.shadows.iter().map(|s| {
+                let state = word(s.wanted());
+                format!("wanted: {} of {} to be {state}{}", s.member, s.group, because(&s.reason))
             });
-            lines.collect::<Vec<_>>().join("\n")
+            let connections = w.connections.iter().map(|c| {
+                let (secs, why) = (c.max_connection_age_seconds, because(&c.reason));
+                format!("wanted: connections of {} of {} to end when they are {secs} s old{why}", c.member, c.group)
+            });
+            shadows.chain(connections).collect::<Vec<_>>().join("\n")
         }
     }
 }
@@ -345,6 +350,9 @@ fn print_json(say: &Say) -> String {
         }}),
         Say::Wanted(w) => json!({"wanted": {"pop": w.pop, "shadows": w.shadows.iter().map(|s| json!({
             "group": s.group, "member": s.member, "wanted": word(s.wanted()), "reason": s.reason,
+        })).collect::<Vec<_>>(), "connections": w.connections.iter().map(|c| json!({
+            "group": c.group, "member": c.member, "max_connection_age_seconds": c.max_connection_age_seconds,
+            "reason": c.reason,
         })).collect::<Vec<_>>()}}),
     };
     value.to_string()

@@ -140,6 +140,9 @@ fn describe(state: &Value, is_ready: bool) -> (String, usize) {
     if !is_ready {
         lines.push("not answering queries".into());
     }
+    for (mode, words) in state["degraded"].as_object().into_iter().flatten() {
+        lines.push(format!("{mode}: {}", word(words)));
+    }
     if server["last_load_taken"] == false {
         lines.push("the last load was refused, be it in part: what answers is older than the files".into());
     }
@@ -228,6 +231,10 @@ mod tests {
         check("", good(), false, "not answering");
         check("last_load_taken", good(), true, "the last load was refused");
         check("last_certificate_taken", good(), true, "the last certificate was refused");
+        let mut state = server("", good());
+        state["degraded"] = json!({ "store-gone": "the history cannot be written" });
+        let (text, faults) = describe(&state, true);
+        assert!(faults == 1 && text.ends_with("store-gone: the history cannot be written"), "{text}");
         check(
             "",
             json!([{ "name": "b.test.", "served": false }]),

@@ -18,6 +18,7 @@ mod sockets;
 mod systemd;
 mod takeover;
 mod watch;
+mod watchdog;
 
 use crate::admin::loads::{Became, Wish};
 use crate::admin::overrides::Operators;
@@ -149,6 +150,8 @@ pub struct Server {
     pub reloader: Arc<Reloader>,
     dns: Option<transport::Server>,
     control: Option<Live>,
+    /// Where overrides are made.
+    desk: Arc<Desk>,
     /// Writes what waits when it is dropped, after the control loop.
     history: Option<Arc<History>>,
     stop: sync::watch::Sender<bool>,
@@ -362,7 +365,7 @@ impl Server {
             place: Arc::new(Place { listeners: ready.listeners(), takeovers }),
             loads: loads.clone(),
             history: kept,
-            desk,
+            desk: desk.clone(),
             control: status.clone(),
             announcements: announcements.clone(),
             probes: ledger.clone(),
@@ -397,6 +400,7 @@ impl Server {
             runtime.spawn(logged("gRPC", grpc.serve(routes, stopping.clone()))),
             runtime.spawn(logged("admin HTTP", http.serve(served, admin_stopping))),
             runtime.spawn(limits::tell(observed.rate, stopping.clone())),
+            runtime.spawn(watchdog::watch(reloader.exchange.clone(), status.clone(), clock, stopping.clone())),
             runtime.spawn(systemd::beat(pulse, status, stopping)),
         ];
         let mut watching = vec![runtime.spawn(transfer::live::run(to_do, reloader.clone(), observed.dealings))];
@@ -419,6 +423,7 @@ impl Server {
             reloader,
             dns: Some(dns),
             control: Some(control),
+            desk,
             history,
             stop,
             answers,
@@ -436,6 +441,8 @@ impl Server {
     /// [`Server::stop`].
     fn leave(&mut self) {
         self.end(true);
+        // What was acknowledged is on the disk before the successor reads it.
+        self.desk.close();
         if let Some(dns) = &mut self.dns {
             dns.leave();
         }

@@ -79,6 +79,8 @@ pub struct Terms {
     pub may_open: bool,
     /// Whether an operator says that it may come back: ends damping and `breaker.resume=manual`.
     pub resumed: bool,
+    /// Whether an assertion of the policies keeps it in (`control::asserted`).
+    pub needed: bool,
     /// Uniform in `[0, 1)`: the jitter of a spell that starts now.
     pub draw: f64,
 }
@@ -134,6 +136,12 @@ impl Breaker {
         self.damping = Damping::default();
         let is_open = self.state == BreakerState::Open;
         is_open.then(|| self.go(BreakerState::HalfOpen, "probing, as an operator says".to_string(), now)).flatten()
+    }
+
+    /// Moves what it remembers of the wall clock by so many seconds, since that was stepped by as many.
+    pub fn shift(&mut self, secs: f64) {
+        self.entered.unix += secs;
+        self.stepped.unix += secs;
     }
 
     /// Its state.
@@ -273,10 +281,12 @@ impl Breaker {
 
     /// Opens, or stays Suspect where automation has removed enough already.
     fn trip(&mut self, reason: String, terms: &Terms, now: Now) -> Option<Moved> {
-        if terms.may_open {
-            return self.flap(reason, terms, now);
-        }
-        let reason = format!("{reason}; kept, since a third of all capacity was removed in ten minutes");
+        let kept = match (terms.may_open, terms.needed) {
+            (true, false) => return self.flap(reason, terms, now),
+            (false, _) => "a third of all capacity was removed in ten minutes",
+            (true, true) => "an assertion needs it and it serves half of what it gets",
+        };
+        let reason = format!("{reason}; kept, since {kept}");
         match self.state {
             BreakerState::Suspect => {
                 self.reason = reason;

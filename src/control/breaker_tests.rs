@@ -12,7 +12,7 @@ fn seen(requests: f64, errors: f64) -> Evidence {
 
 fn terms() -> Terms {
     let config = BreakerConfig::default();
-    Terms { config, hold_secs: 60.0, lag_secs: 0.0, may_open: true, resumed: false, draw: 0.5 }
+    Terms { config, hold_secs: 60.0, lag_secs: 0.0, may_open: true, needed: false, resumed: false, draw: 0.5 }
 }
 
 /// Steps through `(seconds, evidence, state after)`.
@@ -95,6 +95,10 @@ fn a_trip_that_may_not_be_is_a_suspicion() {
     breaker.step(&seen(1000.0, 900.0), &held, at(20.0));
     assert_eq!(breaker.state(), Suspect);
     assert!(breaker.reason().contains("a third"), "{}", breaker.reason());
+    let needed = Terms { needed: true, ..terms() };
+    breaker.step(&seen(1000.0, 400.0), &needed, at(21.0));
+    assert_eq!(breaker.state(), Suspect);
+    assert!(breaker.reason().contains("an assertion needs it"), "{}", breaker.reason());
 }
 
 proptest! {

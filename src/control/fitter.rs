@@ -109,7 +109,8 @@ pub fn equip(state: &mut State) {
 pub struct Fitter {
     jobs: Sender<Job>,
     results: Receiver<Result<(Done, f64), ()>>,
-    busy: bool,
+    /// Since when it has been at the job that is not done.
+    busy: Option<Now>,
     not_before: f64,
     /// Seconds of CPU time per minute.
     budget: f64,
@@ -140,21 +141,26 @@ impl Fitter {
             }
         };
         std::thread::Builder::new().name("fitter".into()).spawn(work)?;
-        Ok(Fitter { jobs, results, busy: false, not_before: 0.0, budget, done: 0, failed: 0, spent_secs: 0.0 })
+        Ok(Fitter { jobs, results, busy: None, not_before: 0.0, budget, done: 0, failed: 0, spent_secs: 0.0 })
+    }
+
+    /// Since when it has been at the job that is not done.
+    pub fn busy_since(&self) -> Option<Now> {
+        self.busy
     }
 
     /// One beat: takes over what is done, and hands over the next job when the budget allows one.
     pub fn step(&mut self, state: &mut State, now: Now) {
         match self.results.try_recv() {
             Ok(Ok((done, cost))) => {
-                self.busy = false;
+                self.busy = None;
                 self.done += 1;
                 self.spent_secs += cost;
                 self.not_before = now.mono + cost * (60.0 / self.budget - 1.0).max(0.0);
                 take_over(state, done, now);
             }
             Ok(Err(())) => {
-                self.busy = false;
+                self.busy = None;
                 self.failed += 1;
                 // What made it panic will be there for a while.
                 self.not_before = now.mono + 60.0;
@@ -162,11 +168,13 @@ impl Fitter {
             }
             Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
         }
-        if self.busy || now.mono < self.not_before {
+        if self.busy.is_some() || now.mono < self.not_before {
             return;
         }
         if let Some(job) = wanted(state, now) {
-            self.busy = self.jobs.send(job).is_ok();
+            // A thread that is gone is busy for ever.
+            let _ = self.jobs.send(job);
+            self.busy = Some(now);
         }
     }
 }

@@ -8,16 +8,19 @@ use crate::clock::{Clock, Now};
 use crate::control::all_down::Extent;
 use crate::control::announced::{Announced, Happened, Kept};
 use crate::control::declared::declared_plan;
+use crate::control::drains::drains;
 use crate::control::fitter::Fitter;
 use crate::control::foresight::{self, Alerts, Foresight};
 use crate::control::heavy;
 use crate::control::kept::{EVENTS_FILE, FILE, write_beside};
 use crate::control::notes::Note;
-use crate::control::overrides::{Desk, Override, Overrides, Plans};
+use crate::control::overrides::desk::Question;
+use crate::control::overrides::{Desk, Override, Overrides, Plans, What};
 use crate::control::persist::Saved;
 use crate::control::remember::{Remember, demand_of, learnt_of};
 use crate::control::state::State;
 use crate::control::status::Status;
+use crate::control::story::story;
 use crate::control::tick::{Inputs, Ticked, tick};
 use crate::events;
 use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
@@ -224,6 +227,7 @@ impl Loop {
         match outcome {
             Ok(()) => {
                 self.status.ticks.fetch_add(1, Ordering::Relaxed);
+                self.status.beaten.set(now);
             }
             Err(_) => {
                 self.status.panics.fetch_add(1, Ordering::Relaxed);
@@ -250,16 +254,17 @@ impl Loop {
         self.state.overrule(self.wiring.desk.current(now.unix));
         let ticked = (self.tick)(&mut self.state, &inputs, now);
         self.tell(&ticked.notes, now);
-        self.wiring.board.set(ticked.directives);
+        self.wiring.board.set(ticked.directives, drains(&ticked.plan, policies));
         self.publish(base, ticked.plan);
         self.show_events(now);
         self.show_probes(now);
         self.remember(now);
         if let Some(fitter) = &mut self.fitter {
             fitter.step(&mut self.state, now);
+            self.status.fitting.put(fitter.busy_since());
         }
         self.look_over(now);
-        self.rehearse(base, now);
+        self.answer(base, now);
         let due = self.saved_at.is_none_or(|at| now.since(at) >= SAVE_SECS);
         if due || !ticked.notes.is_empty() {
             self.saved_at = Some(now);
@@ -267,10 +272,22 @@ impl Loop {
         }
     }
 
-    /// Answers a question about overrides that are not: by ticks on copies of the state.
-    fn rehearse(&mut self, base: &Arc<Snapshot>, now: Now) {
-        let Some(question) = self.wiring.desk.question() else { return };
-        let asked = question.whats.into_iter().zip(1..).map(|(what, id)| Override {
+    /// Answers a question: why a POP stands as it does, or what would be if something were overridden.
+    fn answer(&mut self, base: &Arc<Snapshot>, now: Now) {
+        // Whoever asked may have gone.
+        match self.wiring.desk.question() {
+            None => {}
+            Some(Question::WhatIf(whats, answer)) => drop(answer.send(self.rehearse(whats, base, now))),
+            Some(Question::Why(name, answer)) => {
+                let at = base.policies.pops.iter().position(|pop| pop.name == name);
+                drop(answer.send(at.and_then(|pop| story(&self.state, pop.into(), now))));
+            }
+        }
+    }
+
+    /// What would be if something were overridden that is not: by ticks on copies of the state.
+    fn rehearse(&mut self, whats: Vec<What>, base: &Arc<Snapshot>, now: Now) -> Plans {
+        let asked = whats.into_iter().zip(1..).map(|(what, id)| Override {
             id: u64::MAX - id,
             what,
             author: "the question".into(),
@@ -293,8 +310,7 @@ impl Loop {
             state.overrule(overrides);
             (self.tick)(&mut state, &inputs, now).plan
         });
-        // Whoever asked may have gone.
-        let _ = question.answer.send(Plans { now, then, policies: base.policies.clone() });
+        Plans { now, then, policies: base.policies.clone() }
     }
 
     /// What the data plane counted since the last beat.
@@ -423,8 +439,14 @@ impl Loop {
     fn tell(&self, notes: &[Note], now: Now) {
         for note in notes {
             match note {
+                Note::Clock { .. } => {
+                    self.status.clock_steps.fetch_add(1, Ordering::Relaxed);
+                    self.status.jumped.set(now);
+                    tracing::warn!("{note}");
+                }
                 Note::Refused { .. } => {
                     self.status.refused.fetch_add(1, Ordering::Relaxed);
+                    self.status.refused_at.set(now);
                     tracing::error!("{note}");
                 }
                 Note::AllDown { extent: Extent::Nowhere, .. } => tracing::info!("{note}"),
@@ -432,12 +454,14 @@ impl Loop {
                 Note::Breaker { .. } | Note::Panic { .. } | Note::AllDown { .. } | Note::Anomaly { .. } => {
                     tracing::warn!("{note}");
                 }
+                Note::Assertion { how, .. } if !how.holds() => tracing::error!("{note}"),
                 Note::Override { over: false, .. } | Note::Event { what: Happened::Doubted, .. } => {
                     tracing::warn!("{note}");
                 }
                 Note::Shadow { .. }
                 | Note::Event { .. }
                 | Note::PanicOver
+                | Note::Assertion { .. }
                 | Note::Override { .. }
                 | Note::Mode { .. } => {
                     tracing::info!("{note}")

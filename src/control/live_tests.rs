@@ -48,7 +48,11 @@ fn a_trip_is_published_and_survives_the_process() {
     looping.beat(at(1000.3));
     assert_eq!(iad_share(&wired), 0.0);
     assert_eq!(wired.exchange.load().generation, 3);
-    assert_eq!(wired.board.wanted().len(), 1, "the shadow's POP is told what is wanted");
+    let wanted = wired.board.wanted();
+    let told = |pop: &str| wanted.get(&fixture::name(pop)).map(|w| (w.shadows.len(), w.drains.len()));
+    assert_eq!(told("dub.pop.example.com."), Some((1, 0)), "what is wanted of its shadow");
+    assert_eq!(told("iad.pop.example.com."), Some((0, 1)), "connections are to end where nobody is sent any more");
+    assert_eq!(told("ams.pop.example.com."), None);
     drop(looping);
 
     let saved = read_saved(dir.path(), at(1010.0)).unwrap();
@@ -150,7 +154,7 @@ fn what_an_operator_decides_is_served_with_the_next_beat_and_ends_by_itself() {
     looping.beat(at(1000.0));
     let what = "drain iad.pop".parse().unwrap();
     let wish = Wish { what, author: "anna".into(), reason: "test".into(), secs: 60.0 };
-    wired.desk.make(wish, at(1000.0).unix).unwrap();
+    wired.desk.make(wish, at(1000.0).unix, |_| Ok(())).unwrap();
     looping.beat(at(1001.0));
     assert_eq!(iad_share(&wired), 0.0);
     looping.beat(at(1061.0));

@@ -3,21 +3,25 @@
 //! Everything here is a pure function of state, inputs and now, except `live`, which is the thread
 //! around it. The query path does not know that any of this exists.
 
+pub mod aged;
 pub mod all_down;
 pub mod allocate;
 pub mod announced;
+pub mod asserted;
 pub mod breaker;
 pub mod candidates;
 pub mod capacity;
 mod damping;
 pub mod declared;
 pub mod demand;
+mod drains;
 pub mod evidence;
 pub mod fitter;
 pub mod foresight;
 mod guard;
 mod heavy;
 mod intake;
+mod jump;
 pub mod kept;
 pub mod limits;
 pub mod live;
@@ -40,6 +44,7 @@ mod standby;
 mod standing;
 mod state;
 pub mod status;
+pub mod story;
 mod tick;
 mod trips;
 pub mod ttl;

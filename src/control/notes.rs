@@ -8,6 +8,7 @@ use crate::events::follow::Phase;
 use crate::forecast::anomaly::{Anomaly, Change};
 use crate::policy::AllDown;
 use crate::steering::Mode;
+use crate::steering::asserted::Asserted;
 use crate::units::print_quantity;
 use crate::wire::Name;
 use std::fmt;
@@ -32,6 +33,18 @@ pub enum Note {
         member: Name,
         /// From where, to where, why.
         moved: shadow::Moved,
+    },
+    /// The wall clock was stepped by so many seconds, forward if positive.
+    Clock {
+        /// Seconds.
+        secs: f64,
+    },
+    /// An assertion of the policies broke, or holds again.
+    Assertion {
+        /// The group.
+        group: Name,
+        /// How it stands now.
+        how: Asserted,
     },
     /// Open POPs serve again, because the others cannot carry the demand.
     Panic {
@@ -101,6 +114,8 @@ impl Note {
             Note::AllDown { .. } => "all-down",
             Note::Anomaly { .. } => "anomaly",
             Note::Override { .. } => "override",
+            Note::Assertion { .. } => "assertion",
+            Note::Clock { .. } => "clock",
             Note::Event { .. } => "event",
             Note::Mode { .. } => "mode",
             Note::Refused { .. } => "refused",
@@ -148,6 +163,17 @@ impl fmt::Display for Note {
                     }
                     Change::Became(a) => write!(f, "demand of {group}: stays so for {minutes:.0} min, {} now", a.kind),
                     Change::Ended(a) => write!(f, "demand of {group}: {} is over after {minutes:.0} min", a.kind),
+                }
+            }
+            Note::Clock { secs } => {
+                let way = if *secs > 0.0 { "ahead" } else { "back" };
+                write!(f, "the wall clock was stepped {way} by {:.0} s; what was measured is moved along", secs.abs())
+            }
+            Note::Assertion { group, how } => {
+                let left = if how.active.is_empty() { "none".to_owned() } else { how.active.join(", ") };
+                match how.holds() {
+                    true => write!(f, "{group}: asserted and true again: {}", how.words),
+                    false => write!(f, "{group}: asserted and BROKEN: {}; there is {left}", how.words),
                 }
             }
             Note::Override { order, over: false } => write!(f, "override: {order}"),

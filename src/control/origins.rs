@@ -199,6 +199,14 @@ impl Origins {
         if self.level[r] > self.long[r] { 1.0 - self.long[r] / self.level[r] } else { 0.0 }
     }
 
+    /// Moves it by so many seconds, since the wall clock was stepped by as many.
+    pub fn shift(&mut self, secs: f64) {
+        for at in [&mut self.at, &mut self.since] {
+            *at = at.map(|at| at + secs);
+        }
+        self.whole_at += secs;
+    }
+
     /// Goes on to a later moment.
     fn advance(&mut self, unix: f64, shares: &[f64]) {
         let Some(at) = self.at else {

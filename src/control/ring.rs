@@ -208,6 +208,11 @@ impl Ring {
         Mix { unix, parts: self.eras.iter().map(|e| (e.id, e.part.map(|p| p as f32))).collect() }
     }
 
+    /// Moves what it remembers of the wall clock by so many seconds, since that was stepped by as many.
+    pub fn shift(&mut self, secs: f64) {
+        self.mixes.iter_mut().for_each(|mix| mix.unix += secs);
+    }
+
     /// The column of some members of the group, as of `unix` seconds or the nearest moment that is remembered.
     pub fn column(&self, unix: f64, is: impl Fn(usize) -> bool) -> Column {
         let n_cells = self.eras.last().map_or(0, |era| era.row_of_cell.len());

@@ -5,7 +5,7 @@ use crate::control::announced::Events;
 use crate::control::foresight::Foresight;
 use crate::control::notes::Note;
 use crate::control::probes::Places;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Notes kept for people.
@@ -24,10 +24,43 @@ pub struct Status {
     pub unsaved: AtomicU64,
     /// Microseconds that the last beat took, table and publication included.
     pub last_micros: AtomicU64,
+    /// Steps of the wall clock.
+    pub clock_steps: AtomicU64,
+    /// When a beat last ended well.
+    pub beaten: Moment,
+    /// When a plan was refused last.
+    pub refused_at: Moment,
+    /// When the wall clock was stepped last.
+    pub jumped: Moment,
+    /// When the fit began that is not done.
+    pub fitting: Moment,
     notes: Mutex<Vec<(f64, Note)>>,
     foresight: Mutex<Arc<Foresight>>,
     events: Mutex<Arc<Events>>,
     probed: Mutex<Arc<Places>>,
+}
+
+/// A moment that one thread sets and others read the age of; none at first.
+#[derive(Debug, Default)]
+pub struct Moment(AtomicU64);
+
+impl Moment {
+    /// It is now.
+    pub(in crate::control) fn set(&self, now: Now) {
+        // Milliseconds on the monotonic clock, from 1: 0 is none.
+        self.0.store((now.mono.max(0.0) * 1e3) as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// It is none, or that one.
+    pub(in crate::control) fn put(&self, at: Option<Now>) {
+        at.map_or_else(|| self.0.store(0, Ordering::Relaxed), |at| self.set(at));
+    }
+
+    /// Seconds since then; `None` if there was none.
+    pub fn secs(&self, now: Now) -> Option<f64> {
+        let at = self.0.load(Ordering::Relaxed).checked_sub(1)?;
+        Some((now.mono - at as f64 * 1e-3).max(0.0))
+    }
 }
 
 impl Status {

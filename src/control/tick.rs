@@ -6,10 +6,12 @@
 use crate::clock::Now;
 use crate::control::all_down::{self, Extent, Sources};
 use crate::control::announced;
+use crate::control::asserted;
 use crate::control::declared::blind_rows;
 use crate::control::guard;
 use crate::control::heavy;
 use crate::control::intake;
+use crate::control::jump;
 use crate::control::notes::Note;
 use crate::control::outlook::{self, Expected};
 use crate::control::overrides::force;
@@ -70,6 +72,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     let mut notes = Vec::new();
     let layout = &*state.adopt(inputs.policies, inputs.cells, now);
     force::step(state, layout, now, &mut notes);
+    jump::step(state, now, &mut notes);
     let dt = state.elapse(now);
     heavy::learn(state, layout, inputs.tally, dt);
     let reported = intake::drain(state, layout, inputs.samples, now);
@@ -358,6 +361,7 @@ fn publish(
     if plan.mode != state.plan.mode {
         notes.push(Note::Mode { from: state.plan.mode, to: plan.mode });
     }
+    notes.extend(asserted::changes(&state.plan, &plan, &layout.policies));
     state.plan = plan;
 }
 
@@ -397,3 +401,7 @@ mod tests;
 #[cfg(test)]
 #[path = "overrides/tick_tests.rs"]
 mod override_tests;
+
+#[cfg(test)]
+#[path = "asserted_tests.rs"]
+mod assertion_tests;

@@ -34,6 +34,8 @@ pub struct World {
     policies: Arc<Policies>,
     cells: Arc<CellMap>,
     now: f64,
+    /// Seconds by which the wall clock is ahead of the monotonic one.
+    skew: f64,
     pub last: Ticked,
     pub notes: Vec<String>,
     /// Requests per second and error share that each POP reports each second; `None` is silence.
@@ -55,6 +57,7 @@ impl World {
             policies: Arc::new(policies),
             cells: Arc::new(fixture::cells()),
             now,
+            skew: 0.0,
             last: Ticked { plan: Plan::default(), directives: Vec::new(), notes: Vec::new() },
             notes: Vec::new(),
             reports: [None; 5],
@@ -67,7 +70,11 @@ impl World {
     }
 
     pub fn calm() -> World {
-        let mut world = World::new(fixture::policies());
+        World::calm_with(fixture::policies())
+    }
+
+    pub fn calm_with(policies: Policies) -> World {
+        let mut world = World::new(policies);
         for p in 0..4 {
             world.reports[p] = Some((500.0, 0.0));
         }
@@ -90,7 +97,8 @@ impl World {
             tally: &TallySum::default(),
             calendar: self.calendar.as_ref(),
         };
-        self.last = tick(&mut self.state, &inputs, at(self.now));
+        let now = Now { mono: self.now, unix: self.now + self.skew };
+        self.last = tick(&mut self.state, &inputs, now);
         self.notes.extend(self.last.notes.iter().map(Note::to_string));
     }
 
@@ -101,7 +109,7 @@ impl World {
             self.now += 1.0;
             let of = |(p, report): (usize, &Option<(f64, f64)>)| {
                 let (rate, share) = (*report)?;
-                let mut sample = sample(LABELS[p], self.now, 1.0, rate, rate * share);
+                let mut sample = sample(LABELS[p], self.now + self.skew, 1.0, rate, rate * share);
                 if p == DUB {
                     sample.member = Some(fixture::name("dub.web.example.com."));
                     sample.shadow = Some(self.shadow);
@@ -295,6 +303,37 @@ fn a_surge_starts_the_shadow_which_serves_once_confirmed() {
     world.reports[DUB] = Some((0.0, 0.0));
     world.run(1000.0);
     assert_eq!(wanted(&world), ShadowState::Cold, "{:?}", world.notes);
+}
+
+/// Whichever way the wall clock is stepped, nothing moves, nothing trips, nobody counts as silent, and what comes next is
+/// believed at once.
+#[test]
+fn a_step_of_the_wall_clock_changes_nothing() {
+    for step in [-86_400.0, -3600.0, -100.0, -30.0, 30.0, 100.0, 3600.0, 86_400.0] {
+        let mut world = World::calm();
+        world.run(120.0);
+        let before = (world.shares(US), world.shares(JP), world.last.plan.groups[0].demand.now);
+        world.skew = step;
+        for _ in 0..90 {
+            world.run(1.0);
+            assert_eq!(world.last.plan.mode, Mode::Live, "{step}");
+            assert_eq!((world.shares(US), world.shares(JP)), (before.0.clone(), before.1.clone()), "{step}");
+            let demand = world.last.plan.groups[0].demand.now;
+            assert!((demand / before.2 - 1.0).abs() < 0.01, "{step}: {demand}");
+        }
+        assert_eq!(world.notes.iter().filter(|n| n.contains("wall clock was stepped")).count(), 1, "{:?}", world.notes);
+        world.reports[IAD] = Some((500.0, 0.9));
+        world.run(3.0);
+        assert_eq!(world.breaker(IAD), BreakerState::Open, "{step}");
+        // And in the middle of a spell.
+        world.reports[IAD] = None;
+        world.skew = 0.0;
+        world.run(45.0);
+        assert_eq!(world.breaker(IAD), BreakerState::HalfOpen, "{step}");
+        world.reports[IAD] = Some((40.0, 0.0));
+        world.run(3.0);
+        assert_eq!(world.breaker(IAD), BreakerState::Ramp, "{step}");
+    }
 }
 
 #[test]

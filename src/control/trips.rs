@@ -4,6 +4,7 @@
 //! the POP trips. What a member with a breaker of its own reports is no evidence about the POP.
 
 use crate::clock::Now;
+use crate::control::asserted::{self, WORTHLESS};
 use crate::control::breaker::{Moved, Terms};
 use crate::control::candidates::{declared_capacity, members_at};
 use crate::control::capacity::exhausted;
@@ -117,7 +118,8 @@ fn step_pop(
     (pooled.outlier, pooled.gone, pooled.proven) = (outlier, look.gone, look.proven);
     let verdict = pooled.verdict(&spec.breaker, spec.breaker.min_requests);
     let resumed = state.forced.resumes_pop(pop);
-    let terms = terms(state, layout, pop, &spec.name, spec.capacity, resumed, now);
+    let mut terms = terms(state, layout, pop, &spec.name, spec.capacity, resumed, now);
+    terms.needed = is_worth_it(&pooled) && asserted::needs(state, layout, pop, None);
     let state_of = &mut state.pops[pop.idx()];
     state_of.overloaded = full || verdict == Verdict::Overloaded;
     if let Some(moved) = state_of.breaker.step(&pooled, &terms, now) {
@@ -162,13 +164,19 @@ fn step_members(
         let mut evidence = evidence_of(reporter, spec, since, now);
         evidence.overloaded &= carries(&evidence.telling(), capacity);
         let resumed = state.forced.resumes_pop(pop) || state.forced.resumes_member(g, m);
-        let terms = terms(state, layout, pop, &member.name, capacity, resumed, now);
+        let mut terms = terms(state, layout, pop, &member.name, capacity, resumed, now);
+        terms.needed = is_worth_it(&evidence) && asserted::needs(state, layout, pop, Some((g, m)));
         let breaker = &mut state.groups[g.idx()].members[m.idx()].breaker;
         if let Some(moved) = breaker.step(&evidence, &terms, now) {
             note_trip(state, &moved, &member.name, capacity, now);
             notes.push(Note::Breaker { pop: spec.name.clone(), member: Some(member.name.clone()), moved });
         }
     }
+}
+
+/// Whether what it still serves is worth to be kept in where an assertion needs it.
+fn is_worth_it(evidence: &Evidence) -> bool {
+    evidence.gone.is_none() && evidence.telling().error_share() < WORTHLESS
 }
 
 /// Counts what a trip takes away. What relapses from HalfOpen had not been given back; on the ramp it had, in part, and
@@ -193,6 +201,7 @@ fn terms(state: &State, layout: &Layout, pop: PopIdx, name: &Name, capacity: f64
     Terms {
         config: layout.policies.pops[pop.idx()].breaker,
         hold_secs: f64::from(ttl) + CONNECTIONS_SECS,
+        needed: false,
         lag_secs: f64::from(ttl) + CONNECTIONS_SECS / 2.0,
         may_open: state.removed.allows(name, capacity, total, now.mono),
         resumed,

@@ -125,6 +125,11 @@ impl Window {
         Arrival::New
     }
 
+    /// Moves all of it by so many seconds, since the wall clock was stepped by as many.
+    pub fn shift(&mut self, secs: f64) {
+        self.samples.iter_mut().for_each(|kept| kept.at += secs);
+    }
+
     /// The end of the newest sample, unix seconds.
     pub fn newest(&self) -> Option<f64> {
         self.samples.back().map(|k| k.at)

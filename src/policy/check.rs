@@ -7,6 +7,7 @@
 
 use crate::id::{GroupIdx, PopIdx};
 use crate::masterfile::{Report, suggest};
+use crate::policy::assert;
 use crate::policy::circle;
 use crate::policy::ground::{self, Ground, Land};
 use crate::policy::member;
@@ -80,7 +81,7 @@ pub struct MemberPlace {
 
 /// Checks everything said. Errors are in `report`; with any, the value is of no use.
 pub fn check(specs: Specs, land: &Land<'_>, report: &mut Report) -> Policies {
-    let Specs { pops, groups, members, routes, steers, lost_members } = specs;
+    let Specs { pops, groups, members, routes, asserts, steers, lost_members } = specs;
     let mut book = Book::default();
     for spec in pops {
         pop(spec, &mut book, report);
@@ -92,6 +93,7 @@ pub fn check(specs: Specs, land: &Land<'_>, report: &mut Report) -> Policies {
         member::member(spec, land, &mut book, report);
     }
     route::routes(routes, &mut book, report);
+    assert::assertions(asserts, &mut book, report);
     for spec in steers {
         steer(spec, land, &mut book, report);
     }
@@ -201,6 +203,7 @@ fn group(spec: GroupSpec, book: &mut Book, report: &mut Report) {
         name: defaults.name,
         members: defaults.members,
         routes: defaults.routes,
+        assertions: defaults.assertions,
     });
     book.group_places.push(GroupPlace { name, by_name: HashMap::new(), members: Vec::new(), steered: Vec::new() });
 }

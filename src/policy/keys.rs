@@ -1,4 +1,4 @@
-//! The five record types and the keys each takes; what to suggest for one that nobody knows.
+//! The six record types and the keys each takes; what to suggest for one that nobody knows.
 
 use crate::masterfile::suggest;
 
@@ -15,13 +15,15 @@ pub enum Kind {
     Member,
     /// Who may go where.
     Route,
+    /// What must hold of a group.
+    Assert,
     /// A name answered by policy.
     Steer,
 }
 
 impl Kind {
     /// All of them, in the order in which a file is best read.
-    pub const ALL: [Kind; 5] = [Kind::Pop, Kind::Group, Kind::Member, Kind::Route, Kind::Steer];
+    pub const ALL: [Kind; 6] = [Kind::Pop, Kind::Group, Kind::Member, Kind::Route, Kind::Assert, Kind::Steer];
 
     /// The type token as written.
     pub fn word(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Kind {
             Kind::Group => "GROUP",
             Kind::Member => "MEMBER",
             Kind::Route => "ROUTE",
+            Kind::Assert => "ASSERT",
             Kind::Steer => "STEER",
         }
     }
@@ -39,7 +42,7 @@ impl Kind {
         match self {
             Kind::Member => Some("the member's name"),
             Kind::Steer => Some("the group's name"),
-            Kind::Pop | Kind::Group | Kind::Route => None,
+            Kind::Pop | Kind::Group | Kind::Route | Kind::Assert => None,
         }
     }
 
@@ -50,6 +53,7 @@ impl Kind {
             Kind::Group => "web  GROUP  steer=priced ttl=20..60",
             Kind::Member => "web  MEMBER  ams.web  pop=ams.pop",
             Kind::Route => "web  ROUTE  country=DE,AT members=fra.web only",
+            Kind::Assert => "web  ASSERT  at-least=2 pops=ams.pop,fra.pop,dub.pop",
             Kind::Steer => "www  STEER  web",
         }
     }
@@ -120,6 +124,8 @@ pub const KEYS: &[Key] = &[
     key(Kind::Route, "members", "fra.web,ams.web"),
     key(Kind::Route, "prefer", "fra.web"),
     key(Kind::Route, "only", ""),
+    key(Kind::Assert, "at-least", "2"),
+    key(Kind::Assert, "pops", "ams.pop,fra.pop,dub.pop"),
 ];
 
 impl Key {

@@ -3,6 +3,7 @@
 use crate::geo::Match;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
 use crate::masterfile::{Report, no_includes};
+use crate::policy::assert::Assertion;
 use crate::policy::*;
 use crate::units::LatLon;
 use crate::wire::{Name, rtype};
@@ -190,6 +191,11 @@ fn group(i: usize, n_pops: usize) -> impl Strategy<Value = Group> {
             let (answers, ttl_min, more, reserve, co2_price) = numbers;
             let name = name(&format!("g{i}.example.com."));
             let ttl_max = ttl_min + more;
+            let mut pops: Vec<PopIdx> = members.iter().filter_map(|m| m.pop).collect();
+            pops.sort();
+            pops.dedup();
+            // The first member always serves.
+            let assertions = if more % 2 == 0 { vec![Assertion { pops, at_least: 1 }] } else { Vec::new() };
             Group {
                 name,
                 steer,
@@ -204,6 +210,7 @@ fn group(i: usize, n_pops: usize) -> impl Strategy<Value = Group> {
                 co2_price,
                 members,
                 routes,
+                assertions,
             }
         })
     })

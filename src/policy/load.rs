@@ -139,14 +139,14 @@ fn type_help(found: &str) -> String {
     let upper = found.to_uppercase();
     if IN_ZONES.contains(&upper.as_str()) || upper.starts_with("TYPE") {
         return format!(
-            "{upper} records belong in the .zone file; a .policy file holds POP, GROUP, MEMBER, ROUTE and STEER"
+            "{upper} records belong in the .zone file; a .policy file holds POP, GROUP, MEMBER, ROUTE, ASSERT and STEER"
         );
     }
     if found.contains('=') {
-        return "a record is: owner, type, values; the type is POP, GROUP, MEMBER, ROUTE or STEER".to_string();
+        return "a record is: owner, type, values; the type is POP, GROUP, MEMBER, ROUTE, ASSERT or STEER".to_string();
     }
     match suggest(found, Kind::ALL.map(Kind::word)) {
         Some(near) => format!("did you mean {near}?"),
-        None => "policy record types are POP, GROUP, MEMBER, ROUTE and STEER".to_string(),
+        None => "policy record types are POP, GROUP, MEMBER, ROUTE, ASSERT and STEER".to_string(),
     }
 }

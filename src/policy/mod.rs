@@ -9,6 +9,7 @@
 //! record with one mistake still defines its name, so that the mistake is told once and not again
 //! by everything that refers to it.
 
+pub mod assert;
 mod check;
 mod circle;
 mod countries;

@@ -5,6 +5,7 @@
 
 use crate::geo::Match;
 use crate::id::MemberIdx;
+use crate::policy::assert::Assertion;
 use crate::policy::probe::{self, Ask, Authorities, Probe, Trust};
 use crate::policy::spec::{ALL_DOWN, FORECAST, PICK, RESUME, STEER_BY};
 use crate::policy::value::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
@@ -12,7 +13,7 @@ use crate::units;
 use crate::wire::Name;
 use std::fmt::{Display, Write};
 
-/// Prints policies as one file: POPs, then each group with its members and routes, then the steered
+/// Prints policies as one file: POPs, then each group with its members, routes and assertions, then the steered
 /// names.
 pub fn print(policies: &Policies) -> String {
     let mut out = String::new();
@@ -105,6 +106,7 @@ fn group(group: &Group, policies: &Policies, out: &mut String) {
         co2_price,
         members,
         routes,
+        assertions,
     } = group;
     put(out, format_args!("{name} GROUP steer={} pick={}", word(STEER_BY, steer), word(PICK, pick)));
     put(out, format_args!(" answers={answers} ttl={ttl_min}..{ttl_max} reserve={}", share(*reserve)));
@@ -117,6 +119,13 @@ fn group(group: &Group, policies: &Policies, out: &mut String) {
     }
     for one in routes {
         route(name, one, members, out);
+    }
+    for Assertion { pops, at_least } in assertions {
+        let pops: Vec<String> =
+            pops.iter().map(|p| policies.pops[p.idx()].name.to_string().replace(',', "\\044")).collect();
+        put(out, format_args!("{name} ASSERT at-least={at_least}"));
+        list(out, "pops", &pops);
+        out.push('\n');
     }
 }
 

@@ -111,6 +111,17 @@ pub fn answers(value: &Value, report: &mut Report) -> Option<u8> {
     }
 }
 
+/// How many POPs, from 1.
+pub fn at_least(value: &Value, report: &mut Report) -> Option<usize> {
+    match value.text.parse::<usize>() {
+        Ok(n) if n > 0 => Some(n),
+        _ => {
+            value.refuse(report, "how many POPs must be able to serve, at least 1");
+            None
+        }
+    }
+}
+
 /// `min..max` or one number, in seconds, at least 1.
 pub fn ttl(value: &Value, report: &mut Report) -> Option<(u32, u32)> {
     let (min, max) = match value.text.split_once("..") {

@@ -1,4 +1,4 @@
-//! The five records as they were said: every field with its place, nothing resolved yet.
+//! The six records as they were said: every field with its place, nothing resolved yet.
 //!
 //! `check` takes these apart field by field, without `..`, so a field added here does not compile
 //! until it means something there.
@@ -51,6 +51,8 @@ pub struct Specs {
     pub members: Vec<MemberSpec>,
     /// ROUTE records.
     pub routes: Vec<RouteSpec>,
+    /// ASSERT records.
+    pub asserts: Vec<AssertSpec>,
     /// STEER records.
     pub steers: Vec<SteerSpec>,
     /// The groups of MEMBER records that name no member; reported. What they lack may be that.
@@ -127,6 +129,16 @@ pub struct RouteSpec {
     pub only: Field<()>,
 }
 
+/// An ASSERT record.
+#[derive(Debug)]
+#[allow(missing_docs)] // the fields are the keys
+pub struct AssertSpec {
+    pub group: SaidName,
+    pub record: Spot,
+    pub pops: Field<Vec<SaidName>>,
+    pub at_least: Field<usize>,
+}
+
 /// A STEER record.
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -148,6 +160,7 @@ impl Specs {
                 None => self.lost_members.push(record.owner.name.clone()),
             },
             Kind::Route => self.routes.push(route(record, report)),
+            Kind::Assert => self.asserts.push(assert(record, report)),
             Kind::Steer => self.steers.extend(steer(record, report)),
         }
     }
@@ -223,6 +236,19 @@ fn route(record: &Record, report: &mut Report) -> RouteSpec {
         members: params.take("members", |v, r| read::names(v, origin, r)),
         prefer: params.take("prefer", |v, r| read::names(v, origin, r)),
         only: params.flag("only"),
+    };
+    params.done();
+    spec
+}
+
+fn assert(record: &Record, report: &mut Report) -> AssertSpec {
+    let origin = &record.owner.origin;
+    let mut params = Params::read(record, 0, report);
+    let spec = AssertSpec {
+        group: record.owner.clone(),
+        record: record.at.clone(),
+        pops: params.take("pops", |v, r| read::names(v, origin, r)),
+        at_least: params.take("at-least", read::at_least),
     };
     params.done();
     spec

@@ -4,6 +4,7 @@
 
 use crate::geo::Match;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
+use crate::policy::assert::Assertion;
 use crate::policy::probe::Probe;
 use crate::units::LatLon;
 use crate::wire::Name;
@@ -112,6 +113,8 @@ pub struct Group {
     pub members: Vec<Member>,
     /// The routes, most specific first; the first that matches a client decides.
     pub routes: Vec<Route>,
+    /// What must hold of it, in file order.
+    pub assertions: Vec<Assertion>,
 }
 
 impl Group {
@@ -131,6 +134,7 @@ impl Group {
             co2_price: 0.0,
             members: Vec::new(),
             routes: Vec::new(),
+            assertions: Vec::new(),
         }
     }
 }

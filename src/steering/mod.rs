@@ -5,6 +5,7 @@
 //! same four gives the same answers.
 
 mod apportion;
+pub mod asserted;
 mod hash;
 mod heavy;
 pub mod plan;

@@ -27,8 +27,39 @@ pub struct Directive {
     pub reason: String,
 }
 
-/// Every directive, by POP; within one POP sorted by group and member.
-pub type Wanted = BTreeMap<Name, Arc<[Directive]>>;
+/// Connections of one member that should end, since it gets no new answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drain {
+    /// The POP that is to act.
+    pub pop: Name,
+    /// The group it is about.
+    pub group: Name,
+    /// The member it is about.
+    pub member: Name,
+    /// Seconds after which a connection should be closed.
+    pub max_connection_age_secs: u32,
+    /// Why, in words for the operator of the POP.
+    pub reason: &'static str,
+}
+
+/// All that is wanted of one POP; each list sorted by group and member.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// Of its shadows.
+    pub shadows: Vec<Directive>,
+    /// Of its connections.
+    pub drains: Vec<Drain>,
+}
+
+impl Wishes {
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.shadows.is_empty() && self.drains.is_empty()
+    }
+}
+
+/// All that is wanted, by POP.
+pub type Wanted = BTreeMap<Name, Arc<Wishes>>;
 
 //----------- Board ----------------------------------------------------------
 
@@ -46,21 +77,25 @@ impl Board {
 
     /// Replaces all directives. Setting what already stands wakes nobody; the lists of POPs whose
     /// wishes did not change keep their identity.
-    pub fn set(&self, directives: Vec<Directive>) {
-        let mut by_pop: BTreeMap<Name, Vec<Directive>> = BTreeMap::new();
+    pub fn set(&self, directives: Vec<Directive>, drains: Vec<Drain>) {
+        let mut by_pop: BTreeMap<Name, Wishes> = BTreeMap::new();
         for directive in directives {
-            by_pop.entry(directive.pop.clone()).or_default().push(directive);
+            by_pop.entry(directive.pop.clone()).or_default().shadows.push(directive);
+        }
+        for drain in drains {
+            by_pop.entry(drain.pop.clone()).or_default().drains.push(drain);
         }
         self.wanted.send_if_modified(|current| {
             let next: Wanted = by_pop
                 .into_iter()
-                .map(|(pop, mut list)| {
-                    list.sort_by(|a, b| (&a.group, &a.member).cmp(&(&b.group, &b.member)));
-                    let list = match current.get(&pop) {
-                        Some(old) if **old == *list => old.clone(),
-                        _ => list.into(),
+                .map(|(pop, mut wishes)| {
+                    wishes.shadows.sort_by(|a, b| (&a.group, &a.member).cmp(&(&b.group, &b.member)));
+                    wishes.drains.sort_by(|a, b| (&a.group, &a.member).cmp(&(&b.group, &b.member)));
+                    let wishes = match current.get(&pop) {
+                        Some(old) if **old == wishes => old.clone(),
+                        _ => Arc::new(wishes),
                     };
-                    (pop, list)
+                    (pop, wishes)
                 })
                 .collect();
             let changed = **current != next;
@@ -106,12 +141,18 @@ mod tests {
     fn the_same_wishes_again_wake_nobody() {
         let board = Board::new();
         let mut watch = board.watch();
-        board.set(Vec::new());
+        board.set(Vec::new(), Vec::new());
         assert!(!watch.has_changed().unwrap());
-        board.set(vec![directive("dub.pop.", ShadowState::Warming), directive("ams.pop.", ShadowState::Cold)]);
+        board.set(
+            vec![directive("dub.pop.", ShadowState::Warming), directive("ams.pop.", ShadowState::Cold)],
+            Vec::new(),
+        );
         assert!(watch.has_changed().unwrap());
         watch.mark_unchanged();
-        board.set(vec![directive("ams.pop.", ShadowState::Cold), directive("dub.pop.", ShadowState::Warming)]);
+        board.set(
+            vec![directive("ams.pop.", ShadowState::Cold), directive("dub.pop.", ShadowState::Warming)],
+            Vec::new(),
+        );
         assert!(!watch.has_changed().unwrap(), "order does not matter");
     }
 
@@ -119,11 +160,17 @@ mod tests {
     fn a_change_at_one_pop_leaves_the_others_alone() {
         let board = Board::new();
         let ams: Name = "ams.pop.".parse().unwrap();
-        board.set(vec![directive("dub.pop.", ShadowState::Warming), directive("ams.pop.", ShadowState::Cold)]);
+        board.set(
+            vec![directive("dub.pop.", ShadowState::Warming), directive("ams.pop.", ShadowState::Cold)],
+            Vec::new(),
+        );
         let before = board.wanted();
-        board.set(vec![directive("dub.pop.", ShadowState::Active), directive("ams.pop.", ShadowState::Cold)]);
+        board.set(
+            vec![directive("dub.pop.", ShadowState::Active), directive("ams.pop.", ShadowState::Cold)],
+            Vec::new(),
+        );
         assert!(Arc::ptr_eq(&before[&ams], &board.wanted()[&ams]));
-        board.set(vec![directive("ams.pop.", ShadowState::Cold)]);
+        board.set(vec![directive("ams.pop.", ShadowState::Cold)], Vec::new());
         assert_eq!(board.wanted().len(), 1);
     }
 }

@@ -14,7 +14,7 @@ use crate::telemetry::outbox::{Outbox, Word};
 use crate::telemetry::proto::{self, telemetry_server::TelemetryServer};
 use crate::telemetry::roster::Roster;
 use crate::telemetry::vantage::{self, RawOutcome};
-use crate::telemetry::{Board, Directive, Inbox, Refusal, Utilisation, Voice, Wanted};
+use crate::telemetry::{Board, Inbox, Refusal, Utilisation, Voice, Wanted, Wishes};
 use crate::wire::Name;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -125,7 +125,7 @@ struct Session {
     roster: Arc<Roster>,
     outbox: Outbox,
     /// The POPs that have reported here, each with what was last said to be wanted of it.
-    wishes: BTreeMap<Name, Arc<[Directive]>>,
+    wishes: BTreeMap<Name, Arc<Wishes>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -338,12 +338,23 @@ fn say(word: Word) -> proto::Directive {
         Word::Wanted(pop, wishes) => Say::Wanted(proto::Wanted {
             pop: pop.to_string(),
             shadows: wishes
+                .shadows
                 .iter()
                 .map(|wish| proto::WantedShadow {
                     group: wish.group.to_string(),
                     member: wish.member.to_string(),
                     wanted: shadow_to_proto(wish.wanted).into(),
                     reason: wish.reason.clone(),
+                })
+                .collect(),
+            connections: wishes
+                .drains
+                .iter()
+                .map(|drain| proto::WantedConnections {
+                    group: drain.group.to_string(),
+                    member: drain.member.to_string(),
+                    max_connection_age_seconds: drain.max_connection_age_secs,
+                    reason: drain.reason.to_owned(),
                 })
                 .collect(),
         }),

@@ -17,7 +17,7 @@ pub mod tls;
 pub mod vantage;
 mod voice;
 
-pub use board::{Board, Directive, Wanted};
+pub use board::{Board, Directive, Drain, Wanted, Wishes};
 pub use inbox::{Counts, Inbox};
 pub use refusal::Refusal;
 pub use sample::{Latency, Sample, Utilisation};

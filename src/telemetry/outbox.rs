@@ -4,7 +4,7 @@
 //! acceptances into one count, refusals into one run per reason, wishes into the latest. So neither
 //! side ever waits for the other, and a flood costs the server nothing to answer.
 
-use crate::telemetry::{Directive, Refusal};
+use crate::telemetry::{Refusal, Wishes};
 use crate::wire::Name;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ const MAX_RUNS: usize = 256;
 pub struct Outbox {
     accepted: Option<(u64, u64)>,
     refused: VecDeque<Run>,
-    wanted: BTreeMap<Name, Arc<[Directive]>>,
+    wanted: BTreeMap<Name, Arc<Wishes>>,
 }
 
 /// Samples refused for one reason.
@@ -50,7 +50,7 @@ pub enum Word {
     /// Samples were refused.
     Refused(Run),
     /// What is wanted of a POP, whole.
-    Wanted(Name, Arc<[Directive]>),
+    Wanted(Name, Arc<Wishes>),
 }
 
 impl Outbox {
@@ -72,7 +72,7 @@ impl Outbox {
     }
 
     /// Notes what is wanted of a POP; replaces an earlier wish that was not yet said.
-    pub fn want(&mut self, pop: Name, wishes: Arc<[Directive]>) {
+    pub fn want(&mut self, pop: Name, wishes: Arc<Wishes>) {
         self.wanted.insert(pop, wishes);
     }
 
@@ -96,6 +96,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Directive;
 
     #[test]
     fn a_reading_peer_hears_of_each_sample() {
@@ -139,15 +140,15 @@ mod tests {
     fn only_the_latest_wish_is_said() {
         let mut outbox = Outbox::default();
         let pop: Name = "ams.pop.".parse().unwrap();
-        let wish = |reason: &str| -> Arc<[Directive]> {
-            vec![Directive {
+        let wish = |reason: &str| -> Arc<Wishes> {
+            let wish = Directive {
                 pop: pop.clone(),
                 group: pop.clone(),
                 member: pop.clone(),
                 wanted: Default::default(),
                 reason: reason.into(),
-            }]
-            .into()
+            };
+            Arc::new(Wishes { shadows: vec![wish], drains: Vec::new() })
         };
         outbox.want(pop.clone(), wish("old"));
         outbox.want(pop.clone(), wish("new"));

@@ -64,6 +64,7 @@ fn overrides_are_made_listed_and_ended() {
             seconds: 60.0,
             author: "anna".into(),
             reason: "new disks".into(),
+            against_assertions: false,
         };
         let made = client.r#override(wish("drain AMS.*")).await.unwrap().into_inner();
         assert_eq!(made.names, ["ams.pop.example.com.", "ams.web.example.com.", "ams.api.example.com."]);

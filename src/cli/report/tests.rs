@@ -133,8 +133,18 @@ fn words_read_well() {
         wanted: proto::ShadowState::Warming.into(),
         reason: "demand rises".into(),
     };
-    let wanted = Say::Wanted(proto::Wanted { pop: "dub.pop.".into(), shadows: vec![wish] });
-    assert_eq!(print(&wanted), "wanted: dub.web. of web. to be warming (demand rises)");
+    let age = proto::WantedConnections {
+        group: "web.".into(),
+        member: "dub.web.".into(),
+        max_connection_age_seconds: 60,
+        reason: "it is no longer needed".into(),
+    };
+    let wanted = Say::Wanted(proto::Wanted { pop: "dub.pop.".into(), shadows: vec![wish], connections: vec![age] });
+    let lines = [
+        "wanted: dub.web. of web. to be warming (demand rises)",
+        "wanted: connections of dub.web. of web. to end when they are 60 s old (it is no longer needed)",
+    ];
+    assert_eq!(print(&wanted), lines.join("\n"));
     let refused = Say::Refused(proto::Refused {
         reason: "stale".into(),
         text: "too old".into(),

@@ -5,8 +5,10 @@
 
 use crate::control::kept::write_beside;
 use crate::control::overrides::{LONGEST_SECS, LONGEST_TEXT, MOST, Override, Overrides, What};
+use crate::control::story::Story;
 use crate::policy::Policies;
 use crate::steering::Plan;
+use crate::wire::Name;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -32,18 +34,23 @@ pub struct Desk {
 
 #[derive(Debug, Default)]
 struct Held {
+    /// All that was kept, what has come to its end as well: a clock that was ahead may be set right.
+    kept: Overrides,
+    /// Those of them that held when somebody last asked.
     overrides: Overrides,
+    /// Another process decides from now on.
+    is_closed: bool,
     last_id: u64,
     questions: VecDeque<Question>,
 }
 
-/// What is asked of the loop: the plan if these held as well.
+/// What is asked of the loop, and to whom the answer goes.
 #[derive(Debug)]
-pub struct Question {
-    /// What would be decided.
-    pub whats: Vec<What>,
-    /// To whom the answer goes.
-    pub answer: oneshot::Sender<Plans>,
+pub enum Question {
+    /// The plan if these held as well.
+    WhatIf(Vec<What>, oneshot::Sender<Plans>),
+    /// Why the POP of this name stands as it does; `None` where there is none any more.
+    Why(Name, oneshot::Sender<Option<Story>>),
 }
 
 /// An answer: the plan of now, the plan that would be, and the policies that both run parallel to.
@@ -97,34 +104,50 @@ impl Desk {
             return Err(format!("{}: written by another version", path.display()));
         }
         let overrides = Overrides::of(file.overrides.into_iter().filter(|o| o.ends_at > now).take(MOST));
-        let held = Held { overrides, last_id: file.last_id, questions: VecDeque::new() };
+        let kept = overrides.clone();
+        let held = Held { kept, overrides, last_id: file.last_id, ..Held::default() };
         Ok(Desk { dir: Some(dir.to_owned()), held: Mutex::new(held) })
     }
 
     /// Those that hold at `now`, unix seconds.
     pub fn current(&self, now: f64) -> Overrides {
         let mut held = self.lock();
-        if held.overrides.iter().any(|o| o.ends_at <= now) {
-            held.overrides = Overrides::of(held.overrides.iter().filter(|o| o.ends_at > now).cloned());
+        let holding = || held.kept.iter().filter(|o| o.ends_at > now);
+        if !holding().map(|o| o.id).eq(held.overrides.iter().map(|o| o.id)) {
+            held.overrides = Overrides::of(holding().cloned());
         }
         held.overrides.clone()
     }
 
-    /// Makes one; it is kept before this returns.
+    /// Makes and ends nothing from now on, since another process takes over. What is being made is kept, or refused, when this
+    /// returns: nothing is acknowledged that the other does not read.
+    pub fn close(&self) {
+        self.lock().is_closed = true;
+    }
+
+    /// Makes one, if `may` has nothing against all that would hold then; it is kept before this returns.
     ///
     /// # Errors
-    /// What is wrong with it, or that it cannot be kept: then it does not hold.
-    pub fn make(&self, wish: Wish, now: f64) -> Result<Override, String> {
+    /// What is wrong with it, what `may` says, or that it cannot be kept: then it does not hold.
+    pub fn make(
+        &self,
+        wish: Wish,
+        now: f64,
+        may: impl FnOnce(&Overrides) -> Result<(), String>,
+    ) -> Result<Override, String> {
         wish.check()?;
-        let mut held = self.lock();
-        let going_on: Vec<Override> = held.overrides.iter().filter(|o| o.ends_at > now).cloned().collect();
+        let mut held = self.open_lock()?;
+        let going_on: Vec<Override> = held.kept.iter().filter(|o| o.ends_at > now).cloned().collect();
         if going_on.len() >= MOST {
             return Err(format!("there are {MOST} overrides already; end some"));
         }
         let id = held.last_id + 1;
         let Wish { what, author, reason, secs } = wish;
         let made = Override { id, what, author, reason, made_at: now, ends_at: now + secs };
-        self.keep(&mut held, going_on.into_iter().chain([made.clone()]).collect(), id)?;
+        let all: Vec<Override> = going_on.into_iter().chain([made.clone()]).collect();
+        // Under the lock: two that were looked at one by one could break together what neither breaks.
+        may(&Overrides::of(all.iter().cloned()))?;
+        self.keep(&mut held, all, id)?;
         Ok(made)
     }
 
@@ -133,7 +156,7 @@ impl Desk {
     /// # Errors
     /// That this cannot be kept: then they go on.
     pub fn end(&self, which: impl Fn(&Override) -> bool) -> Result<Vec<Override>, String> {
-        let mut held = self.lock();
+        let mut held = self.open_lock()?;
         let (ended, kept): (Vec<_>, Vec<_>) = held.overrides.iter().cloned().partition(|o| which(o));
         if !ended.is_empty() {
             let last_id = held.last_id;
@@ -147,13 +170,26 @@ impl Desk {
     /// # Errors
     /// That too many questions wait already.
     pub fn ask(&self, whats: Vec<What>) -> Result<oneshot::Receiver<Plans>, String> {
+        let (answer, comes) = oneshot::channel();
+        self.queue(Question::WhatIf(whats, answer)).map(|()| comes)
+    }
+
+    /// Has the loop asked why a POP stands as it does.
+    ///
+    /// # Errors
+    /// That too many questions wait already.
+    pub fn why(&self, pop: Name) -> Result<oneshot::Receiver<Option<Story>>, String> {
+        let (answer, comes) = oneshot::channel();
+        self.queue(Question::Why(pop, answer)).map(|()| comes)
+    }
+
+    fn queue(&self, question: Question) -> Result<(), String> {
         let mut held = self.lock();
         if held.questions.len() >= MOST_QUESTIONS {
             return Err("too many questions wait already; ask again in a while".into());
         }
-        let (answer, comes) = oneshot::channel();
-        held.questions.push_back(Question { whats, answer });
-        Ok(comes)
+        held.questions.push_back(question);
+        Ok(())
     }
 
     /// The question that has waited longest.
@@ -169,7 +205,16 @@ impl Desk {
                 .map_err(|e| format!("{}: {e}; nothing was changed", dir.join(FILE).display()))?;
         }
         (held.overrides, held.last_id) = (Overrides::of(file.overrides), last_id);
+        held.kept = held.overrides.clone();
         Ok(())
+    }
+
+    fn open_lock(&self) -> Result<MutexGuard<'_, Held>, String> {
+        let held = self.lock();
+        match held.is_closed {
+            true => Err("another process takes over from this one; ask again in a moment".into()),
+            false => Ok(held),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -212,17 +257,39 @@ mod tests {
     fn what_is_acknowledged_is_there_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let desk = Desk::open(dir.path(), 0.0).unwrap();
-        desk.make(wish("drain fra.pop", 60.0), 100.0).unwrap();
-        desk.make(wish("capacity ams.*=50%", 600.0), 100.0).unwrap();
-        desk.make(wish("freeze web", 600.0), 100.0).unwrap();
+        desk.make(wish("drain fra.pop", 60.0), 100.0, |_| Ok(())).unwrap();
+        desk.make(wish("capacity ams.*=50%", 600.0), 100.0, |_| Ok(())).unwrap();
+        desk.make(wish("freeze web", 600.0), 100.0, |_| Ok(())).unwrap();
         assert_eq!(desk.end(|o| o.id == 3).unwrap().len(), 1);
         assert_eq!(desk.end(|o| o.id == 3).unwrap(), []);
         assert_eq!(whats(&desk, 150.0), ["1 drain fra.pop", "2 capacity ams.*=50%"]);
         assert_eq!(whats(&desk, 160.0), ["2 capacity ams.*=50%"], "it has come to its end");
         let again = Desk::open(dir.path(), 150.0).unwrap();
         assert_eq!(whats(&again, 150.0), ["1 drain fra.pop", "2 capacity ams.*=50%"]);
-        assert_eq!(again.make(wish("drain *", 5.0), 150.0).unwrap().id, 4, "numbers are not used twice");
+        assert_eq!(again.make(wish("drain *", 5.0), 150.0, |_| Ok(())).unwrap().id, 4, "numbers are not used twice");
         assert_eq!(whats(&Desk::open(dir.path(), 1000.0).unwrap(), 1000.0), [""; 0]);
+    }
+
+    /// A clock that is set ahead ends what it ends; set right again, it holds again. A restart meanwhile has read the clock
+    /// as it was.
+    #[test]
+    fn a_clock_that_was_ahead_ends_nothing_for_good() {
+        let desk = Desk::default();
+        desk.make(wish("drain fra.pop", 600.0), 100.0, |_| Ok(())).unwrap();
+        assert_eq!(whats(&desk, 86_500.0), [""; 0]);
+        assert_eq!(whats(&desk, 101.0), ["1 drain fra.pop"]);
+        assert!(desk.current(102.0).are(&desk.current(103.0)), "the same is the same");
+    }
+
+    #[test]
+    fn who_is_taken_over_from_acknowledges_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Desk::open(dir.path(), 0.0).unwrap();
+        desk.make(wish("drain fra.pop", 60.0), 0.0, |_| Ok(())).unwrap();
+        desk.close();
+        assert!(desk.make(wish("drain ams.pop", 60.0), 0.0, |_| Ok(())).unwrap_err().contains("takes over"));
+        assert!(desk.end(|_| true).unwrap_err().contains("takes over"));
+        assert_eq!(whats(&Desk::open(dir.path(), 1.0).unwrap(), 1.0), ["1 drain fra.pop"]);
     }
 
     #[test]
@@ -231,7 +298,7 @@ mod tests {
         let file = dir.path().join("a file");
         std::fs::write(&file, "").unwrap();
         let desk = Desk { dir: Some(file), held: Mutex::default() };
-        assert!(desk.make(wish("drain *", 60.0), 0.0).unwrap_err().contains("nothing was changed"));
+        assert!(desk.make(wish("drain *", 60.0), 0.0, |_| Ok(())).unwrap_err().contains("nothing was changed"));
         assert!(desk.current(0.0).is_empty());
         std::fs::write(dir.path().join(FILE), "{}").unwrap();
         assert!(Desk::open(dir.path(), 0.0).unwrap_err().contains(FILE));
@@ -240,15 +307,18 @@ mod tests {
     #[test]
     fn whose_why_and_until_when_must_be_said() {
         let desk = Desk::default();
-        let check = |wish: Wish, says: &str| assert!(desk.make(wish, 0.0).unwrap_err().contains(says), "{says}");
+        let check =
+            |wish: Wish, says: &str| assert!(desk.make(wish, 0.0, |_| Ok(())).unwrap_err().contains(says), "{says}");
         check(wish("drain *", 0.0), "30 days");
         check(wish("drain *", f64::NAN), "30 days");
         check(wish("drain *", 1e9), "30 days");
         check(Wish { author: " ".into(), ..wish("drain *", 60.0) }, "an author is missing");
         check(Wish { reason: String::new(), ..wish("drain *", 60.0) }, "a reason is missing");
         check(Wish { reason: "a\nb".into(), ..wish("drain *", 60.0) }, "no line ends");
+        let no = desk.make(wish("drain *", 60.0), 0.0, |all| Err(format!("{} are too many", all.iter().count())));
+        assert!(no.unwrap_err().contains("1 are too many") && desk.current(0.0).is_empty());
         for _ in 0..MOST {
-            desk.make(wish("drain *", 60.0), 0.0).unwrap();
+            desk.make(wish("drain *", 60.0), 0.0, |_| Ok(())).unwrap();
         }
         check(wish("drain *", 60.0), "end some");
     }

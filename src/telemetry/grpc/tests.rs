@@ -1,10 +1,10 @@
 //! A real client against a real server on a loopback port.
 
 use super::*;
-use crate::telemetry::fixtures;
 use crate::telemetry::listen::{Bound, Error, TlsFiles};
 use crate::telemetry::proto::directive::Say;
 use crate::telemetry::proto::telemetry_client::TelemetryClient;
+use crate::telemetry::{Directive, Drain, fixtures};
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
 use std::net::SocketAddr;
 use tokio::runtime::Runtime;
@@ -184,7 +184,7 @@ fn wishes_reach_the_pops_that_report_here() {
             wanted,
             reason: reason.into(),
         };
-        live.intake.board.set(vec![wish(ShadowState::Warming, "demand rises")]);
+        live.intake.board.set(vec![wish(ShadowState::Warming, "demand rises")], Vec::new());
         let mut sin = live.stream().await;
         let mut ams = live.stream().await;
         assert!(matches!(ams.tell(good(1)).await, Say::Accepted(_)));
@@ -194,12 +194,23 @@ fn wishes_reach_the_pops_that_report_here() {
         assert_eq!(wanted.shadows[0].wanted(), proto::ShadowState::Warming);
         assert_eq!(wanted.shadows[0].reason, "demand rises");
         // A change comes by itself, and so does the end of all wishes.
-        live.intake.board.set(vec![wish(ShadowState::Active, "")]);
+        live.intake.board.set(vec![wish(ShadowState::Active, "")], Vec::new());
         let Say::Wanted(wanted) = sin.hear().await else { panic!() };
         assert_eq!(wanted.shadows[0].wanted(), proto::ShadowState::Active);
-        live.intake.board.set(Vec::new());
+        let drain = Drain {
+            pop: "sin.pop.example.com.".parse().unwrap(),
+            group: "web.example.com.".parse().unwrap(),
+            member: "sin.web.example.com.".parse().unwrap(),
+            max_connection_age_secs: 60,
+            reason: "an operator drains it",
+        };
+        live.intake.board.set(Vec::new(), vec![drain]);
         let Say::Wanted(wanted) = sin.hear().await else { panic!() };
-        assert!(wanted.shadows.is_empty());
+        assert_eq!((wanted.shadows.len(), wanted.connections[0].max_connection_age_seconds), (0, 60));
+        assert_eq!(wanted.connections[0].reason, "an operator drains it");
+        live.intake.board.set(Vec::new(), Vec::new());
+        let Say::Wanted(wanted) = sin.hear().await else { panic!() };
+        assert!(wanted.shadows.is_empty() && wanted.connections.is_empty());
         // The other POP heard nothing of all this.
         assert!(matches!(ams.tell(good(2)).await, Say::Accepted(proto::Accepted { last_seq: 2, .. })));
     });
