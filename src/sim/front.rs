@@ -34,12 +34,13 @@ pub fn front(points: &[Point]) -> Vec<Point> {
 }
 
 /// What the best tuning of a front has at a latency: overload and standby between its two neighbours, overload along the
-/// straight line of its logarithm, since it falls by factors. Beyond the slowest point that one's; `None` where the front
-/// is never so fast.
+/// straight line of its logarithm, since it falls by factors. Beyond its ends, the fastest or the slowest point itself; `None`
+/// only without any.
 pub fn at(front: &[Point], ms: f64) -> Option<Point> {
     let after = front.iter().position(|p| p.ms > ms).unwrap_or(front.len());
-    let low = front.get(after.checked_sub(1)?)?;
-    let Some(high) = front.get(after) else { return Some(Point { ms, ..*low }) };
+    let (Some(low), Some(high)) = (after.checked_sub(1).and_then(|i| front.get(i)), front.get(after)) else {
+        return if after == 0 { front.first().copied() } else { front.last().copied() };
+    };
     let part = (ms - low.ms) / (high.ms - low.ms);
     let mix = |a: f64, b: f64| a + part * (b - a);
     let ln = |p: &Point| (p.over + LEAST_OVER).ln();
@@ -65,10 +66,11 @@ mod tests {
     #[test]
     fn between_points_overload_falls_by_factors() {
         let front = front(&points());
-        assert_eq!(at(&front, 14.9), None, "never so fast");
+        assert_eq!(at(&front, 14.9).unwrap().ms, 15.0, "never so fast");
+        assert_eq!(at(&[], 14.9), None);
         assert_eq!(at(&front, 15.0).unwrap().over, 4.0);
         let middle = at(&front, 15.5).unwrap();
         assert!((middle.over - 2.0).abs() < 0.01 && (middle.hours - 1.5).abs() < 1e-9, "{middle:?}");
-        assert_eq!(at(&front, 30.0).unwrap().over, 0.01, "slower than any: its best");
+        assert_eq!(at(&front, 30.0).unwrap(), front[2], "slower than any: its best");
     }
 }

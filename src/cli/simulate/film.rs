@@ -60,8 +60,8 @@ pub fn picture(name: &str, controller: &str, setting: &Setting, film: &[Moment])
     );
     let legend = [
         ("blue", 52.0, "answers intended"),
-        ("amber", 172.0, "answers held by caches"),
-        ("green", 332.0, "requests seen"),
+        ("amber", 190.0, "answers held by caches"),
+        ("green", 370.0, "requests seen"),
     ];
     out += &legend.map(|(class, x, word)| key(class, x, 64.0, word)).concat();
     let legend =

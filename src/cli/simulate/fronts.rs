@@ -24,8 +24,8 @@ const DRAWN_FROM: f64 = 0.001;
 pub struct Beside {
     /// Floodway.
     pub here: Point,
-    /// Reactive between its neighbouring reserves; `None` where it is never so fast.
-    pub there: Option<Point>,
+    /// Reactive between its neighbouring reserves; its fastest where it is never so fast.
+    pub there: Point,
 }
 
 /// What each controller scored at each reserve.
@@ -46,32 +46,33 @@ pub fn points(scored: &[Scored], controller: Controller) -> Vec<Point> {
 /// Compares the two where they are equally fast; empty where one of them was not swept.
 pub fn beside(reactive: &[Point], floodway: &[Point]) -> Vec<Beside> {
     let front = front::front(reactive);
-    let beside = |here: &Point| Beside { here: *here, there: front::at(&front, here.ms) };
-    if front.is_empty() { Vec::new() } else { floodway.iter().map(beside).collect() }
+    floodway.iter().filter_map(|here| Some(Beside { here: *here, there: front::at(&front, here.ms)? })).collect()
 }
 
-/// A table, and what it comes to.
+/// A table. Where reactive is never as fast, it is its fastest tuning that stands beside floodway, with its latency.
 pub fn people(name: &str, all: &[Beside], markdown: bool) -> String {
-    let heads = ["reserve, %", "mean ms", "over, %", "standby, h", "reactive's, %", "over, %", "standby, h", "part, %"];
+    let heads = [
+        "reserve, %",
+        "mean ms",
+        "over, %",
+        "standby, h",
+        "reactive's, %",
+        "mean ms",
+        "over, %",
+        "standby, h",
+        "part, %",
+    ];
     let mut rows = vec![heads.map(String::from).to_vec()];
     for Beside { here, there } in all {
-        let mine = [100.0 * here.reserve, here.ms, here.over, here.hours].into_iter().zip([0, 2, 3, 2]);
-        let mut row: Vec<String> = mine.map(|(v, d)| format!("{v:.d$}")).collect();
-        row.extend(match there {
-            None => ["-", "-", "-", "never so fast"].map(String::from),
-            Some(there) => [
-                format!("{:.0}", 100.0 * there.reserve),
-                format!("{:.3}", there.over),
-                format!("{:.2}", there.hours),
-                part(here, there).map_or("-".into(), |part| {
-                    let star = if more_standby(here, there) { " *" } else { "" };
-                    format!("{:.0}{star}", 100.0 * part)
-                }),
-            ],
-        });
-        rows.push(row);
+        let figures = |p: &Point| {
+            let all = [100.0 * p.reserve, p.ms, p.over, p.hours].into_iter().zip([0, 2, 3, 2]);
+            all.map(|(v, d)| format!("{v:.d$}")).collect::<Vec<String>>()
+        };
+        let star = if more_standby(here, there) { " *" } else { "" };
+        let part = part(here, there).map_or("-".into(), |part| format!("{:.0}{star}", 100.0 * part));
+        rows.push(figures(here).into_iter().chain(figures(there)).chain([part]).collect());
     }
-    let starred = all.iter().any(|b| b.there.is_some_and(|there| more_standby(&b.here, &there)));
+    let starred = all.iter().any(|b| more_standby(&b.here, &b.there));
     let note = if starred { "\n\\* with more standby than reactive has\n" } else { "" };
     format!("{name}: floodway, and reactive tuned to be as fast\n\n{}{note}", matrix::print(&rows, markdown))
 }
@@ -88,12 +89,11 @@ fn more_standby(here: &Point, there: &Point) -> bool {
 
 /// The same for programs.
 pub fn program(name: &str, all: &[Beside]) -> String {
-    let of =
-        |b: &Beside| json!({"floodway": b.here, "reactive": b.there, "part": b.there.and_then(|t| part(&b.here, &t))});
+    let of = |b: &Beside| json!({"floodway": b.here, "reactive": b.there, "part": part(&b.here, &b.there)});
     json!({"scenario": name, "at_equal_latency": all.iter().map(of).collect::<Vec<Value>>()}).to_string()
 }
 
-/// Overload against latency, a line per controller; whoever is not swept is a point.
+/// Overload against latency: every setting a point, and a line along the front of each controller.
 pub fn picture(name: &str, about: &str, scored: &[Scored]) -> String {
     let (width, height) = (900.0, 560.0);
     let mut out = head(width, height);
@@ -104,18 +104,18 @@ pub fn picture(name: &str, about: &str, scored: &[Scored]) -> String {
         .collect();
     let all = || lines.iter().flat_map(|(.., points)| points);
     let ends = |f: fn(&Point) -> f64| all().map(f).fold((f64::INFINITY, 0.0f64), |(a, b), v| (a.min(v), b.max(v)));
-    let ((fastest, slowest), (_, worst)) = (ends(|p| p.ms), ends(|p| p.over));
+    let ((fastest, slowest), (best, worst)) = (ends(|p| p.ms), ends(|p| p.over));
     if lines.is_empty() {
         return out + "</svg>\n";
     }
     let log = |over: f64| over.max(DRAWN_FROM).log10();
-    let top = log(round_up(worst.max(10.0 * DRAWN_FROM)));
+    let (top, bottom) = (log(round_up(worst.max(10.0 * DRAWN_FROM))), log(best).floor());
     let margin = 0.05 * (slowest - fastest).max(0.5);
     let frame = Frame {
         x: [70.0, width - 30.0],
         from_to: [fastest - margin, slowest + margin],
         y: [96.0, height - 50.0],
-        high_low: [top, log(DRAWN_FROM)],
+        high_low: [top, bottom],
     };
     let _ = writeln!(
         out,
@@ -123,7 +123,9 @@ pub fn picture(name: &str, about: &str, scored: &[Scored]) -> String {
         escape(name),
         escape(about)
     );
-    let rungs = (-3..=2).map(|power| (f64::from(power), 10f64.powi(power))).filter(|(at, _)| *at <= top + 1e-9);
+    let rungs = (-3..=2)
+        .map(|power| (f64::from(power), 10f64.powi(power)))
+        .filter(|(at, _)| (bottom..=top + 1e-9).contains(at));
     let rungs: Vec<(f64, String)> =
         rungs.map(|(at, v)| (at, if v <= DRAWN_FROM { "≤ 0.001 %".into() } else { format!("{v} %") })).collect();
     frame.rungs(&mut out, &rungs);
@@ -136,7 +138,7 @@ pub fn picture(name: &str, about: &str, scored: &[Scored]) -> String {
     for (i, (word, class, points)) in lines.iter().enumerate() {
         let mut sorted = points.clone();
         sorted.sort_by(|a, b| a.reserve.total_cmp(&b.reserve));
-        frame.line(&mut out, class, sorted.iter().map(|p| (p.ms, log(p.over))));
+        frame.line(&mut out, class, front::front(&sorted).iter().map(|p| (p.ms, log(p.over))));
         for p in &sorted {
             let (x, y) = (frame.at_x(p.ms), frame.at_y(log(p.over)));
             let _ = write!(
@@ -158,7 +160,7 @@ pub fn picture(name: &str, about: &str, scored: &[Scored]) -> String {
     }
     let _ = writeln!(
         out,
-        "<text class=\"small\" x=\"{}\" y=\"{}\" text-anchor=\"end\">mean latency; numbers at points are reserves in percent</text>",
+        "<text class=\"small\" x=\"{}\" y=\"{}\" text-anchor=\"end\">mean latency; numbers at points are reserves in percent; lines join what no other setting beats</text>",
         width - 30.0,
         height - 12.0
     );
@@ -175,7 +177,8 @@ mod tests {
         let reactive = [of(0.1, 15.0, 4.0), of(0.2, 16.0, 1.0)];
         let all = beside(&reactive, &[of(0.15, 16.0, 0.25), of(0.1, 14.0, 1.0)]);
         let text = people("x", &all, false);
-        assert!(text.contains(" 25\n") && text.contains("never so fast"), "{text}");
+        let ends = |part: &str| text.lines().any(|line| line.trim_end().ends_with(part));
+        assert!(ends(" 25") && text.contains("15.00"), "{text}");
         assert!(program("x", &all).contains("\"part\":0.25"));
         assert!(beside(&[], &reactive).is_empty());
     }
