@@ -393,7 +393,7 @@ mod tests {
         let snapshot = exchange.load();
         for (member, n) in [(Some(0), 30), (Some(1), 10), (None, 5)] {
             for _ in 0..n {
-                snapshot.tally.count(0, GroupIdx(0), CellIdx(0), member.map(MemberIdx));
+                snapshot.tally.count(0, GroupIdx(0), CellIdx(0), member.map(MemberIdx), None);
             }
         }
         let mut counts = Counts { received: 5, accepted: 3, ..Counts::default() };

@@ -332,7 +332,7 @@ impl<'q> Draft<'q> {
         }
         self.scratch.spread = spread;
         if let Some(thread) = thread {
-            snapshot.tally.count(thread, group, decision.located.cell, Some(member));
+            snapshot.tally.count(thread, group, decision.located.cell, Some(member), decision.sticky());
         }
         let ttl = snapshot.table.ttl(group).to_be_bytes();
         for (i, record) in self.out[start..end].chunks_exact_mut(len).enumerate() {

@@ -8,7 +8,7 @@ use crate::answer::{Client, Scratch};
 use crate::exchange::access::List;
 use crate::exchange::{Family, House, MemberAnswer, Snapshot};
 use crate::id::{GroupIdx, MemberIdx};
-use crate::policy::{AllDown, Pick};
+use crate::policy::AllDown;
 use crate::wire::reply::{POINTER_MAX, Reply, Section, Spot};
 use crate::wire::request::Request;
 use crate::wire::{Ede, Rcode, rtype};
@@ -383,10 +383,7 @@ impl<'q> Way<'q> {
             self.scratch.spread = spread;
         }
         if let Some(thread) = thread {
-            snapshot.tally.count(thread, group, decision.located.cell, member);
-            if policy.pick == Pick::Sticky {
-                snapshot.tally.weigh(thread, group, decision.located.cell, decision.key);
-            }
+            snapshot.tally.count(thread, group, decision.located.cell, member, decision.sticky());
         }
         Some(Verdict {
             given: member.and_then(|m| snapshot.answers.get(group.idx())?.get(m.idx())),

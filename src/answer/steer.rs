@@ -47,6 +47,8 @@ pub struct Decision {
     pub located: Located,
     /// What chose the slot.
     pub key: u64,
+    /// How it was made.
+    pub pick: Pick,
     /// The member; `None` if none may be given there.
     pub picked: Option<Picked>,
     /// Bits of the subject's address that `key` made count, if it told so many; 0 where any key picks the same, and
@@ -88,7 +90,13 @@ impl Decision {
             (_, IpAddr::V4(_)) => STICKY_BITS.0,
             (_, IpAddr::V6(_)) => STICKY_BITS.1,
         };
-        Decision { located, key, picked: snapshot.table.pick(group, located.cell, key), key_bits }
+        Decision { located, key, pick: mode, picked: snapshot.table.pick(group, located.cell, key), key_bits }
+    }
+
+    /// The key, if a client always has the same: only its slot is worth counting.
+    #[inline]
+    pub fn sticky(&self) -> Option<u64> {
+        (self.pick == Pick::Sticky).then_some(self.key)
     }
 
     /// Scope prefix length to reply with: the prefix within which the decision is the same, where the client was

@@ -28,14 +28,7 @@ impl Block {
         counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Writes a counter; as [`Block::add`].
-    #[inline]
-    pub(crate) fn put(&self, at: usize, n: u64) {
-        self.lines[at / PER_LINE].0[at % PER_LINE].store(n, Ordering::Relaxed);
-    }
-
     /// Reads a counter.
-    #[inline]
     pub(crate) fn get(&self, at: usize) -> u64 {
         self.lines[at / PER_LINE].0[at % PER_LINE].load(Ordering::Relaxed)
     }

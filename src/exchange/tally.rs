@@ -10,16 +10,9 @@
 //! Invariant: counters never go down; a reload makes a new tally instead of clearing the old one.
 
 use crate::exchange::block::Block;
-use crate::exchange::hitters::Hitters;
+use crate::exchange::hitters::{Half, Hitters};
 use crate::id::{CellIdx, GroupIdx, MemberIdx};
 use crate::steering::slot_of;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Entries of a sketch for each row of a group and cell. As many as that leave a row's greatest askers an entry to
-/// themselves, more or less (our choice).
-const ENTRIES_PER_ROW: usize = 8;
-/// Least and most entries of a sketch, as powers of two: two halves of 16 KiB to 256 KiB, which caches near a core hold.
-const ENTRY_BITS: (u32, u32) = (11, 15);
 
 //----------- Tally ----------------------------------------------------------
 
@@ -29,14 +22,20 @@ const ENTRY_BITS: (u32, u32) = (11, 15);
 /// `n_groups × n_cells` counters of the steered queries by cell.
 #[derive(Debug, Default)]
 pub struct Tally {
-    blocks: Box<[Block]>,
-    /// One per thread; what a sketch calls a row is a counter of queries by cell, counted from the first.
-    hitters: Box<[Hitters]>,
-    /// The half of all sketches that is written now: its lowest bit.
-    half: AtomicUsize,
+    pages: Box<[Page]>,
+    /// The half of all sketches that is written now.
+    half: Half,
     /// Where the members of each group start in a block; one more entry marks the start of the cells.
     first_member: Box<[usize]>,
     n_cells: usize,
+}
+
+/// What one thread counts.
+#[derive(Debug)]
+struct Page {
+    block: Block,
+    /// What it calls a row is a counter of queries by cell, counted from the first of these.
+    hitters: Hitters,
 }
 
 /// The sum over threads at one moment; counts since the tally was made.
@@ -77,11 +76,10 @@ impl Tally {
         }
         first_member.push(at);
         let n_rows = n_members.len() * n_cells;
-        let bits = (n_rows * ENTRIES_PER_ROW).max(1).next_power_of_two().ilog2().clamp(ENTRY_BITS.0, ENTRY_BITS.1);
+        let page = |_| Page { block: Block::new(at + n_rows), hitters: Hitters::new() };
         Tally {
-            blocks: (0..n_threads).map(|_| Block::new(at + n_rows)).collect(),
-            hitters: (0..n_threads).map(|_| Hitters::new(bits)).collect(),
-            half: AtomicUsize::new(0),
+            pages: (0..n_threads).map(page).collect(),
+            half: Half::default(),
             first_member: first_member.into(),
             n_cells,
         }
@@ -89,33 +87,26 @@ impl Tally {
 
     /// Number of threads there is room for.
     pub fn n_threads(&self) -> usize {
-        self.blocks.len()
+        self.pages.len()
     }
 
-    /// Counts one steered query of thread `thread`, answered with `member` or, if `None`, all-down.
+    /// Counts one steered query of thread `thread`, answered with `member` or, if `None`, all-down. `sticky`: the key of the
+    /// pick, where the group's are sticky, and its slot is counted as well.
     ///
     /// Only one thread may use each `thread` number, or counts get lost (nothing worse).
     ///
     /// # Panics
     /// If thread, group or cell is outside the layout.
     #[inline]
-    pub fn count(&self, thread: usize, group: GroupIdx, cell: CellIdx, member: Option<MemberIdx>) {
-        let (block, group) = (&self.blocks[thread], group.idx());
+    pub fn count(&self, thread: usize, group: GroupIdx, cell: CellIdx, member: Option<MemberIdx>, sticky: Option<u64>) {
+        let (Page { block, hitters }, group) = (&self.pages[thread], group.idx());
         let (first, next) = (self.first_member[group], self.first_member[group + 1]);
+        let row = group * self.n_cells + cell.idx();
         block.add(member.map_or(next - 1, |m| first + m.idx()), 1);
-        block.add(self.first_cell(group) + cell.idx(), 1);
-    }
-
-    /// Counts one answer of a sticky group for the slot that its key falls into.
-    ///
-    /// As [`Tally::count`], of which it is the other half where picks are sticky.
-    ///
-    /// # Panics
-    /// If the thread is outside the layout.
-    #[inline]
-    pub fn weigh(&self, thread: usize, group: GroupIdx, cell: CellIdx, key: u64) {
-        let row = group.idx() * self.n_cells + cell.idx();
-        self.hitters[thread].count(self.half.load(Ordering::Relaxed), row as u32, slot_of(key));
+        block.add(self.first_row() + row, 1);
+        if let Some(key) = sticky {
+            hitters.count(&self.half, row as u32, slot_of(key));
+        }
     }
 
     /// What slots carried in the stretch between the last two calls, over all threads, and begins a new stretch.
@@ -123,36 +114,36 @@ impl Tally {
     /// One thread, the control loop, calls this, and with some seconds between: whoever counts has to have seen by then
     /// that its half has changed.
     pub fn carried(&self) -> Vec<Carried> {
-        let writing = self.half.load(Ordering::Relaxed);
         let mut carried = Vec::new();
-        for hitters in &self.hitters {
-            hitters.empty(writing ^ 1, |hit| {
+        for page in &self.pages {
+            page.hitters.empty(&self.half, |hit| {
                 let (group, cell) = (hit.row as usize / self.n_cells, hit.row as usize % self.n_cells);
                 carried.push(Carried { group: group.into(), cell: cell.into(), slot: hit.slot, n: hit.n });
             });
         }
-        self.half.store(writing ^ 1, Ordering::Relaxed);
+        self.half.change();
         carried
     }
 
     /// Sums over threads.
     pub fn sum(&self) -> TallySum {
         let n_groups = self.first_member.len().saturating_sub(1);
-        let total = |at: usize| self.blocks.iter().map(|b| b.get(at)).sum::<u64>();
+        let total = |at: usize| self.pages.iter().map(|page| page.block.get(at)).sum::<u64>();
         let range = |from: usize, n: usize| (from..from + n).map(total).collect::<Vec<u64>>();
         let mut sum = TallySum::default();
         for group in 0..n_groups {
             let (first, next) = (self.first_member[group], self.first_member[group + 1]);
             sum.answered.push(range(first, next - 1 - first));
             sum.all_down.push(total(next - 1));
-            sum.queries.push(range(self.first_cell(group), self.n_cells));
+            sum.queries.push(range(self.first_row() + group * self.n_cells, self.n_cells));
         }
         sum
     }
 
+    /// Where the counters of queries by cell begin.
     #[inline]
-    fn first_cell(&self, group: usize) -> usize {
-        self.first_member[self.first_member.len() - 1] + group * self.n_cells
+    fn first_row(&self) -> usize {
+        self.first_member[self.first_member.len() - 1]
     }
 }
 
@@ -211,7 +202,7 @@ mod tests {
                 middle = tally.sum();
                 assert_eq!(middle, want);
             }
-            tally.count(*thread, GroupIdx(*group), CellIdx(*cell), member.map(MemberIdx));
+            tally.count(*thread, GroupIdx(*group), CellIdx(*cell), member.map(MemberIdx), None);
             want.queries[*group as usize][*cell as usize] += 1;
             match member {
                 Some(m) => want.answered[*group as usize][*m as usize] += 1,
@@ -232,10 +223,10 @@ mod tests {
         let tally = Tally::new(2, &[3, 1], 4);
         let key = |slot: u64| slot << 52 | 12_345;
         for (thread, group, cell, slot, n) in [(0, 0, 0, 7, 3), (1, 0, 0, 7, 2), (1, 1, 3, 4095, 4)] {
-            (0..n).for_each(|_| tally.weigh(thread, GroupIdx(group), CellIdx(cell), key(slot)));
+            (0..n).for_each(|_| tally.count(thread, GroupIdx(group), CellIdx(cell), None, Some(key(slot))));
         }
         assert_eq!(tally.carried(), [], "nothing has rested yet");
-        tally.weigh(0, GroupIdx(1), CellIdx(2), key(9));
+        tally.count(0, GroupIdx(1), CellIdx(2), None, Some(key(9)));
         let of = |(group, cell, slot, n)| Carried { group: GroupIdx(group), cell: CellIdx(cell), slot, n };
         let mut told = tally.carried();
         told.sort_by_key(|c| (c.group, c.n));
@@ -258,8 +249,8 @@ mod tests {
     #[test]
     fn a_new_layout_starts_over() {
         let (old, new) = (Tally::new(1, &[2], 1), Tally::new(1, &[3], 1));
-        old.count(0, GroupIdx(0), CellIdx(0), None);
-        new.count(0, GroupIdx(0), CellIdx(0), Some(MemberIdx(2)));
+        old.count(0, GroupIdx(0), CellIdx(0), None, None);
+        new.count(0, GroupIdx(0), CellIdx(0), Some(MemberIdx(2)), None);
         assert_eq!(new.sum().since(&old.sum()), new.sum());
         assert_eq!(Tally::default().sum(), TallySum::default());
     }
