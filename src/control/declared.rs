@@ -10,7 +10,7 @@ use crate::control::candidates::{candidates, declared_capacity, distance_ms, rou
 use crate::control::rows::{RowSet, proportional};
 use crate::geo::{Cell, CellMap};
 use crate::id::{GroupIdx, MemberIdx};
-use crate::policy::{Effect, Group, Policies, Role, Route, SteerBy};
+use crate::policy::{Effect, Group, Policies, Reserve, Role, Route, SteerBy};
 use crate::steering::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState};
 
 /// Members that are at most this much farther than the nearest share its clients by capacity, while
@@ -21,7 +21,7 @@ const NEAR_MS: f64 = 5.0;
 /// to each cell in proportion to their capacity.
 pub fn declared_plan(policies: &Policies, cells: &CellMap) -> Plan {
     let pops = policies.pops.iter().enumerate().map(|(p, pop)| {
-        let reserve = pop_reserve(policies, p);
+        let reserve = pop_reserve(policies, p).middle();
         PopPlan {
             breaker: BreakerState::Closed,
             reason: String::new(),
@@ -150,10 +150,11 @@ pub fn by_capacity(policies: &Policies, group: GroupIdx, list: &[MemberIdx]) -> 
     proportional(&weights)
 }
 
-/// The greatest `reserve=` of the groups that have a member at POP `pop_idx`; 0 if none has.
-pub fn pop_reserve(policies: &Policies, pop_idx: usize) -> f64 {
+/// The greatest of the least and of the most `reserve=` of the groups that have a member at POP `pop_idx`; none if none has.
+pub fn pop_reserve(policies: &Policies, pop_idx: usize) -> Reserve {
     let here = |m: &crate::policy::Member| m.pop.is_some_and(|p| p.idx() == pop_idx);
-    policies.groups.iter().filter(|g| g.members.iter().any(here)).map(|g| g.reserve).fold(0.0, f64::max)
+    let groups = policies.groups.iter().filter(|g| g.members.iter().any(here)).map(|g| g.reserve);
+    groups.fold(Reserve::of(0.0), |a, b| Reserve { least: a.least.max(b.least), most: a.most.max(b.most) })
 }
 
 /// The share of each member over all cells, by cell weight; 0 where the weights sum to 0.

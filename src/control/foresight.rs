@@ -4,7 +4,7 @@ use crate::control::fitter::Fitter;
 use crate::control::state::State;
 use crate::forecast::engine::Explained;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Forecasts scored, below which nobody is alerted: half a day's worth at every second minute.
 const LEAST_SCORED: u64 = 360;
@@ -73,6 +73,9 @@ pub struct Foresight {
     pub fit_seconds: f64,
     /// The groups, in file order.
     pub groups: Vec<GroupForesight>,
+    /// By POP, the share of its capacity that is kept free.
+    #[serde(default)]
+    pub reserves: BTreeMap<String, f64>,
 }
 
 /// The forecasts of one group.
@@ -85,7 +88,16 @@ pub struct GroupForesight {
     /// What is wrong with its demand; `None` for nothing.
     #[serde(default)]
     pub anomaly: Option<AnomalyForesight>,
+    /// Seconds after which a half, nine tenths and 99 % of its requests go by a new plan, as learned.
+    #[serde(default)]
+    pub lag_seconds: [f64; 3],
+    /// By member, its share of the load over its share of answers, as learned; 1 where nothing says otherwise.
+    #[serde(default)]
+    pub gains: BTreeMap<String, f64>,
 }
+
+/// Parts of requests that [`GroupForesight::lag_seconds`] tells of.
+pub const LAGS: [f64; 3] = [0.5, 0.9, 0.99];
 
 /// What is wrong with the demand of one group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -140,14 +152,24 @@ impl Foresight {
     /// What the forecasters of `state` come to.
     pub(in crate::control) fn of(state: &State, fitter: Option<&Fitter>) -> Foresight {
         let Some(layout) = &state.layout else { return Foresight::default() };
-        let groups = layout.policies.groups.iter().zip(&state.groups).map(|(spec, group)| {
-            let step = group.outlook.forecaster().history().step_secs;
-            let leads = group.outlook.explain().into_iter().filter_map(|e| lead(e, step));
-            let wrong = group.outlook.watch().current();
-            let anomaly =
-                wrong.map(|(a, seconds)| AnomalyForesight { kind: a.kind.name().into(), seconds, sure: a.sure });
-            GroupForesight { group: spec.name.to_string(), leads: leads.collect(), anomaly }
-        });
+        let groups =
+            layout.policies.groups.iter().zip(&state.groups).zip(&state.plan.groups).map(|((spec, group), plan)| {
+                let step = group.outlook.forecaster().history().step_secs;
+                let leads = group.outlook.explain().into_iter().filter_map(|e| lead(e, step));
+                let wrong = group.outlook.watch().current();
+                let anomaly =
+                    wrong.map(|(a, seconds)| AnomalyForesight { kind: a.kind.name().into(), seconds, sure: a.sure });
+                let gain = |(m, of): (&crate::policy::Member, &crate::control::state::MemberState)| {
+                    (m.name.to_string(), of.gain.get())
+                };
+                GroupForesight {
+                    group: spec.name.to_string(),
+                    leads: leads.collect(),
+                    anomaly,
+                    lag_seconds: LAGS.map(|part| group.ring.lag(part, f64::from(plan.ttl))),
+                    gains: spec.members.iter().zip(&group.members).map(gain).collect(),
+                }
+            });
         let bytes: usize = state.groups.iter().map(|g| g.outlook.forecaster().size()).sum();
         Foresight {
             tier: state.tier.name().to_string(),
@@ -156,6 +178,13 @@ impl Foresight {
             failed_fits: fitter.map_or(0, |f| f.failed),
             fit_seconds: fitter.map_or(0.0, |f| f.spent_secs),
             groups: groups.collect(),
+            reserves: layout
+                .policies
+                .pops
+                .iter()
+                .zip(&state.pops)
+                .map(|(spec, of)| (spec.name.to_string(), of.reserve))
+                .collect(),
         }
     }
 }
@@ -224,7 +253,13 @@ mod tests {
             members: vec![],
         };
         Foresight {
-            groups: vec![GroupForesight { group: "www".into(), leads: vec![lead], anomaly: None }],
+            groups: vec![GroupForesight {
+                group: "www".into(),
+                leads: vec![lead],
+                anomaly: None,
+                lag_seconds: [0.0; 3],
+                gains: BTreeMap::new(),
+            }],
             ..Foresight::default()
         }
     }

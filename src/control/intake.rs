@@ -20,12 +20,26 @@ pub struct Reported {
     /// Requests per group and cell: `[g][r]`; a group without any has an empty row.
     pub cells: Vec<Vec<f64>>,
     /// Loads, in order of arrival.
-    pub loads: Vec<(GroupIdx, PopIdx, Option<MemberIdx>, Load)>,
+    pub loads: Vec<Told>,
 }
 
-/// What is asked of a plan: to hold until the answers given now have expired and those who opened connections by them
-/// have been seen, in seconds on top of the TTL.
-const AHEAD_SECS: f64 = 20.0;
+/// A load that was reported, and by whom.
+#[derive(Clone, Debug)]
+pub struct Told {
+    group: GroupIdx,
+    pop: PopIdx,
+    member: Option<MemberIdx>,
+    load: Load,
+    /// Of which cells its parts are, where it says, in requests per second; tries again left out.
+    cells: Vec<(usize, f64)>,
+}
+
+/// What is asked of a plan: to hold until so much of the load goes by it. Measured: until half does is too short, since
+/// what grows goes on growing meanwhile; more than three quarters buys nothing.
+const FOLLOWED: f64 = 0.75;
+/// Least and most that what grows is thought to go on growing, in seconds on top of the TTL: less than a surge is early by,
+/// and beyond which a trend of seconds says nothing, whatever is thought of connections.
+const AHEAD_SECS: [f64; 2] = [60.0, 120.0];
 /// A reporter that carries more than this part of a group must be heard for the whole to be known, and counts as late
 /// only after so many seconds.
 const MATTERS: f64 = 0.02;
@@ -65,7 +79,11 @@ pub fn drain(state: &mut State, layout: &Layout, samples: &[Sample], now: Now) -
         if arrival == Arrival::New {
             note_cells(layout, sample, &mut reported.cells[group.idx()]);
             if (sample.at - now.unix).abs() <= MOST_AGE_SECS {
-                reported.loads.push((group, pop, member, load(sample)));
+                let load = load(sample);
+                let wanted = load.rate / sample.requests.max(1e-9);
+                let cells =
+                    sample.cells.iter().filter_map(|(name, n)| Some((layout.cell_idx.get(name)?.idx(), wanted * n)));
+                reported.loads.push(Told { group, pop, member, load, cells: cells.collect() });
             }
         }
     }
@@ -134,13 +152,16 @@ pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt
         group.ring.step(plan, dt, now);
     }
     let mut shares: Vec<Option<Vec<f64>>> = vec![None; state.groups.len()];
-    for (g, pop, member, load) in &reported.loads {
+    for Told { group: g, pop, member, load, cells } in &reported.loads {
         let group = &mut state.groups[g.idx()];
         let spec = &layout.policies.groups[g.idx()].members;
         let is = |m: usize| member.map_or(spec[m].pop == Some(*pop), |named| named.idx() == m);
         let column = group.ring.column(load.mid, is);
         let shares = shares[g.idx()].get_or_insert_with(|| group.cells.shares(&layout.cells.cells));
         group.origins.observe(load, |r, grown| column.at(r, grown), shares);
+        for (r, rate) in cells {
+            group.origins.observe_cell(&Load { rate: *rate, ..*load }, *r, |grown| column.at(*r, grown), shares);
+        }
         if state.skills.tail {
             group.ring.learn(group.origins.alone(&column), load.rate);
         }
@@ -154,7 +175,8 @@ pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt
     for (g, group) in state.groups.iter_mut().enumerate() {
         let ttl = f64::from(state.plan.groups[g].ttl);
         let grows = uses[g] == ForecastUse::Steer && state.skills.trend;
-        let lead = if grows { ttl + AHEAD_SECS } else { 0.0 };
+        let followed = group.ring.lag(FOLLOWED, ttl).clamp(ttl + AHEAD_SECS[0], ttl + AHEAD_SECS[1]);
+        let lead = if grows { followed } else { 0.0 };
         group.origins.hold(now.unix, lead, dt);
     }
 }

@@ -34,6 +34,7 @@ mod placing;
 pub mod probes;
 pub mod reach;
 mod remember;
+mod reserve;
 pub mod ring;
 mod rooms;
 pub mod rows;

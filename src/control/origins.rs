@@ -18,6 +18,8 @@
 //! same answers serve cannot be told apart so; between them the slow shares decide ([`CellShares`](crate::control::demand)),
 //! towards which the estimate drifts.
 //!
+//! A POP that says of which cells its requests are is believed cell by cell, by the same filter.
+//!
 //! Demand is what clients want, not what they try: of failed requests about half are tries again, so a load with a part `f`
 //! failing counts as `y/(1 + f)`.
 
@@ -40,9 +42,9 @@ const MOST_LOST: f64 = 0.5;
 /// A window counts as this long at least when a trend is taken from it, in seconds.
 const LEAST_WINDOW_SECS: f64 = 5.0;
 /// What is planned for does not follow a fall of less than this part, and goes after greater ones in so many seconds.
-const BAND: f64 = 0.06;
+const BAND: f64 = 0.1;
 /// See [`BAND`].
-const RELEASE_SECS: f64 = 120.0;
+const RELEASE_SECS: f64 = 240.0;
 /// A load moves the cells behind it by at most one over this times what it is off.
 const LEAST_PART: f64 = 0.5;
 /// What is planned for is at most so many times what is reported. Our choice: demand that doubles in two minutes grows
@@ -120,7 +122,16 @@ impl Origins {
     ///
     /// Returns what the answers had explained, requests per second.
     pub fn observe(&mut self, load: &Load, column: impl Fn(usize, f64) -> f64, shares: &[f64]) -> f64 {
-        self.take(load, column, shares, false)
+        self.advance(load.mid, shares);
+        let parts: Vec<_> = (0..self.level.len()).map(|r| (r, column(r, self.grown(r)))).collect();
+        self.take(load, &parts, shares, false)
+    }
+
+    /// Takes in what part of a load is one cell's; `part(grown)`: what part of its requests goes there.
+    pub fn observe_cell(&mut self, load: &Load, r: usize, part: impl Fn(f64) -> f64, shares: &[f64]) {
+        self.advance(load.mid, shares);
+        let parts = [(r, part(self.grown(r)))];
+        self.take(load, &parts, shares, false);
     }
 
     /// Takes in the load of all POPs together, which is known whatever answers are in force.
@@ -128,7 +139,9 @@ impl Origins {
         // Right after the start some have not reported yet.
         let settled = self.since.is_some_and(|since| load.mid - since > SETTLED_SECS);
         if settled {
-            let explained = self.take(load, |_, _| 1.0, shares, true);
+            self.advance(load.mid, shares);
+            let parts: Vec<_> = (0..self.level.len()).map(|r| (r, 1.0)).collect();
+            let explained = self.take(load, &parts, shares, true);
             if explained > (1.0 + WHOLE) * load.rate {
                 // What was thought to grow did not.
                 self.trend.iter_mut().for_each(|trend| *trend *= 0.5);
@@ -140,15 +153,13 @@ impl Origins {
         (self.whole, self.whole_at) = (load.rate, load.mid);
     }
 
-    fn take(&mut self, load: &Load, column: impl Fn(usize, f64) -> f64, shares: &[f64], whole: bool) -> f64 {
-        self.advance(load.mid, shares);
+    /// `parts`: what part of the requests of which cells the load is.
+    fn take(&mut self, load: &Load, parts: &[(usize, f64)], shares: &[f64], whole: bool) -> f64 {
         let at = self.at.unwrap_or(load.mid);
         let back = load.mid - at;
         let total: f64 = self.level.iter().sum::<f64>().max(load.rate);
-        let n = self.level.len();
         let (mut explained, mut noise, mut spread, mut reach) = (0.0, 0.0, 0.0, 0.0);
-        let parts: Vec<f64> = (0..n).map(|r| column(r, self.grown(r))).collect();
-        for (r, m) in parts.iter().copied().enumerate() {
+        for (r, m) in parts.iter().copied() {
             let d = (self.level[r] + back * self.trend[r]).max(0.0);
             explained += m * d;
             noise += (NOISE * NOISE * m + SKEW * SKEW * m * (1.0 - m).max(0.0)) * d * d;
@@ -170,7 +181,7 @@ impl Origins {
         };
         let known = !whole && explained > NEW * load.rate;
         let beta = if known { alpha * alpha / (2.0 - alpha) / load.secs.max(LEAST_WINDOW_SECS) } else { 0.0 };
-        for (r, m) in parts.into_iter().enumerate() {
+        for (r, m) in parts.iter().copied() {
             let part = error * m * self.weight(r, total, shares) / spread;
             let least = (1.0 - MOST_LOST) * self.level[r];
             self.level[r] = (self.level[r] + alpha * part).max(least);
@@ -319,5 +330,23 @@ mod tests {
         assert!((surge[0] + surge[1] - 700.0).abs() < 60.0 && (surge[2] - 100.0).abs() < 20.0, "{surge:?}");
         let soon = origins.demand(380.0).unwrap();
         assert!(soon[0] + soon[1] > 800.0, "{soon:?}");
+    }
+
+    /// Two cells behind one POP cannot be told apart by its load, and are by its words.
+    #[test]
+    fn a_pop_is_believed_cell_by_cell() {
+        let mut origins = Origins::new(2);
+        let shares = [0.5, 0.5];
+        let of = |mid: f64, rate: f64| Load { mid, secs: 10.0, rate };
+        for i in 0..60 {
+            let t = 10.0 * f64::from(i);
+            let grown = if i < 30 { 0.0 } else { 100.0 };
+            origins.observe(&of(t, 200.0 + grown), |_, _| 1.0, &shares);
+            for (r, rate) in [(0, 100.0 + grown), (1, 100.0)] {
+                origins.observe_cell(&of(t, rate), r, |_| 1.0, &shares);
+            }
+        }
+        let seen = origins.demand(590.0).unwrap();
+        assert!((seen[0] - 200.0).abs() < 10.0 && (seen[1] - 100.0).abs() < 10.0, "{seen:?}");
     }
 }

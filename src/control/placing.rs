@@ -18,7 +18,9 @@ use std::collections::HashMap;
 const TRICKLE_MS: f32 = 50.0;
 
 /// Part of its capacity by which a POP's load may be planned to grow in one beat, where nothing must leave another.
-const MOST_IN: f64 = 0.1;
+/// Answers of one second are few, and what is taken back the next was noise. Measured: 2 % has less churn than 10 %, and
+/// no more overload.
+const MOST_IN: f64 = 0.02;
 
 //----------- Placed ---------------------------------------------------------
 

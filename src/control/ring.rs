@@ -52,8 +52,13 @@ const GONE: f64 = 5e-4;
 const MIX_SECS: f64 = 3.0;
 /// See [`MIX_SECS`].
 const KEPT_MIXES: usize = 40;
+/// The longest lag that is told apart, seconds.
+const MOST_LAG_SECS: f64 = 7200.0;
 /// Step of learning.
 const RATE: f64 = 0.05;
+/// Pull of the prior, for as much as a load tells the pools apart: an error of a tenth that stays moves a weight by half. What a
+/// surge brings looks like connections that do not end, and without the pull weights go from bound to bound.
+const PULL: f64 = 0.1;
 
 //----------- Ring -----------------------------------------------------------
 
@@ -254,19 +259,43 @@ impl Ring {
         self.basis = Some([1.0, 0.0, 0.0, 0.0]);
     }
 
+    /// Seconds until a part of a group's requests goes by a plan from its first answer on, at a TTL of `ttl` seconds;
+    /// `part` in `(0, 1)`. At most [`MOST_LAG_SECS`].
+    pub fn lag(&self, part: f64, ttl: f64) -> f64 {
+        let (mut early, mut late) = (0.0, MOST_LAG_SECS);
+        while late - early > 0.5 {
+            let middle = (early + late) / 2.0;
+            *if moved(&self.basis(), ttl.max(1.0), middle) < part { &mut early } else { &mut late } = middle;
+        }
+        late
+    }
+
     /// Compares a load with what each pool alone would bring (`alone`), all in requests per second.
     pub fn learn(&mut self, alone: [f64; POOLS], load: f64) {
         let basis = self.basis();
         let all: f64 = alone.iter().zip(basis).map(|(a, w)| a * w).sum();
         let scale = all.max(load).max(1.0);
         let error = (load - all) / scale;
+        let apart = alone.map(|a| (a - all) / scale);
+        let told: f64 = apart.iter().zip(basis).map(|(d, w)| w * d * d).sum();
         let mut next = basis;
-        for (weight, alone) in next.iter_mut().zip(alone) {
-            *weight = (*weight * (RATE * error * (alone - all) / scale).exp()).max(LEAST);
+        for ((weight, apart), prior) in next.iter_mut().zip(apart).zip(PRIOR) {
+            let back = PULL * told * (prior / *weight).ln();
+            *weight = (*weight * (RATE * error * apart + back).exp()).max(LEAST);
         }
         let sum: f64 = next.iter().sum();
         self.basis = Some(next.map(|w| w / sum));
     }
+}
+
+/// What part of requests goes by a plan `secs` seconds after its first answer: the pools in closed form.
+fn moved(basis: &[f64; POOLS], ttl: f64, secs: f64) -> f64 {
+    let until = secs.min(ttl);
+    let caches = until / ttl;
+    // Connections opened by what caches held, that many seconds ago on the average.
+    let followed = |life: f64| caches - life / ttl * ((-(secs - until) / life).exp() - (-secs / life).exp());
+    let pools = [caches, followed(SHORT_SECS), followed(LONG_SECS), 1.0 - (-secs / KEPT_SECS).exp()];
+    basis.iter().zip(pools).map(|(weight, part)| weight * part).sum()
 }
 
 impl Era {
@@ -299,5 +328,75 @@ impl Column {
     /// Number of cells.
     pub fn n_cells(&self) -> usize {
         self.pools[0].len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fixture::at;
+    use proptest::prelude::*;
+
+    /// A group of one cell and two members, the second of which gets `share`.
+    fn plan(share: f32, ttl: u32) -> GroupPlan {
+        let (rows, demand) = (vec![Row::new(&[1.0 - share, share])], Default::default());
+        let (members, row_of_cell) = (Vec::new(), vec![0]);
+        GroupPlan {
+            ttl,
+            demand,
+            members,
+            rows,
+            row_of_cell,
+            blind_rows: Vec::new(),
+            blind_row_of_cell: Vec::new(),
+            short: 0.0,
+            heavy: Default::default(),
+        }
+    }
+
+    /// Part of requests that go to the second member.
+    fn second(ring: &Ring, now: f64) -> f64 {
+        ring.column(at(now).unix, |m| m == 1).at(0, 0.0)
+    }
+
+    /// All answers move at once at second 100; what the ring says then is what [`moved`] says in closed form.
+    #[test]
+    fn a_move_arrives_as_the_closed_form_says() {
+        let mut ring = Ring::default();
+        for s in 0..900 {
+            let share = if s < 100 { 0.0 } else { 1.0 };
+            ring.step(&plan(share, 60), 1.0, at(f64::from(s)));
+            let (says, expected) = (second(&ring, f64::from(s)), moved(&PRIOR, 60.0, f64::from((s - 100).max(0))));
+            assert!((says - expected).abs() < 0.05, "{s}: {says} for {expected}");
+        }
+    }
+
+    /// Half of the load in less than a TTL, nine tenths when connections of minutes have gone.
+    #[test]
+    fn lags_are_those_of_their_pools() {
+        let ring = Ring::default();
+        let lags = |ttl| [0.5, 0.9, 0.99].map(|part| ring.lag(part, ttl).round());
+        assert_eq!([lags(20.0), lags(60.0)], [[23.0, 392.0, 1100.0], [52.0, 408.0, 1115.0]]);
+    }
+
+    proptest! {
+        /// Parts of every pool sum to 1 and nothing grows without bound, however plans and TTLs change.
+        #[test]
+        fn everybody_goes_by_some_plan(
+            moves in proptest::collection::vec((0f32..=1.0, 1u32..300, 1f64..40.0), 1..120),
+        ) {
+            let (mut ring, mut now) = (Ring::default(), 0.0);
+            for (share, ttl, dt) in moves {
+                now += dt;
+                ring.step(&plan(share, ttl), dt, at(now));
+                for k in 0..POOLS {
+                    let sum: f64 = ring.eras.iter().map(|e| e.part[k]).sum();
+                    prop_assert!((sum - 1.0).abs() < 1e-6, "pool {} sums to {}", k, sum);
+                }
+                prop_assert!(ring.eras.len() <= MOST_ERAS + 1 && ring.batches.len() <= MOST_BATCHES + 1);
+                let part = second(&ring, now);
+                prop_assert!((-1e-6..=1.0 + 1e-6).contains(&part), "{}", part);
+            }
+        }
     }
 }

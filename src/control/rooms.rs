@@ -5,7 +5,6 @@ use crate::clock::Now;
 use crate::control::allocate::Room;
 use crate::control::candidates::{declared_capacity, members_at};
 use crate::control::capacity::{Overload, exhausted};
-use crate::control::declared::pop_reserve;
 use crate::control::outlook::Expected;
 use crate::control::overrides::force::Hold;
 use crate::control::silence::{Rung, UNKNOWN_FACTOR, rung};
@@ -58,8 +57,7 @@ fn pop_room(state: &mut State, layout: &Layout, expected: &[Expected], pop: PopI
         BreakerState::Open if of.readmitted => 1.0 - of.tripped_errors,
         _ => of.breaker.factor(),
     };
-    let reserve = pop_reserve(&layout.policies, pop.idx());
-    let (mut capacity, mut keep) = (of.base * factor, 1.0 - reserve);
+    let (mut capacity, mut keep) = (of.base * factor, 1.0 - of.reserve);
     match rung(of.silent_secs(now)) {
         Rung::Normal | Rung::Hold => {}
         Rung::NoGain => {

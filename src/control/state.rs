@@ -9,7 +9,7 @@ use crate::control::allocate::{Geography, Warm};
 use crate::control::announced::Announced;
 use crate::control::breaker::Breaker;
 use crate::control::capacity::Learned;
-use crate::control::declared::declared_plan;
+use crate::control::declared::{declared_plan, pop_reserve};
 use crate::control::demand::{CellShares, Gain};
 use crate::control::fitter;
 use crate::control::heavy::Carriers;
@@ -112,6 +112,8 @@ pub struct PopState {
     pub learned: Learned,
     /// What it can carry before the breaker's factor, requests per second.
     pub base: f64,
+    /// Share of it that is kept free, in `[0, 1)`.
+    pub reserve: f64,
     /// A sign of overload was seen in this tick.
     pub overloaded: bool,
     /// Served although Open.
@@ -302,7 +304,9 @@ impl State {
     fn fresh_states(&mut self, layout: &Layout, now: Now) {
         let n_cells = layout.cells.cells.len();
         self.allocated = vec![None; layout.policies.groups.len()];
-        self.pops = layout.policies.pops.iter().map(|pop| PopState::new(pop.capacity, now)).collect();
+        let reserve = |p| pop_reserve(&layout.policies, p).middle();
+        let fresh = |(p, pop): (usize, &crate::policy::Pop)| PopState::new(pop.capacity, reserve(p), now);
+        self.pops = layout.policies.pops.iter().enumerate().map(fresh).collect();
         let n_groups = layout.policies.groups.len();
         self.tier = self.thrift.tier(n_groups);
         let settings = self.thrift.settings(n_groups);
@@ -407,12 +411,13 @@ impl Layout {
 }
 
 impl PopState {
-    fn new(capacity: f64, now: Now) -> PopState {
+    fn new(capacity: f64, reserve: f64, now: Now) -> PopState {
         PopState {
             breaker: Breaker::closed(now),
             tripped_errors: 0.0,
             learned: Learned::default(),
             base: capacity,
+            reserve,
             overloaded: false,
             readmitted: false,
             heard: None,

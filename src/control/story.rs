@@ -5,7 +5,6 @@
 
 use crate::clock::Now;
 use crate::control::candidates::{candidates, members_at};
-use crate::control::declared::pop_reserve;
 use crate::control::outlook;
 use crate::control::state::{Layout, State};
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
@@ -115,7 +114,7 @@ pub fn story(state: &State, pop: PopIdx, now: Now) -> Option<Story> {
         max: spec.max,
         capacity: plan.capacity,
         target: plan.target,
-        reserve: pop_reserve(&layout.policies, pop.idx()),
+        reserve: state.pops[pop.idx()].reserve,
         load: plan.load,
         price_ms: plan.price_ms,
         silent_secs: plan.silent_secs.is_finite().then_some(plan.silent_secs),

@@ -16,6 +16,7 @@ use crate::control::notes::Note;
 use crate::control::outlook::{self, Expected};
 use crate::control::overrides::force;
 use crate::control::placing::{self, Placed};
+use crate::control::reserve;
 use crate::control::rooms::{self, PopRoom};
 use crate::control::rows::RowSet;
 use crate::control::silence::{self, NORMAL_SECS};
@@ -97,6 +98,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     rooms::learn_gains(state, layout, dt, now);
     let expected = outlook::expect(state, layout, &totals, now);
     trips::readmit(state, layout, &expected, &mut notes);
+    reserve::step(state, layout, dt);
     let rooms = rooms::step(state, layout, &expected, now);
     let standings = standings(state, layout);
     let mut placed = placing::place(state, layout, &expected, &rooms, &standings);

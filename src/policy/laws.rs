@@ -182,7 +182,8 @@ fn group(i: usize, n_pops: usize) -> impl Strategy<Value = Group> {
         prop_oneof![Just(ForecastUse::Off), Just(ForecastUse::Show), Just(ForecastUse::Steer)],
         "[a-z][a-z /.-]{0,10}[a-z]",
     );
-    let numbers = (1u8.., 1u32..1000, 0u32..1000, share(), rate());
+    let reserve = (share(), share()).prop_map(|(a, b)| Reserve { least: a.min(b), most: a.max(b) });
+    let numbers = (1u8.., 1u32..1000, 0u32..1000, reserve, rate());
     (1usize..=MEMBERS.len(), words, numbers).prop_flat_map(move |(n, words, numbers)| {
         let members: Vec<_> = (0..n).map(|m| member(m, n_pops)).collect();
         let routes = proptest::collection::vec(route(n), 0..6);
@@ -340,7 +341,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(loaded.pops[0].breaker, BreakerConfig::default());
     let group = &loaded.groups[0];
     assert_eq!((group.steer, group.pick, group.answers), (SteerBy::Priced, Pick::Sticky, 1));
-    assert_eq!((group.ttl_min, group.ttl_max, group.reserve), (20, 60, 0.15));
+    assert_eq!((group.ttl_min, group.ttl_max, group.reserve), (20, 60, Reserve::of(0.15)));
     assert_eq!((group.all_down, group.forecast, group.unit.as_str()), (AllDown::All, ForecastUse::Steer, "requests"));
     let roles: Vec<Role> = group.members.iter().map(|m| m.role).collect();
     assert_eq!(roles, [Role::Active, Role::Shadow { warmup_secs: 300.0 }, Role::External]);

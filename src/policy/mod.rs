@@ -31,6 +31,6 @@ pub mod value;
 pub use load::{PolicyFile, load};
 pub use print::print;
 pub use value::{
-    AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Resume, Role, Route, Steer,
-    SteerBy,
+    AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Reserve, Resume, Role, Route,
+    Steer, SteerBy,
 };

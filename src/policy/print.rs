@@ -109,7 +109,10 @@ fn group(group: &Group, policies: &Policies, out: &mut String) {
         assertions,
     } = group;
     put(out, format_args!("{name} GROUP steer={} pick={}", word(STEER_BY, steer), word(PICK, pick)));
-    put(out, format_args!(" answers={answers} ttl={ttl_min}..{ttl_max} reserve={}", share(*reserve)));
+    put(out, format_args!(" answers={answers} ttl={ttl_min}..{ttl_max} reserve={}", share(reserve.least)));
+    if reserve.most > reserve.least {
+        put(out, format_args!("..{}", share(reserve.most)));
+    }
     put(out, format_args!(" all-down={} forecast={}", word(ALL_DOWN, all_down), word(FORECAST, forecast)));
     setting(out, "unit", unit.as_str(), "requests", format_args!("\"{unit}\""));
     setting(out, "co2-price", *co2_price, 0.0, rate(*co2_price));

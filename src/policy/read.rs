@@ -4,6 +4,7 @@ use crate::masterfile::{Report, suggest};
 use crate::policy::countries;
 use crate::policy::record::{self, Value};
 use crate::policy::said::{Said, SaidName};
+use crate::policy::value::Reserve;
 use crate::units::{self, LatLon};
 use crate::wire::Name;
 use ipnet::IpNet;
@@ -48,17 +49,22 @@ pub fn share(value: &Value, report: &mut Report) -> Option<f64> {
     units::parse_share(&value.text).map_err(|why| value.refuse(report, why.0)).ok()
 }
 
-/// A share below 1.
-pub fn share_below_one(value: &Value, report: &mut Report) -> Option<f64> {
-    let n = share(value, report)?;
-    if n < 1.0 {
-        return Some(n);
-    }
-    value.spot.error(
-        report,
-        format!("`{}` must stay below 100%", value.key),
-        "write a share such as 15%: 100% would leave nothing to use",
-    );
+/// `least..most` or one share, each below 1.
+pub fn reserve(value: &Value, report: &mut Report) -> Option<Reserve> {
+    let (from, to) = value.text.split_once("..").unwrap_or((&value.text, &value.text));
+    let (Ok(least), Ok(most)) = (units::parse_share(from), units::parse_share(to)) else {
+        value.refuse(report, "a share such as 15% or 0.15, or the least and the most such as 10%..20%");
+        return None;
+    };
+    let (message, help) = match () {
+        () if least.max(most) >= 1.0 => {
+            let help = "write a share such as 15%: 100% would leave nothing to use".to_string();
+            ("`reserve` must stay below 100%", help)
+        }
+        () if least > most => ("the least reserve is above the most", format!("turn them round: reserve={to}..{from}")),
+        () => return Some(Reserve { least, most }),
+    };
+    value.spot.error(report, message, help);
     None
 }
 

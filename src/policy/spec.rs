@@ -9,7 +9,7 @@ use crate::policy::probe::{self, ProbeSpec};
 use crate::policy::read;
 use crate::policy::record::{Params, Record, name, subject};
 use crate::policy::said::{Field, SaidName, Spot};
-use crate::policy::value::{AllDown, ForecastUse, Pick, Resume, SteerBy};
+use crate::policy::value::{AllDown, ForecastUse, Pick, Reserve, Resume, SteerBy};
 use crate::units::LatLon;
 use crate::wire::Name;
 use ipnet::IpNet;
@@ -89,7 +89,7 @@ pub struct GroupSpec {
     pub pick: Field<Pick>,
     pub answers: Field<u8>,
     pub ttl: Field<(u32, u32)>,
-    pub reserve: Field<f64>,
+    pub reserve: Field<Reserve>,
     pub all_down: Field<AllDown>,
     pub forecast: Field<ForecastUse>,
     pub unit: Field<String>,
@@ -197,7 +197,7 @@ fn group(record: &Record, report: &mut Report) -> GroupSpec {
         pick: params.take("pick", |v, r| read::choice(v, PICK, r)),
         answers: params.take("answers", read::answers),
         ttl: params.take("ttl", read::ttl),
-        reserve: params.take("reserve", read::share_below_one),
+        reserve: params.take("reserve", read::reserve),
         all_down: params.take("all-down", |v, r| read::choice(v, ALL_DOWN, r)),
         forecast: params.take("forecast", |v, r| read::choice(v, FORECAST, r)),
         unit: params.take("unit", read::phrase),

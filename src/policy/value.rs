@@ -99,8 +99,8 @@ pub struct Group {
     pub ttl_min: u32,
     /// See `ttl_min`.
     pub ttl_max: u32,
-    /// `reserve=`: share of capacity kept free; default 15 %.
-    pub reserve: f64,
+    /// `reserve=least..most` or `reserve=n`: share of capacity kept free; default 15 %.
+    pub reserve: Reserve,
     /// `all-down=`.
     pub all_down: AllDown,
     /// `forecast=`.
@@ -127,7 +127,7 @@ impl Group {
             answers: 1,
             ttl_min: 20,
             ttl_max: 60,
-            reserve: 0.15,
+            reserve: Reserve::of(0.15),
             all_down: AllDown::All,
             forecast: ForecastUse::Steer,
             unit: "requests".into(),
@@ -136,6 +136,27 @@ impl Group {
             routes: Vec::new(),
             assertions: Vec::new(),
         }
+    }
+}
+
+/// `reserve=`: between which shares of capacity, in `[0, 1)`, the loop may choose what to keep free.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reserve {
+    /// The least, however sure the forecasts are.
+    pub least: f64,
+    /// The most, at least `least`.
+    pub most: f64,
+}
+
+impl Reserve {
+    /// One share, whatever is learned.
+    pub fn of(share: f64) -> Reserve {
+        Reserve { least: share, most: share }
+    }
+
+    /// What is kept free while nothing is learned: the middle.
+    pub fn middle(&self) -> f64 {
+        (self.least + self.most) / 2.0
     }
 }
 

@@ -118,7 +118,7 @@ fn at_peak(priced: &Policies, cells: &CellMap, scenario: &Scenario, drawn: &Draw
         prev: None,
     };
     let pop = |(p, pop): (usize, &crate::policy::Pop)| Room {
-        target: pop.capacity * (1.0 - pop_reserve(priced, p)),
+        target: pop.capacity * (1.0 - pop_reserve(priced, p).middle()),
         max: pop.max,
     };
     let problem = Problem {

@@ -2,7 +2,7 @@
 
 use crate::geo::{Cell, CellMap, Match};
 use crate::id::{MemberIdx, PopIdx, RuleIdx};
-use crate::policy::{BreakerConfig, Effect, ForecastUse, Group, Member, Policies, Pop, Role, Route};
+use crate::policy::{BreakerConfig, Effect, ForecastUse, Group, Member, Policies, Pop, Reserve, Role, Route};
 use crate::sim::rng::Rng;
 use crate::sim::scenario::{Demand, Fault, FaultKind, Resolvers, Scenario, Surge, SurgeKind, Telemetry};
 use crate::sim::secs::Secs;
@@ -91,7 +91,7 @@ fn group(g: usize, n_pops: usize, n_cells: usize, rules: &mut Vec<usize>, rng: &
         ttl_min,
         ttl_max,
         forecast,
-        reserve: rng.between(0.05, 0.3),
+        reserve: Reserve::of(rng.between(0.05, 0.3)),
         ..Group::new(name(&format!("g{g}")))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::control::{Silence, Skills};
 use crate::id::MemberIdx;
-use crate::policy::{Effect, ForecastUse, Policies, Role, SteerBy};
+use crate::policy::{Effect, ForecastUse, Policies, Reserve, Role, SteerBy};
 
 //----------- Controller -----------------------------------------------------
 
@@ -232,7 +232,7 @@ impl Variant {
     pub fn apply(&self, policies: &Policies) -> Policies {
         let mut policies = policies.clone();
         for group in &mut policies.groups {
-            group.reserve = self.reserve.unwrap_or(group.reserve);
+            group.reserve = self.reserve.map_or(group.reserve, Reserve::of);
             // A group that is steered otherwise stays so: only what is priced is compared.
             if group.steer != SteerBy::Priced {
                 continue;
@@ -299,7 +299,7 @@ mod tests {
         let steered = [Nearest, Static, Static, Weighted, Static, Priced, Priced, Priced, Priced];
         assert_eq!(CONTROLLERS.map(|(n, _)| steer(n)), steered);
         let shown = Variant::without("forecast").unwrap().with_reserve(0.3).apply(&policies);
-        assert_eq!((shown.groups[0].forecast, shown.groups[0].reserve), (ForecastUse::Show, 0.3));
+        assert_eq!((shown.groups[0].forecast, shown.groups[0].reserve), (ForecastUse::Show, Reserve::of(0.3)));
         assert!(Variant::named("magic").unwrap_err().contains("oracle-a"));
         assert!(Variant::without("magic").unwrap_err().contains("shadows"));
     }

@@ -1,7 +1,7 @@
-//! The forecasters' part of the page.
+//! What the loop has learnt, on the page: forecasts, lags, gains, reserves.
 
 use crate::admin::metrics::{Labels, Page};
-use crate::control::foresight::{Foresight, LeadForesight};
+use crate::control::foresight::{Foresight, LAGS, LeadForesight};
 use crate::forecast::anomaly::Kind;
 
 /// Adds how good forecasts are, by group and lead, and what they cost.
@@ -41,6 +41,18 @@ pub(super) fn add(page: &mut Page, seen: &Foresight) {
         })
     });
     page.gauge("demand_anomaly", "1 for what is wrong with the demand of a group", anomalies);
+    let lags = seen.groups.iter().flat_map(|g| {
+        let row =
+            move |(part, secs): (f64, f64)| (vec![("group", g.group.clone()), ("quantile", part.to_string())], secs);
+        LAGS.into_iter().zip(g.lag_seconds).map(row)
+    });
+    page.gauge("lag_seconds", "Until this part of a group's requests goes by a new plan, as learned", lags);
+    let gains = seen.groups.iter().flat_map(|g| {
+        g.gains.iter().map(move |(member, gain)| (vec![("group", g.group.clone()), ("member", member.clone())], *gain))
+    });
+    page.gauge("member_gain_ratio", "Share of the load over the share of answers, as learned", gains);
+    let reserves = seen.reserves.iter().map(|(pop, reserve)| (vec![("pop", pop.clone())], *reserve));
+    page.gauge("pop_reserve_ratio", "Part of a POP's capacity that is kept free", reserves);
     page.counter("forecast_fits", "Fits made", [(Labels::new(), seen.fits)]);
     page.counter("forecast_failed_fits", "Fits that panicked", [(Labels::new(), seen.failed_fits)]);
     page.gauge("forecast_fit_cpu_seconds", "CPU time of all fits since the start", [(Labels::new(), seen.fit_seconds)]);
