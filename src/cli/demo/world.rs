@@ -37,8 +37,8 @@ pub struct Script {
 }
 
 impl Script {
-    /// A day with an announced surge in its second quarter and a failure after it, told in `secs`. In 150 a newcomer
-    /// sees the shift, the trip and the return.
+    /// A day with an announced surge, more than the POPs near it bear, in its second quarter and a failure after it, told
+    /// in `secs`. In 150 a newcomer sees the shift, the trip and the return.
     pub fn day(secs: f64) -> Script {
         Script {
             day_secs: 0.8 * secs,
@@ -48,7 +48,7 @@ impl Script {
             surge_at: 0.27 * secs,
             surge_rise: 0.06 * secs,
             surge_stay: 0.2 * secs,
-            surge_factor: 3.0,
+            surge_factor: 5.0,
             fail_at: 0.6 * secs,
             fail_secs: 0.13 * secs,
             warm_secs: 0.08 * secs,
