@@ -145,14 +145,17 @@ impl Asker {
         }
         let (what, text) = (found.what, found.text.clone());
         let at = self.wiring.clock.now().unix;
-        match self.wiring.ledger.note(&name, found, took_secs, at) {
-            None | Some(None) if what == What::Well => {}
-            Some(_) if what == What::Well => tracing::info!("probe of {name}: answered again"),
-            Some(_) if what == What::NotMade => {
+        // Each failure is in the state; the log has where they begin and end.
+        match (self.wiring.ledger.note(&name, found, took_secs, at), what) {
+            (None | Some(None), What::Well) => {}
+            (Some(Some(_)), What::Well) => tracing::info!("probe of {name}: answered again"),
+            (Some(_), What::NotMade) => {
                 tracing::error!("probe of {name} cannot be made, which says nothing of the POP: {text}");
             }
-            Some(_) => tracing::warn!("probe of {name} fails ({}): {text}", what.label()),
-            None => {}
+            (Some(None | Some(What::Well | What::NotMade)), _) => {
+                tracing::warn!("probe of {name} fails ({}): {text}", what.label());
+            }
+            _ => {}
         }
     }
 }
