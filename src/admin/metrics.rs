@@ -8,6 +8,7 @@ use crate::admin::degraded;
 use crate::admin::page::{Labels, Page};
 use crate::admin::process::{Process, socket_drops};
 use crate::admin::running::open_connections;
+use crate::admin::state::StandbyState;
 use crate::admin::{Source, State};
 use crate::exchange::access::List;
 use crate::exchange::{Connection, CookieSeen, Silence, books};
@@ -413,6 +414,33 @@ fn members(page: &mut Page, state: &State) {
         })
     });
     page.gauge("member_shadow_state", "1 for the state that a shadow member is in", rows);
+    standby(page, state);
+}
+
+fn standby(page: &mut Page, state: &State) {
+    let all =
+        || state.groups.iter().flat_map(|g| g.members.iter().filter_map(move |m| Some((g, m, m.standby.as_ref()?))));
+    let of = |value: fn(&StandbyState) -> f64| {
+        all().map(move |(g, m, s)| {
+            (vec![("group", g.name.clone()), ("member", m.name.clone())], value(s).round() as u64)
+        })
+    };
+    page.counter("shadow_on_seconds", "Seconds that a shadow was on", of(|s| 3600.0 * s.hours));
+    page.counter("shadow_starts", "Starts of a shadow", of(|s| s.starts as f64));
+    let help = "Starts of a shadow in which demand outgrew what was usable without it";
+    page.counter("shadow_paid_starts", help, of(|s| s.paid_starts as f64));
+    let help = "What the standby of a shadow cost, in requests: standby= of what it can carry while it was on";
+    page.counter("shadow_standby_cost_requests", help, of(|s| s.cost_requests));
+    let help = "Requests that found room by a shadow alone";
+    page.counter("shadow_prevented_requests", help, of(|s| s.prevented_requests));
+    let help = "1 for a shadow that has not paid for a month";
+    let idle =
+        all().map(|(g, m, s)| (vec![("group", g.name.clone()), ("member", m.name.clone())], flag(s.advice.is_some())));
+    page.gauge("shadow_idle", help, idle);
+    let help = "Part of a group's budget for standby that is spent this month";
+    let budgets = state.groups.iter().filter_map(|g| Some((g, g.budget?)));
+    let spent = budgets.map(|(g, b)| (vec![("group", g.name.clone())], b.spent_hours / b.hours));
+    page.gauge("standby_budget_spent_ratio", help, spent);
 }
 
 #[cfg(test)]

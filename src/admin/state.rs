@@ -6,6 +6,7 @@
 use crate::admin::{Loads, Place, Running};
 use crate::clock::Clock;
 use crate::control;
+use crate::control::accounts::{Account, Accounts};
 use crate::control::announced::Events;
 use crate::control::foresight::Foresight;
 use crate::control::overrides::{Desk, Override};
@@ -13,7 +14,7 @@ use crate::control::probes::PlaceState;
 use crate::events;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::id::GroupIdx;
-use crate::policy::{Group, Member, Role};
+use crate::policy::{Group, Member, Policies, Role};
 use crate::probe::{self, What};
 use crate::steering::asserted::{Asserted, asserted};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
@@ -129,6 +130,18 @@ pub struct GroupState {
     /// What the policies assert of it, in file order.
     #[serde(default)]
     pub assertions: Vec<Asserted>,
+    /// What of its budget for standby is spent; `None` without one.
+    #[serde(default)]
+    pub budget: Option<BudgetState>,
+}
+
+/// The budget of a group for the standby of its shadows, in this calendar month (UTC).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetState {
+    /// Hours of standby so far.
+    pub spent_hours: f64,
+    /// Hours of standby that there may be.
+    pub hours: f64,
 }
 
 /// The forecast at one lead.
@@ -164,6 +177,46 @@ pub struct MemberState {
     pub unusable: Option<String>,
     /// State of a shadow member.
     pub shadow: Option<ShadowState>,
+    /// What its standby cost and brought; `None` for others, and before the first tick.
+    #[serde(default)]
+    pub standby: Option<StandbyState>,
+}
+
+/// What a shadow cost and brought. Both in requests: standby costs `standby=` of what the shadow can carry while it is on; what
+/// is prevented would have found no room without it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandbyState {
+    /// Unix seconds since when it has been watched.
+    pub since: f64,
+    /// Hours that it was on since then.
+    pub hours: f64,
+    /// The same in this calendar month (UTC).
+    pub month_hours: f64,
+    /// How often it was started.
+    pub starts: u64,
+    /// Starts in which demand outgrew what was usable without it.
+    pub paid_starts: u64,
+    /// What standby cost.
+    pub cost_requests: f64,
+    /// Requests that found room by it alone.
+    pub prevented_requests: f64,
+    /// What to do with it, in words; `None` while it pays or is new.
+    pub advice: Option<String>,
+}
+
+impl StandbyState {
+    fn of(account: &Account) -> StandbyState {
+        StandbyState {
+            since: account.since,
+            hours: account.on_secs / 3600.0,
+            month_hours: account.month_secs / 3600.0,
+            starts: account.starts,
+            paid_starts: account.paid,
+            cost_requests: account.cost,
+            prevented_requests: account.prevented,
+            advice: account.advice(),
+        }
+    }
 }
 
 /// The books of telemetry: `received` is `accepted` plus all of `refused`.
@@ -216,6 +269,7 @@ impl Source {
     pub fn state(&self) -> State {
         let mut state = State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix);
         self.add_probes(&mut state);
+        state.enter(&self.control.accounts(), &self.exchange.load().policies);
         let overrides = self.desk.current(state.time).iter().cloned().collect();
         let (forecasts, events) = ((*self.control.foresight()).clone(), (*self.control.events()).clone());
         State { forecasts, events, overrides, ..state }
@@ -251,6 +305,22 @@ impl Source {
 }
 
 impl State {
+    /// Enters what shadows cost and brought.
+    fn enter(&mut self, accounts: &Accounts, policies: &Policies) {
+        for group in &mut self.groups {
+            for member in &mut group.members {
+                member.standby = accounts.get(&group.name, &member.name).map(StandbyState::of);
+            }
+        }
+        // A load may have come between; then the next state has it.
+        for (group, spec) in self.groups.iter_mut().zip(&policies.groups) {
+            group.budget = spec.budget_secs.map(|secs| BudgetState {
+                spent_hours: accounts.spent_secs(&group.name, self.time) / 3600.0,
+                hours: secs / 3600.0,
+            });
+        }
+    }
+
     /// The state that `snapshot` and `counts` show at `now`, in unix seconds.
     pub fn of(snapshot: &Snapshot, counts: &Counts, now: f64) -> State {
         let (policies, plan, tally) = (&snapshot.policies, &snapshot.plan, snapshot.tally.sum());
@@ -329,6 +399,7 @@ fn group_state(
         all_down,
         members: members.collect(),
         assertions: Vec::new(),
+        budget: None,
     }
 }
 
@@ -354,6 +425,7 @@ fn member_state(
         load: plan.map_or(0.0, |p| p.load),
         unusable: plan.and_then(|p| p.usable.err()).map(str::to_owned),
         shadow: plan.and_then(|p| p.shadow),
+        standby: None,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::admin::beside::{Beside, Why};
 use crate::admin::overrides::{Operators, PATIENCE};
-use crate::admin::state::{Ahead, GroupState, MemberState, PopState, ProbeState, Samples};
+use crate::admin::state::{Ahead, BudgetState, GroupState, MemberState, PopState, ProbeState, Samples, StandbyState};
 use crate::admin::{Source, State};
 use crate::answer;
 use crate::control::probes::PlaceState;
@@ -159,7 +159,8 @@ fn client_of(text: &str) -> Option<IpAddr> {
 
 //----------- State to protobuf ----------------------------------------------
 
-fn to_proto(state: State) -> proto::StateResponse {
+/// The state as it is sent.
+pub fn to_proto(state: State) -> proto::StateResponse {
     proto::StateResponse {
         generation: state.generation,
         time: state.time,
@@ -225,6 +226,7 @@ fn group_to_proto(group: GroupState) -> proto::GroupState {
         heavy_slots: group.heavy_slots,
         heavy_part: group.heavy_part,
         assertions: group.assertions.into_iter().map(assertion_to_proto).collect(),
+        budget: group.budget.map(|b| proto::BudgetState { spent_hours: b.spent_hours, hours: b.hours }),
     }
 }
 
@@ -243,6 +245,16 @@ fn member_to_proto(member: MemberState) -> proto::MemberState {
         load: member.load,
         unusable: member.unusable,
         shadow: member.shadow.map(|s| shadow_to_proto(s).into()),
+        standby: member.standby.map(|s| proto::StandbyState {
+            since: s.since,
+            hours: s.hours,
+            month_hours: s.month_hours,
+            starts: s.starts,
+            paid_starts: s.paid_starts,
+            cost_requests: s.cost_requests,
+            prevented_requests: s.prevented_requests,
+            advice: s.advice,
+        }),
     }
 }
 
@@ -334,6 +346,7 @@ fn group_from_proto(group: proto::GroupState) -> GroupState {
         heavy_slots: group.heavy_slots,
         heavy_part: group.heavy_part,
         assertions: group.assertions.into_iter().map(assertion_from_proto).collect(),
+        budget: group.budget.map(|b| BudgetState { spent_hours: b.spent_hours, hours: b.hours }),
     }
 }
 
@@ -352,6 +365,16 @@ fn member_from_proto(member: proto::MemberState) -> MemberState {
         answered: member.answered,
         load: member.load,
         unusable: member.unusable,
+        standby: member.standby.map(|s| StandbyState {
+            since: s.since,
+            hours: s.hours,
+            month_hours: s.month_hours,
+            starts: s.starts,
+            paid_starts: s.paid_starts,
+            cost_requests: s.cost_requests,
+            prevented_requests: s.prevented_requests,
+            advice: s.advice,
+        }),
     }
 }
 

@@ -161,7 +161,28 @@ fn print_group(group: &GroupState) -> String {
     let head = ["  MEMBER", "POP", "PLANNED", "ANSWERED", "LOAD", "STATE"];
     let rows: Vec<Vec<String>> =
         [head.map(str::to_owned).to_vec()].into_iter().chain(group.members.iter().map(member_row)).collect();
-    out + &table::print(&rows, &[2, 3, 4])
+    out += &table::print(&rows, &[2, 3, 4]);
+    if let Some(budget) = group.budget {
+        out += &format!("  standby this month: {:.1} h of {:.1} h\n", budget.spent_hours, budget.hours);
+    }
+    for (member, standby) in group.members.iter().filter_map(|m| Some((m, m.standby.as_ref()?))) {
+        if standby.starts > 0 {
+            out += &format!(
+                "  {}: on {:.1} h this month, {:.1} h in all; {} of {} starts paid; standby cost {} requests, {} found room by it alone\n",
+                member.name,
+                standby.month_hours,
+                standby.hours,
+                standby.paid_starts,
+                standby.starts,
+                print_quantity(standby.cost_requests.round()),
+                print_quantity(standby.prevented_requests.round()),
+            );
+        }
+        if let Some(advice) = &standby.advice {
+            out += &format!("  {}: {advice}\n", member.name);
+        }
+    }
+    out
 }
 
 fn member_row(member: &MemberState) -> Vec<String> {
@@ -199,7 +220,35 @@ fn seconds(secs: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::state::{BudgetState, StandbyState};
     use crate::telemetry::{Counts, Refusal, fixtures};
+
+    #[test]
+    fn standby_is_shown_with_what_it_brought() {
+        let exchange = fixtures::exchange(fixtures::plan());
+        let mut state = State::of(&exchange.load(), &Counts::default(), 3.5);
+        state.groups[0].budget = Some(BudgetState { spent_hours: 12.0, hours: 240.0 });
+        state.groups[0].members[2].standby = Some(StandbyState {
+            since: 0.0,
+            hours: 40.0,
+            month_hours: 12.0,
+            starts: 5,
+            paid_starts: 3,
+            cost_requests: 1.2e6,
+            prevented_requests: 4e5,
+            advice: Some("has not paid".into()),
+        });
+        let back = from_proto(crate::admin::steering::to_proto(state.clone()));
+        assert_eq!(back.groups, state.groups);
+        let text = print(&back);
+        for line in [
+            "  standby this month: 12.0 h of 240.0 h",
+            "  warm.web.example.com.: on 12.0 h this month, 40.0 h in all; 3 of 5 starts paid; standby cost 1.2M requests, 400k found room by it alone",
+            "  warm.web.example.com.: has not paid",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
+        }
+    }
 
     #[test]
     fn tables_show_what_matters() {

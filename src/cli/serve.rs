@@ -348,7 +348,7 @@ impl Server {
             daylight: crate::cli::forecast::clock::daylight(&config.forecast.zone)?,
             seed,
         };
-        let control = Live::start(wiring, saved, known_events.announced)
+        let control = Live::start(wiring, saved, known_events.announced, kept::read_accounts(&config.state.dir))
             .map_err(|e| format!("the control loop cannot start: {e}"))?;
         let (pulse, status) = (dns.pulse(books.clone()), control.status());
 

@@ -3,7 +3,7 @@
 use crate::clock::Now;
 use crate::geo::{Cell, CellMap, Match};
 use crate::id::{MemberIdx, PopIdx, RuleIdx};
-use crate::policy::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
+use crate::policy::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route, STANDBY};
 use crate::telemetry::{Sample, Utilisation};
 use crate::units::LatLon;
 use crate::wire::Name;
@@ -56,7 +56,7 @@ pub fn policies() -> Policies {
         member("fra", Some(1), Role::Active),
         member("iad", Some(2), Role::Active),
         member("sin", Some(3), Role::Active),
-        member("dub", Some(4), Role::Shadow { warmup_secs: 300.0 }),
+        member("dub", Some(4), Role::Shadow { warmup_secs: 300.0, standby: STANDBY }),
         member("edge", None, Role::External),
     ];
     let germany = Route {

@@ -4,6 +4,7 @@
 //! or the new one.
 
 use crate::clock::Now;
+use crate::control::accounts::Accounts;
 use crate::control::announced::Kept;
 use crate::control::persist::Saved;
 use std::io::Write;
@@ -13,6 +14,9 @@ use std::path::Path;
 pub(super) const FILE: &str = "plan.json";
 /// Name of the saved events there.
 pub(super) const EVENTS_FILE: &str = "events.json";
+
+/// Name of the saved accounts of shadows there.
+pub(super) const ACCOUNTS_FILE: &str = "shadows.json";
 
 /// Reads the plan that an earlier process left in `dir`; what cannot be used is logged and left out.
 pub fn read_saved(dir: &Path, now: Now) -> Option<Saved> {
@@ -45,6 +49,20 @@ pub fn read_events(dir: &Path) -> Kept {
     kept.unwrap_or_else(|why| {
         tracing::warn!("{}: {why}; announced events begin anew", path.display());
         Kept::default()
+    })
+}
+
+/// Reads what shadows had cost and brought, as an earlier process left it in `dir`; what cannot be used is logged and left out.
+pub fn read_accounts(dir: &Path) -> Accounts {
+    let path = dir.join(ACCOUNTS_FILE);
+    let read = match std::fs::read_to_string(&path) {
+        Ok(text) => Accounts::parse(&text),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Accounts::default(),
+        Err(e) => Err(e.to_string()),
+    };
+    read.unwrap_or_else(|why| {
+        tracing::warn!("{}: {why}; standby is counted anew, this month's budget, too", path.display());
+        Accounts::default()
     })
 }
 

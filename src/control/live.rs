@@ -5,14 +5,14 @@
 //! caught and counted, and the loop starts over from the last good plan.
 
 use crate::clock::{Clock, Now};
+use crate::control::accounts::Accounts;
 use crate::control::all_down::Extent;
-use crate::control::announced::{Announced, Happened, Kept};
+use crate::control::announced::{Announced, Happened};
 use crate::control::declared::declared_plan;
 use crate::control::drains::drains;
 use crate::control::fitter::Fitter;
 use crate::control::foresight::{self, Alerts, Foresight};
 use crate::control::heavy;
-use crate::control::kept::{EVENTS_FILE, FILE, write_beside};
 use crate::control::notes::Note;
 use crate::control::overrides::desk::Question;
 use crate::control::overrides::{Desk, Override, Overrides, Plans, What};
@@ -35,7 +35,7 @@ use crate::telemetry::{Board, Inbox};
 use crate::wire::Name;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -105,15 +105,17 @@ pub fn give_way() {
 
 impl Live {
     /// Starts the thread. `saved`: the plan to go on from, as [`read_saved`](crate::control::kept::read_saved) found it; `events`: what was known of events, as
-    /// [`read_events`](crate::control::kept::read_events) did.
+    /// [`read_events`](crate::control::kept::read_events) did; `accounts`: what shadows had cost and brought, as
+    /// [`read_accounts`](crate::control::kept::read_accounts) did.
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start(wiring: Wiring, saved: Option<Saved>, events: Announced) -> std::io::Result<Live> {
+    pub fn start(wiring: Wiring, saved: Option<Saved>, events: Announced, accounts: Accounts) -> std::io::Result<Live> {
         let (stop, status) = (Arc::new(AtomicBool::new(false)), Arc::new(Status::default()));
         let inbox = wiring.inbox.clone();
         let mut looping = Loop::new(wiring, saved, status.clone(), tick);
         looping.state.resume_events(events);
+        looping.state.resume_accounts(accounts);
         looping.limit();
         let stopping = stop.clone();
         let run = move || {
@@ -233,9 +235,10 @@ impl Loop {
                 self.status.panics.fetch_add(1, Ordering::Relaxed);
                 tracing::error!("the control tick panicked; the plan that is out goes on serving");
                 let saved = Saved::of(&base.plan, &base.policies, &base.cells);
-                let announced = self.state.announced().clone();
+                let (announced, accounts) = (self.state.announced().clone(), self.state.accounts().clone());
                 self.state = State::resume(self.wiring.seed, saved);
                 self.state.resume_events(announced);
+                self.state.resume_accounts(accounts);
                 (self.counted, self.compiled) = (None, None);
                 self.limit();
                 self.recall();
@@ -268,6 +271,7 @@ impl Loop {
         let due = self.saved_at.is_none_or(|at| now.since(at) >= SAVE_SECS);
         if due || !ticked.notes.is_empty() {
             self.saved_at = Some(now);
+            self.status.show_accounts(self.state.accounts().clone());
             self.save();
         }
     }
@@ -451,7 +455,11 @@ impl Loop {
                 }
                 Note::AllDown { extent: Extent::Nowhere, .. } => tracing::info!("{note}"),
                 Note::Anomaly { change: Change::Ended(_), .. } => tracing::info!("{note}"),
-                Note::Breaker { .. } | Note::Panic { .. } | Note::AllDown { .. } | Note::Anomaly { .. } => {
+                Note::Budget { .. }
+                | Note::Breaker { .. }
+                | Note::Panic { .. }
+                | Note::AllDown { .. }
+                | Note::Anomaly { .. } => {
                     tracing::warn!("{note}");
                 }
                 Note::Assertion { how, .. } if !how.holds() => tracing::error!("{note}"),
@@ -470,36 +478,6 @@ impl Loop {
         }
         self.status.note(now, notes);
     }
-
-    fn save(&self) {
-        let Some(dir) = &self.wiring.state_dir else { return };
-        self.save_events(dir);
-        let Some(saved) = self.state.saved() else { return };
-        if let Err(e) = write_beside(dir, FILE, &saved.print()) {
-            // Once is enough: the metric counts the rest.
-            if self.status.unsaved.fetch_add(1, Ordering::Relaxed) == 0 {
-                tracing::warn!(
-                    "{}: the plan cannot be saved: {e}; a restart would start from what is declared",
-                    dir.display()
-                );
-            }
-        }
-    }
-}
-
-impl Loop {
-    /// Writes down announcements and what is known of them, where there are any.
-    fn save_events(&self, dir: &Path) {
-        let (calendar, announced) = (self.wiring.announcements.calendar(), self.state.announced());
-        if announced.is_empty() && calendar.entries.is_empty() {
-            return;
-        }
-        if let Err(e) = write_beside(dir, EVENTS_FILE, &Kept::of(&calendar, announced).print())
-            && self.status.unsaved.fetch_add(1, Ordering::Relaxed) == 0
-        {
-            tracing::warn!("{}: announced events cannot be saved: {e}; a restart would forget them", dir.display());
-        }
-    }
 }
 
 /// Whether queries would see no difference between two plans for the same policies and cells.
@@ -509,6 +487,8 @@ pub fn answers_alike(a: &Plan, b: &Plan) -> bool {
     };
     a.groups.len() == b.groups.len() && a.groups.iter().zip(&b.groups).all(same)
 }
+
+mod saving;
 
 #[cfg(test)]
 #[path = "live_tests.rs"]

@@ -3,9 +3,10 @@
 use super::*;
 use crate::control::carry;
 use crate::control::fixture::{self, at, sample};
-use crate::control::kept::read_saved;
+use crate::control::kept::{FILE, read_accounts, read_saved};
 use crate::id::{CellIdx, GroupIdx};
 use crate::policy::Effect;
+use std::path::Path;
 
 fn wiring(dir: Option<&Path>, plan: Option<&Saved>) -> Wiring {
     let (policies, cells) = (Arc::new(fixture::policies()), Arc::new(fixture::cells()));
@@ -55,6 +56,7 @@ fn a_trip_is_published_and_survives_the_process() {
     assert_eq!(told("ams.pop.example.com."), None);
     drop(looping);
 
+    assert!(read_accounts(dir.path()).get("web.example.com.", "dub.web.example.com.").is_some());
     let saved = read_saved(dir.path(), at(1010.0)).unwrap();
     let wired = wiring(None, Some(&saved));
     assert_eq!((iad_share(&wired), wired.exchange.load().plan.mode), (0.0, Mode::Stale));
@@ -127,7 +129,7 @@ fn a_damaged_file_is_no_plan() {
 
 #[test]
 fn the_thread_starts_and_stops() {
-    let live = Live::start(wiring(None, None), None, Announced::default()).unwrap();
+    let live = Live::start(wiring(None, None), None, Announced::default(), Accounts::default()).unwrap();
     let status = live.status();
     live.stop();
     assert_eq!(status.panics.load(Ordering::Relaxed), 0);

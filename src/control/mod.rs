@@ -3,6 +3,7 @@
 //! Everything here is a pure function of state, inputs and now, except `live`, which is the thread
 //! around it. The query path does not know that any of this exists.
 
+pub mod accounts;
 pub mod aged;
 pub mod all_down;
 pub mod allocate;
@@ -51,6 +52,7 @@ mod trips;
 pub mod ttl;
 pub mod watch;
 mod window;
+mod worth;
 
 pub use declared::declared_plan;
 pub use live::{Live, Wiring};

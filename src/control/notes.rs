@@ -46,6 +46,15 @@ pub enum Note {
         /// How it stands now.
         how: Asserted,
     },
+    /// A part of a group's budget for standby is spent that is worth telling.
+    Budget {
+        /// The group.
+        group: Name,
+        /// Seconds of standby in this month.
+        spent_secs: f64,
+        /// What may be spent in a month.
+        budget_secs: f64,
+    },
     /// Open POPs serve again, because the others cannot carry the demand.
     Panic {
         /// Those that serve again.
@@ -109,6 +118,7 @@ impl Note {
         match self {
             Note::Breaker { .. } => "breaker",
             Note::Shadow { .. } => "shadow",
+            Note::Budget { .. } => "budget",
             Note::Panic { .. } => "panic",
             Note::PanicOver => "panic-over",
             Note::AllDown { .. } => "all-down",
@@ -133,6 +143,14 @@ impl fmt::Display for Note {
             }
             Note::Shadow { group, member, moved } => {
                 write!(f, "shadow {member} of {group}: {:?} → {:?}: {}", moved.from, moved.to, moved.reason)
+            }
+            Note::Budget { group, spent_secs, budget_secs } => {
+                let (spent, budget) = (spent_secs / 3600.0, budget_secs / 3600.0);
+                write!(f, "{group}: {spent:.1} h of {budget:.1} h of standby are spent this month")?;
+                match spent_secs >= budget_secs {
+                    true => f.write_str(": no shadow is started until the next"),
+                    false => Ok(()),
+                }
             }
             Note::Panic { readmitted, demand } => {
                 let names: Vec<String> = readmitted.iter().map(Name::to_string).collect();

@@ -401,6 +401,13 @@ pub fn usual_risk(group: &GroupState, forecast: ForecastUse, now: f64, limit: f6
     risk_by(group.outlook.usual_at(secs), forecast, now, limit, secs)
 }
 
+/// The distribution of demand in `secs`; by the same prior as [`risk`], in which a surge grows until `lead` and stays, since
+/// what comes later can be answered later.
+pub fn likely(group: &GroupState, forecast: ForecastUse, now: f64, secs: f64, lead: f64) -> Quantiles {
+    let known = group.outlook.at(secs).filter(|_| forecast == ForecastUse::Steer);
+    known.unwrap_or_else(|| by_prior(now, secs.min(lead)))
+}
+
 fn risk_by(at: Option<Quantiles>, forecast: ForecastUse, now: f64, limit: f64, secs: f64) -> f64 {
     match at.filter(|_| forecast == ForecastUse::Steer) {
         _ if now > limit => 1.0,

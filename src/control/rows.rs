@@ -2,7 +2,7 @@
 
 use crate::steering::Row;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// A row in proportion to `weights`; infinite weights, where there are any, share everything among
 /// themselves. All 0 if no weight is above 0.
@@ -25,7 +25,26 @@ pub struct RowSet {
     pub rows: Vec<Row>,
     /// For each cell that was pushed, its position in `rows`.
     pub row_of_cell: Vec<u32>,
-    known: HashMap<Bits, u32>,
+    known: HashMap<Bits, u32, BuildHasherDefault<Mixed>>,
+}
+
+/// Multiplies and turns, as rustc's tables do: rows are our own, so nobody can choose them to collide.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.write_u64(u64::from(*b)));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its place from the low bits, where a product has mixed least.
+        self.0 ^ self.0 >> 32
+    }
 }
 
 /// A row, equal to another if it is to the bit.
@@ -48,14 +67,14 @@ impl Eq for Bits {}
 
 impl Hash for Bits {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.bits().for_each(|share| share.hash(state));
+        self.bits().for_each(|(m, share)| state.write_u64((m as u64) << 32 | u64::from(share)));
     }
 }
 
 impl RowSet {
     /// The rows of a plan; equal ones among them stay apart.
     pub fn of(rows: Vec<Row>, row_of_cell: Vec<u32>) -> RowSet {
-        RowSet { rows, row_of_cell, known: HashMap::new() }
+        RowSet { rows, row_of_cell, known: HashMap::default() }
     }
 
     /// An empty set with room for `n_cells`.

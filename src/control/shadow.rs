@@ -12,9 +12,9 @@
 use crate::clock::Now;
 use crate::steering::ShadowState;
 
-/// Started from this probability of running short on: one wrong start costs some standby time, one
-/// missed start costs minutes of overload, so the critical ratio is small. Default 0.02 to 0.05 in the
-/// newsvendor rule with usual costs.
+/// Probability of running short from which on the start of a shadow cannot wait, if it pays at all
+/// ([`worth`](crate::control::worth)): one wrong start costs some standby time, one missed start costs minutes of overload.
+/// Default 0.02 to 0.05 in the newsvendor rule with usual costs.
 pub const START_RISK: f64 = 0.05;
 /// Seconds that a shadow stays on at least.
 pub const LEAST_ON_SECS: f64 = 900.0;
@@ -28,8 +28,9 @@ const HARD_STOP_SECS: f64 = 900.0;
 /// What is asked of a shadow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Need {
-    /// Probability that demand at its lead outgrows what is usable without it by half its capacity.
-    pub risk: f64,
+    /// It should be started: demand at its lead may outgrow what is usable by then, what it prevents is worth its standby,
+    /// and there is a budget for it.
+    pub start: bool,
     /// Planned demand outgrows what is usable without it now.
     pub now: bool,
     /// What is usable without it suffices with a quarter to spare, for the time it would take to be back.
@@ -94,10 +95,9 @@ impl Shadow {
         use ShadowState::*;
         let fresh = seen.reported.filter(|(_, age)| *age <= CONFIRMED_SECS).map(|(state, _)| state);
         let confirmed = matches!(fresh, Some(Ready | Active));
-        let wanted = need.now || need.risk >= START_RISK;
         let rested = now.since(self.on) >= LEAST_ON_SECS;
         match self.state {
-            Cold if wanted => self.go(Warming, "demand may outgrow what is usable", now),
+            Cold if need.start => self.go(Warming, "demand may outgrow what is usable", now),
             Cold => None,
             Warming if confirmed => self.go(Ready, "the POP confirms it", now),
             Warming if need.calm && rested => self.go(Cold, "no longer needed, never confirmed", now),
@@ -136,8 +136,8 @@ mod tests {
     use crate::control::fixture::at;
     use ShadowState::*;
 
-    fn needs(risk: f64, now: bool, calm: bool) -> Need {
-        Need { risk, now, calm }
+    fn needs(start: bool, now: bool, calm: bool) -> Need {
+        Need { start, now, calm }
     }
 
     fn says(state: ShadowState) -> Seen {
@@ -154,8 +154,8 @@ mod tests {
 
     #[test]
     fn serves_only_what_is_confirmed_and_stops_only_when_empty() {
-        let (idle, risky, needed, calm) =
-            (needs(0.01, false, false), needs(0.2, false, false), needs(1.0, true, false), needs(0.0, false, true));
+        let (idle, risky) = (needs(false, false, false), needs(true, false, false));
+        let (needed, calm) = (needs(true, true, false), needs(false, false, true));
         let empty = Seen { residue: Some(5.0), ..says(Active) };
         check(&[
             (1.0, idle, says(Cold), Cold),
@@ -173,19 +173,19 @@ mod tests {
 
     #[test]
     fn lost_confirmation_is_a_new_warm_up_and_drains_end() {
-        let needed = needs(1.0, true, false);
+        let needed = needs(true, true, false);
         let old = Seen { reported: Some((Ready, 301.0)), ..says(Ready) };
         check(&[
             (1.0, needed, says(Ready), Warming),
             (2.0, needed, says(Ready), Ready),
             (3.0, needed, old, Warming),
             (4.0, needed, says(Ready), Ready),
-            (950.0, needs(0.0, false, true), says(Ready), Draining),
+            (950.0, needs(false, false, true), says(Ready), Draining),
             (951.0, needed, says(Ready), Active),
-            (952.0, needs(0.0, false, true), says(Ready), Draining),
-            (952.0 + 1020.0, needs(0.0, false, true), says(Active), Cold),
+            (952.0, needs(false, false, true), says(Ready), Draining),
+            (952.0 + 1020.0, needs(false, false, true), says(Active), Cold),
         ]);
-        check(&[(1.0, needed, says(Cold), Warming), (902.0, needs(0.0, false, true), says(Cold), Cold)]);
+        check(&[(1.0, needed, says(Cold), Warming), (902.0, needs(false, false, true), says(Cold), Cold)]);
     }
 
     #[test]

@@ -1,23 +1,29 @@
 //! Shadows and TTLs: what the allocation that was just made says about the minutes to come.
 
 use crate::clock::Now;
+use crate::control::accounts;
 use crate::control::notes::Note;
-use crate::control::outlook::{Expected, high, lead_secs, risk, usual_risk};
+use crate::control::outlook::{Expected, high, lead_secs, likely, risk, usual_risk};
 use crate::control::placing::Placed;
 use crate::control::rooms::PopRoom;
-use crate::control::shadow::{LEAST_ON_SECS, Need, Seen};
+use crate::control::shadow::{LEAST_ON_SECS, Need, START_RISK, Seen};
 use crate::control::standing::Standing;
-use crate::control::state::{Layout, State};
+use crate::control::state::{GroupState, Layout, State};
 use crate::control::ttl::Outlook;
+use crate::control::worth::Ground;
 use crate::id::{GroupIdx, MemberIdx, PopIdx};
-use crate::policy::{ForecastUse, Role};
-use crate::steering::{BreakerState, ShadowState};
+use crate::policy::{Effect, ForecastUse, Group, Role};
+use crate::steering::{BreakerState, Demand, ShadowState};
 use crate::telemetry::Directive;
 
 /// Part of what is usable without a shadow that demand must stay under for it to be let go.
 const CALM: f64 = 0.75;
 /// Demand that is planned to be so many times that of now is about to move shares: answers should not be held for long.
 const GROWING: f64 = 1.1;
+/// Parts of a shadow's least time at which demand is looked at.
+const PROSPECT: [f64; 4] = [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0];
+/// For how long a surge lasts that nobody announced, seconds: the median is tens of minutes. Our choice: half an hour.
+const SURGE_LIFE_SECS: f64 = 1800.0;
 /// Leads at which the risk of running short shortens the TTL, seconds.
 const RISK_LEADS_SECS: [f64; 2] = [300.0, 900.0];
 
@@ -36,22 +42,47 @@ pub struct Scene<'a> {
     pub standings: &'a [Vec<Standing>],
 }
 
-/// Requests per second that a group can count on, by what each member brings: the target of its POP less
-/// what other groups have there; a POP counts once.
-fn usable(layout: &Layout, scene: &Scene, g: usize, counts: impl Fn(usize) -> bool) -> f64 {
-    let members = &layout.policies.groups[g].members;
-    let mut counted: Vec<PopIdx> =
-        members.iter().enumerate().filter(|(m, _)| counts(*m)).filter_map(|(_, m)| m.pop).collect();
-    counted.sort_unstable();
-    counted.dedup();
-    counted.iter().map(|pop| free_for(layout, scene, g, *pop)).sum()
+/// What each POP has free for a group: its target less what other groups have there, requests per second; 0 where the group
+/// has no member.
+fn free_for(layout: &Layout, scene: &Scene, g: usize) -> Vec<f64> {
+    let mut free = vec![0.0; scene.rooms.len()];
+    let members = || layout.policies.groups[g].members.iter().zip(&scene.placed.groups[g].load);
+    let here = || members().filter_map(|(m, load)| Some((m.pop?.idx(), load)));
+    for (p, _) in here() {
+        let room = &scene.rooms[p];
+        free[p] = room.target / room.gain - scene.loads[p];
+    }
+    here().for_each(|(p, load)| free[p] += load);
+    free.iter_mut().for_each(|free| *free = free.max(0.0));
+    free
 }
 
-fn free_for(layout: &Layout, scene: &Scene, g: usize, pop: PopIdx) -> f64 {
-    let members = layout.policies.groups[g].members.iter().zip(&scene.placed.groups[g].load);
-    let own: f64 = members.filter(|(m, _)| m.pop == Some(pop)).map(|(_, load)| load).sum();
-    let room = &scene.rooms[pop.idx()];
-    (room.target / room.gain - (scene.loads[pop.idx()] - own)).max(0.0)
+/// What of `free` a group can count on by the members that `counts` names.
+fn room(layout: &Layout, g: usize, free: &[f64], counts: impl Fn(usize) -> bool) -> Vec<f64> {
+    let mut room = vec![0.0; free.len()];
+    let members = layout.policies.groups[g].members.iter().enumerate().filter(|(m, _)| counts(*m));
+    members.filter_map(|(_, m)| m.pop).for_each(|p| room[p.idx()] = free[p.idx()]);
+    room
+}
+
+/// Where the demand of a group may go, its fences kept.
+fn ground(layout: &Layout, scene: &Scene, g: usize) -> Ground {
+    let spec = &layout.policies.groups[g];
+    let pops = |may: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        spec.members.iter().enumerate().filter(|(m, _)| may(*m)).filter_map(|(_, m)| m.pop).map(PopIdx::idx).collect()
+    };
+    let by_cell = &scene.expected[g].by_cell;
+    let mut parts = vec![(by_cell.iter().sum::<f64>(), pops(&|_| true))];
+    for (at, route) in spec.routes.iter().enumerate() {
+        let Effect::Only(set) = &route.effect else { continue };
+        let here = layout.geography.route[g].iter().zip(by_cell).filter(|(r, _)| **r == Some(at as u16));
+        let demand: f64 = here.map(|(_, d)| d).sum();
+        parts[0].0 -= demand;
+        parts.push((demand, pops(&|m| set.contains(&MemberIdx::from(m)))));
+    }
+    // What is left of the free part by rounding is none.
+    parts[0].0 = if parts.len() > 1 { (parts[0].0).max(0.0) } else { parts[0].0 };
+    Ground::new(parts)
 }
 
 /// The load that the allocation gives each POP, of all groups.
@@ -66,10 +97,18 @@ pub fn loads(layout: &Layout, placed: &Placed) -> Vec<f64> {
 }
 
 /// Steps every shadow; returns what is wanted of the POPs, the same until it changes.
-pub fn step(state: &mut State, layout: &Layout, scene: &Scene, now: Now, notes: &mut Vec<Note>) -> Vec<Directive> {
+/// `dt`: seconds since the last tick.
+pub fn step(
+    state: &mut State,
+    layout: &Layout,
+    scene: &Scene,
+    now: Now,
+    dt: f64,
+    notes: &mut Vec<Note>,
+) -> Vec<Directive> {
     let mut directives = Vec::new();
     for g in 0..layout.policies.groups.len() {
-        step_group(state, layout, scene, g, now, notes);
+        step_group(state, layout, scene, g, now, dt, notes);
         let spec = &layout.policies.groups[g];
         for (member, of) in spec.members.iter().zip(&state.groups[g].members) {
             if let (Some(shadow), Some(pop)) = (of.shadow, member.pop) {
@@ -86,45 +125,133 @@ pub fn step(state: &mut State, layout: &Layout, scene: &Scene, now: Now, notes: 
     directives
 }
 
-fn step_group(state: &mut State, layout: &Layout, scene: &Scene, g: usize, now: Now, notes: &mut Vec<Note>) {
+fn step_group(state: &mut State, layout: &Layout, scene: &Scene, g: usize, now: Now, dt: f64, notes: &mut Vec<Note>) {
     let spec = &layout.policies.groups[g];
     let mut order: Vec<usize> =
         (0..spec.members.len()).filter(|m| state.groups[g].members[*m].shadow.is_some()).collect();
+    if order.is_empty() {
+        return;
+    }
     order.sort_by(|a, b| {
         let (a, b) = (&spec.members[*a], &spec.members[*b]);
         a.price.total_cmp(&b.price).then_with(|| a.name.cmp(&b.name))
     });
-    let demand = &scene.expected[g].demand;
+    let (free, ground) = (free_for(layout, scene, g), ground(layout, scene, g));
+    let affordable = afford(state, spec, now, notes);
     for m in order {
-        let Role::Shadow { warmup_secs } = spec.members[m].role else { continue };
+        let Role::Shadow { warmup_secs, standby } = spec.members[m].role else { continue };
         let state_of = |m: usize| state.groups[g].members[m].shadow.map(|s| s.state());
         let serves = |other: usize| other != m && scene.standings[g][other].serves();
         let coming = |other: usize| {
             serves(other) || other != m && matches!(state_of(other), Some(ShadowState::Warming | ShadowState::Ready))
         };
-        let without = usable(layout, scene, g, serves);
-        let soon = usable(layout, scene, g, coming);
+        let without = room(layout, g, &free, serves);
         let pop = spec.members[m].pop;
-        let capacity = pop.map_or(0.0, |p| free_for(layout, scene, g, p));
+        let capacity = pop.map_or(0.0, |p| free[p.idx()]);
         let lead = warmup_secs + lead_secs(state.plan.groups[g].ttl);
-        let short = scene.placed.groups[g].short > 0.0 && soon <= without;
-        let forecast = state.forecast_use(layout, GroupIdx::from(g));
+        let mut plan = Worth {
+            ground: &ground,
+            base: room(layout, g, &free, coming),
+            pop,
+            capacity,
+            lead,
+            cost: standby * capacity * (warmup_secs + LEAST_ON_SECS),
+        };
+        let short = scene.placed.groups[g].short > 0.0 && plan.base == without;
+        // In a take-off that nobody announced each is judged as if no other were coming: one wrong start costs some standby,
+        // one missed costs minutes of overload.
         let group = &state.groups[g];
-        let later = match state.skills.prior {
-            true => high(group, forecast, demand.now, lead.max(LEAST_ON_SECS)),
-            false => demand.now,
-        };
+        if lead < SURGE_LIFE_SECS && group.outlook.watch().is_unsettled() {
+            plan.base.clone_from(&without);
+        }
+        let forecast = state.forecast_use(layout, GroupIdx::from(g));
+        let demand = &scene.expected[g].demand;
+        let now_short = demand.planned > ground.limit(0.0, &without) || short;
         let need = Need {
-            risk: risk(group, forecast, demand.planned, soon + capacity / 2.0, lead),
-            now: demand.planned > without || short,
-            calm: scene.placed.groups[g].short <= 0.0 && later <= CALM * without,
+            start: affordable && known(state) && plan.pays(group, forecast, demand, now_short),
+            now: now_short,
+            calm: scene.placed.groups[g].short <= 0.0
+                && later(state, group, forecast, demand, lead) <= CALM * ground.limit(0.0, &without),
         };
+        let prevented = ground.short(demand.now, &without)
+            - ground.short(demand.now, &room(layout, g, &free, |o| o == m || serves(o)));
         let seen = seen(state, g, m, pop, capacity, spec.ttl_max, now);
         let of = &mut state.groups[g].members[m];
-        let Some(moved) = of.shadow.as_mut().and_then(|s| s.step(&need, &seen, now)) else { continue };
+        let Some(shadow) = &mut of.shadow else { continue };
+        let before = shadow.state();
+        let moved = shadow.step(&need, &seen, now);
+        let is = shadow.state();
+        let moment = accounts::Moment {
+            is_on: is != ShadowState::Cold,
+            started: before == ShadowState::Cold && is != ShadowState::Cold,
+            cost: standby * capacity,
+            prevented: if matches!(is, ShadowState::Ready | ShadowState::Active) { prevented } else { 0.0 },
+        };
+        let account = state.accounts.account(&spec.name.to_string(), &spec.members[m].name.to_string(), now.unix);
+        account.pass(&moment, dt, now.unix);
+        let Some(moved) = moved else { continue };
         of.why = moved.reason;
         notes.push(Note::Shadow { group: spec.name.clone(), member: spec.members[m].name.clone(), moved });
     }
+}
+
+/// Whether POPs were heard that are worth as much as those that were not: before that, what is asked is not known.
+fn known(state: &State) -> bool {
+    2 * state.pops.iter().filter(|p| p.heard.is_some()).count() >= state.pops.len()
+}
+
+/// Whether the budget of a group has room for another start; what of it is spent is told where it passes an alert.
+fn afford(state: &mut State, spec: &Group, now: Now, notes: &mut Vec<Note>) -> bool {
+    let Some(budget_secs) = spec.budget_secs else { return true };
+    let group = spec.name.to_string();
+    let spent_secs = state.accounts.spent_secs(&group, now.unix);
+    if state.accounts.passed(&group, spent_secs, budget_secs, now.unix).is_some() {
+        notes.push(Note::Budget { group: spec.name.clone(), spent_secs, budget_secs });
+    }
+    spent_secs < budget_secs
+}
+
+/// One shadow that may be started.
+struct Worth<'a> {
+    ground: &'a Ground,
+    /// What is usable without it by the time it would serve.
+    base: Vec<f64>,
+    pop: Option<PopIdx>,
+    /// What it can carry, requests per second.
+    capacity: f64,
+    /// Seconds until it would serve.
+    lead: f64,
+    /// What its start costs, requests.
+    cost: f64,
+}
+
+impl Worth<'_> {
+    /// See [`worth`](crate::control::worth).
+    fn pays(&self, group: &GroupState, forecast: ForecastUse, demand: &Demand, now_short: bool) -> bool {
+        let limit = self.ground.limit(self.capacity / 2.0, &self.base);
+        if !now_short && risk(group, forecast, demand.planned, limit, self.lead) < START_RISK {
+            return false;
+        }
+        let Some(pop) = self.pop else { return false };
+        let prospect = PROSPECT.map(|part| {
+            let secs = self.lead + part * LEAST_ON_SECS;
+            (secs, likely(group, forecast, demand.now, secs, self.lead))
+        });
+        let mut with = self.base.clone();
+        with[pop.idx()] = self.capacity;
+        let short = |room: &[f64]| self.ground.expected_short(&prospect, room);
+        short(&self.base) - short(&with) >= self.cost
+    }
+}
+
+/// The most that is likely to be asked until a shadow that is let go of now could be back, requests per second.
+fn later(state: &State, group: &GroupState, forecast: ForecastUse, demand: &Demand, lead: f64) -> f64 {
+    if !state.skills.prior {
+        return demand.now;
+    }
+    let until = lead.max(LEAST_ON_SECS);
+    let high = |part: f64| high(group, forecast, demand.now, part * until);
+    [1.0 / 3.0, 2.0 / 3.0, 1.0].into_iter().map(high).fold(0.0, f64::max)
 }
 
 fn seen(state: &State, g: usize, m: usize, pop: Option<PopIdx>, capacity: f64, ttl_max: u32, now: Now) -> Seen {
@@ -145,7 +272,8 @@ pub fn ttls(state: &mut State, layout: &Layout, scene: &Scene, blind: bool, now:
 fn ttl(state: &mut State, layout: &Layout, scene: &Scene, g: usize, blind: bool, now: Now) -> u32 {
     let spec = &layout.policies.groups[g];
     let demand = &scene.expected[g].demand;
-    let limit = usable(layout, scene, g, |m| scene.standings[g][m].serves());
+    let serving = room(layout, g, &free_for(layout, scene, g), |m| scene.standings[g][m].serves());
+    let limit: f64 = serving.iter().sum();
     let group = &state.groups[g];
     let forecast = state.forecast_use(layout, GroupIdx::from(g));
     let risk = |lead: &f64| usual_risk(group, forecast, demand.now, limit, *lead);
@@ -173,6 +301,6 @@ fn ttl(state: &mut State, layout: &Layout, scene: &Scene, g: usize, blind: bool,
     };
     let group = &mut state.groups[g];
     // While shares move for an event, where it comes from is learnt fast.
-    group.surge = outlook.risk >= crate::control::shadow::START_RISK || shift_secs == Some(0.0);
+    group.surge = outlook.risk >= START_RISK || shift_secs == Some(0.0);
     group.ttl.step(spec.ttl_min, spec.ttl_max, &outlook, now)
 }

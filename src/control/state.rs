@@ -4,6 +4,7 @@
 //! finds everything again by name: breakers, windows, forecasts and shares survive a reload.
 
 use crate::clock::Now;
+use crate::control::accounts::Accounts;
 use crate::control::all_down::Extent;
 use crate::control::allocate::{Geography, Warm};
 use crate::control::announced::Announced;
@@ -76,6 +77,8 @@ pub struct State {
     pub(in crate::control) overrides: Overrides,
     /// See `overrides`.
     pub(in crate::control) forced: Forced,
+    /// What shadows cost and bring.
+    pub(in crate::control) accounts: Accounts,
     /// Announced events, and what they taught.
     pub(in crate::control) announced: Announced,
     resume: Option<Saved>,
@@ -231,6 +234,16 @@ impl State {
     /// The plan that is served, parallel to the policies of the last tick.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Goes on with what shadows had cost and brought.
+    pub fn resume_accounts(&mut self, accounts: Accounts) {
+        self.accounts = accounts;
+    }
+
+    /// What shadows cost and bring.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// The demand that the last tick planned for, per group and cell, requests per second.

@@ -1,6 +1,7 @@
 //! What the control loop shows of itself: counters, the last notes, and what is not part of a plan.
 
 use crate::clock::Now;
+use crate::control::accounts::Accounts;
 use crate::control::announced::Events;
 use crate::control::foresight::Foresight;
 use crate::control::notes::Note;
@@ -38,6 +39,7 @@ pub struct Status {
     foresight: Mutex<Arc<Foresight>>,
     events: Mutex<Arc<Events>>,
     probed: Mutex<Arc<Places>>,
+    accounts: Mutex<Arc<Accounts>>,
 }
 
 /// A moment that one thread sets and others read the age of; none at first.
@@ -82,6 +84,16 @@ impl Status {
     /// What each place said of each POP that is probed, as of the last beat.
     pub fn probed(&self) -> Arc<Places> {
         self.probed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What shadows cost and bring, as of the last seconds.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows what shadows cost and bring.
+    pub(in crate::control) fn show_accounts(&self, seen: Accounts) {
+        *self.accounts.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(seen);
     }
 
     /// Shows how good forecasts are.

@@ -107,7 +107,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     stand_in(state, layout, &expected, &standings, quiet, &mut placed, &mut notes);
     let loads = standby::loads(layout, &placed);
     let scene = Scene { expected: &expected, rooms: &rooms, placed: &placed, loads: &loads, standings: &standings };
-    let directives = standby::step(state, layout, &scene, now, &mut notes);
+    let directives = standby::step(state, layout, &scene, now, dt, &mut notes);
     let ttls = standby::ttls(state, layout, &scene, quiet >= silence::HOLD_SECS, now);
     let plan = assemble(state, layout, mode, &expected, &rooms, &standings, placed, &ttls, now);
     publish(state, layout, plan, &standings, now, &mut notes);

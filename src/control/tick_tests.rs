@@ -22,6 +22,8 @@ pub const JP: usize = 4;
 
 #[path = "event_tests.rs"]
 mod events;
+#[path = "standby_tests.rs"]
+mod standby;
 
 #[path = "probe_tests.rs"]
 mod probes;

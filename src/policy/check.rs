@@ -178,7 +178,7 @@ fn pop(spec: PopSpec, book: &mut Book, report: &mut Report) {
 //----------- GROUP ----------------------------------------------------------
 
 fn group(spec: GroupSpec, book: &mut Book, report: &mut Report) {
-    let GroupSpec { name, steer, pick, answers, ttl, reserve, all_down, forecast, unit, co2_price } = spec;
+    let GroupSpec { name, steer, pick, answers, ttl, reserve, all_down, forecast, unit, co2_price, budget_secs } = spec;
     if let Some(&first) = book.groups.get(&name.name) {
         let first = &book.group_places[first.idx()].name;
         return twice("GROUP", &name, first, report);
@@ -200,6 +200,7 @@ fn group(spec: GroupSpec, book: &mut Book, report: &mut Report) {
         forecast: forecast.or(defaults.forecast),
         unit: unit.or(defaults.unit),
         co2_price: co2_price.or(defaults.co2_price),
+        budget_secs: budget_secs.into_value(),
         name: defaults.name,
         members: defaults.members,
         routes: defaults.routes,
@@ -271,7 +272,12 @@ fn unused(book: &Book, report: &mut Report) {
             place.name.spot.warn(report, format!("`co2-price` of group {name} changes nothing"), help);
         }
     }
-    for place in &book.group_places {
+    for (group, place) in book.policies.groups.iter().zip(&book.group_places) {
+        if group.budget_secs.is_some() && !group.members.iter().any(|m| matches!(m.role, Role::Shadow { .. })) {
+            let help = "a budget bounds the standby of shadows; mark a MEMBER `shadow`, or leave `budget` out";
+            let message = format!("`budget` of group {} changes nothing", place.name.short());
+            place.name.spot.warn(report, message, help);
+        }
         if place.steered.is_empty() {
             let name = place.name.short();
             let help = format!("add `www  STEER  {name}` for the names it answers, or take the group out");

@@ -141,7 +141,8 @@ fn matches() -> impl Strategy<Value = Match> {
 }
 
 fn member(i: usize, n_pops: usize) -> impl Strategy<Value = Member> {
-    let role = prop_oneof![Just(Role::Active), secs().prop_map(|warmup_secs| Role::Shadow { warmup_secs })];
+    let shadow = (secs(), share()).prop_map(|(warmup_secs, standby)| Role::Shadow { warmup_secs, standby });
+    let role = prop_oneof![Just(Role::Active), shadow];
     let role = if i == 0 { Just(Role::Active).boxed() } else { role.boxed() };
     (0..n_pops, role, proptest::option::of(rate()), proptest::option::of(rate()), rate()).prop_map(
         move |(pop, role, capacity, weight, price)| Member {
@@ -183,13 +184,13 @@ fn group(i: usize, n_pops: usize) -> impl Strategy<Value = Group> {
         "[a-z][a-z /.-]{0,10}[a-z]",
     );
     let reserve = (share(), share()).prop_map(|(a, b)| Reserve { least: a.min(b), most: a.max(b) });
-    let numbers = (1u8.., 1u32..1000, 0u32..1000, reserve, rate());
+    let numbers = (1u8.., 1u32..1000, 0u32..1000, reserve, rate(), proptest::option::of(secs()));
     (1usize..=MEMBERS.len(), words, numbers).prop_flat_map(move |(n, words, numbers)| {
         let members: Vec<_> = (0..n).map(|m| member(m, n_pops)).collect();
         let routes = proptest::collection::vec(route(n), 0..6);
         (members, routes).prop_map(move |(members, routes)| {
             let (steer, pick, all_down, forecast, unit) = words.clone();
-            let (answers, ttl_min, more, reserve, co2_price) = numbers;
+            let (answers, ttl_min, more, reserve, co2_price, budget_secs) = numbers;
             let name = name(&format!("g{i}.example.com."));
             let ttl_max = ttl_min + more;
             let mut pops: Vec<PopIdx> = members.iter().filter_map(|m| m.pop).collect();
@@ -209,6 +210,7 @@ fn group(i: usize, n_pops: usize) -> impl Strategy<Value = Group> {
                 forecast,
                 unit,
                 co2_price,
+                budget_secs,
                 members,
                 routes,
                 assertions,
@@ -344,7 +346,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!((group.ttl_min, group.ttl_max, group.reserve), (20, 60, Reserve::of(0.15)));
     assert_eq!((group.all_down, group.forecast, group.unit.as_str()), (AllDown::All, ForecastUse::Steer, "requests"));
     let roles: Vec<Role> = group.members.iter().map(|m| m.role).collect();
-    assert_eq!(roles, [Role::Active, Role::Shadow { warmup_secs: 300.0 }, Role::External]);
+    assert_eq!(roles, [Role::Active, Role::Shadow { warmup_secs: 300.0, standby: STANDBY }, Role::External]);
     assert_eq!(group.members[2].pop, None);
 }
 

@@ -6,7 +6,7 @@ use crate::policy::check::{Book, MAX_MEMBERS, MemberPlace, find_group, full, nea
 use crate::policy::ground::{self, Ground, Land};
 use crate::policy::said::{Field, SaidName, Spot};
 use crate::policy::spec::MemberSpec;
-use crate::policy::value::{Member, Role, SteerBy};
+use crate::policy::value::{Member, Role, STANDBY, SteerBy};
 use crate::wire::rtype;
 
 /// Seconds from wish to readiness of a shadow that does not say: a container with warm images takes
@@ -15,9 +15,9 @@ const WARMUP_SECS: f64 = 300.0;
 
 /// Checks one member and puts it into its group.
 pub fn member(spec: MemberSpec, land: &Land<'_>, book: &mut Book, report: &mut Report) {
-    let MemberSpec { group, record, name, pop, shadow, external, warmup_secs, capacity, weight, price } = spec;
+    let MemberSpec { group, record, name, pop, shadow, external, warmup_secs, standby, capacity, weight, price } = spec;
     let known = find_group(&group, book, report);
-    let role = role(&shadow, &external, &warmup_secs, report);
+    let role = role(&shadow, &external, &warmup_secs, &standby, report);
     let pop = site(role, &name, &record, &pop, &external, book, report);
     let Some(group) = known else { return };
     let n = book.policies.groups[group.idx()].members.len();
@@ -64,18 +64,30 @@ pub fn member(spec: MemberSpec, land: &Land<'_>, book: &mut Book, report: &mut R
     book.policies.groups[group.idx()].members.push(value);
 }
 
-fn role(shadow: &Field<()>, external: &Field<()>, warmup: &Field<f64>, report: &mut Report) -> Role {
+fn role(
+    shadow: &Field<()>,
+    external: &Field<()>,
+    warmup: &Field<f64>,
+    standby: &Field<f64>,
+    report: &mut Report,
+) -> Role {
     if let (Some(_), Some(external)) = (shadow.given(), external.given()) {
         let help =
             "a shadow is an instance of ours at a POP, an external member is somebody else's; keep one of the two";
         external.spot.error(report, "a member cannot be `shadow` and `external`", help);
     }
-    if let (Some(warmup), true) = (warmup.given(), shadow.is_absent()) {
-        warmup.spot.error(report, "`warmup` is for shadows", "add `shadow`, or leave `warmup` out");
+    for (key, field) in [("warmup", warmup), ("standby", standby)] {
+        if let (Some(said), true) = (field.given(), shadow.is_absent()) {
+            let help = format!("add `shadow`, or leave `{key}` out");
+            said.spot.error(report, format!("`{key}` is for shadows"), help);
+        }
     }
     match (external, shadow) {
         (Field::Given(_), _) => Role::External,
-        (_, Field::Given(_)) => Role::Shadow { warmup_secs: warmup.given().map_or(WARMUP_SECS, |w| w.value) },
+        (_, Field::Given(_)) => Role::Shadow {
+            warmup_secs: warmup.given().map_or(WARMUP_SECS, |w| w.value),
+            standby: standby.given().map_or(STANDBY, |s| s.value),
+        },
         _ => Role::Active,
     }
 }

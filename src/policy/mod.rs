@@ -32,5 +32,5 @@ pub use load::{PolicyFile, load};
 pub use print::print;
 pub use value::{
     AllDown, BreakerConfig, Effect, ForecastUse, Group, Member, Pick, Policies, Pop, Reserve, Resume, Role, Route,
-    Steer, SteerBy,
+    STANDBY, Steer, SteerBy,
 };

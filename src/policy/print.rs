@@ -8,7 +8,7 @@ use crate::id::MemberIdx;
 use crate::policy::assert::Assertion;
 use crate::policy::probe::{self, Ask, Authorities, Probe, Trust};
 use crate::policy::spec::{ALL_DOWN, FORECAST, PICK, RESUME, STEER_BY};
-use crate::policy::value::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
+use crate::policy::value::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route, STANDBY};
 use crate::units;
 use crate::wire::Name;
 use std::fmt::{Display, Write};
@@ -104,6 +104,7 @@ fn group(group: &Group, policies: &Policies, out: &mut String) {
         forecast,
         unit,
         co2_price,
+        budget_secs,
         members,
         routes,
         assertions,
@@ -116,6 +117,9 @@ fn group(group: &Group, policies: &Policies, out: &mut String) {
     put(out, format_args!(" all-down={} forecast={}", word(ALL_DOWN, all_down), word(FORECAST, forecast)));
     setting(out, "unit", unit.as_str(), "requests", format_args!("\"{unit}\""));
     setting(out, "co2-price", *co2_price, 0.0, rate(*co2_price));
+    if let Some(secs) = budget_secs {
+        put(out, format_args!(" budget={}", duration(*secs)));
+    }
     out.push('\n');
     for one in members {
         member(name, one, policies, out);
@@ -141,7 +145,10 @@ fn member(group: &Name, member: &Member, policies: &Policies, out: &mut String) 
     }
     match role {
         Role::Active => {}
-        Role::Shadow { warmup_secs } => put(out, format_args!(" shadow warmup={}", duration(*warmup_secs))),
+        Role::Shadow { warmup_secs, standby } => {
+            put(out, format_args!(" shadow warmup={}", duration(*warmup_secs)));
+            setting(out, "standby", *standby, STANDBY, share(*standby));
+        }
         Role::External => out.push_str(" external"),
     }
     for (key, value) in [("capacity", capacity), ("weight", weight)] {

@@ -94,6 +94,7 @@ pub struct GroupSpec {
     pub forecast: Field<ForecastUse>,
     pub unit: Field<String>,
     pub co2_price: Field<f64>,
+    pub budget_secs: Field<f64>,
 }
 
 /// A MEMBER record.
@@ -107,6 +108,7 @@ pub struct MemberSpec {
     pub shadow: Field<()>,
     pub external: Field<()>,
     pub warmup_secs: Field<f64>,
+    pub standby: Field<f64>,
     pub capacity: Field<f64>,
     pub weight: Field<f64>,
     pub price: Field<f64>,
@@ -202,6 +204,7 @@ fn group(record: &Record, report: &mut Report) -> GroupSpec {
         forecast: params.take("forecast", |v, r| read::choice(v, FORECAST, r)),
         unit: params.take("unit", read::phrase),
         co2_price: params.take("co2-price", read::quantity),
+        budget_secs: params.take("budget", read::duration_secs),
     };
     params.done();
     spec
@@ -214,11 +217,12 @@ fn member(record: &Record, report: &mut Report) -> Option<MemberSpec> {
     let pop = params.take("pop", |v, r| name(&v.text, &v.spot, origin, r));
     let (shadow, external) = (params.flag("shadow"), params.flag("external"));
     let warmup_secs = params.take("warmup", read::duration_secs);
+    let standby = params.take("standby", read::share);
     let capacity = params.take("capacity", read::positive);
     let (weight, price) = (params.take("weight", read::quantity), params.take("price", read::quantity));
     params.done();
     let (group, record, name) = (record.owner.clone(), record.at.clone(), target.name()?);
-    Some(MemberSpec { group, record, name, pop, shadow, external, warmup_secs, capacity, weight, price })
+    Some(MemberSpec { group, record, name, pop, shadow, external, warmup_secs, standby, capacity, weight, price })
 }
 
 fn route(record: &Record, report: &mut Report) -> RouteSpec {

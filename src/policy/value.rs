@@ -107,6 +107,9 @@ pub struct Group {
     pub forecast: ForecastUse,
     /// `unit=`: what one request is, for people; default `requests`.
     pub unit: String,
+    /// `budget=`: seconds of standby in a calendar month (UTC), all its shadows together; when it is used up none is started.
+    /// `None`: no bound.
+    pub budget_secs: Option<f64>,
     /// `co2-price=`: milliseconds that a request may be sent farther to save a gram per kilowatt-hour; 0 by default.
     pub co2_price: f64,
     /// The members, in file order.
@@ -131,6 +134,7 @@ impl Group {
             all_down: AllDown::All,
             forecast: ForecastUse::Steer,
             unit: "requests".into(),
+            budget_secs: None,
             co2_price: 0.0,
             members: Vec::new(),
             routes: Vec::new(),
@@ -230,14 +234,20 @@ pub struct Member {
 pub enum Role {
     /// Serves always.
     Active,
-    /// Warm standby: serves once it is confirmed ready; `warmup=` in seconds from wish to ready.
+    /// Warm standby: serves once it is confirmed ready.
     Shadow {
-        /// Seconds from the wish to readiness.
+        /// `warmup=`: seconds from the wish to readiness.
         warmup_secs: f64,
+        /// `standby=`: what a second of standby costs, as a part of what it would cost if all that the shadow can carry
+        /// found no room; in `[0, 1]`, default [`STANDBY`].
+        standby: f64,
     },
     /// Overflow by CNAME, last resort.
     External,
 }
+
+/// What standby costs where a shadow does not say: the upper end of the 0.02 to 0.05 that usual costs give.
+pub const STANDBY: f64 = 0.05;
 
 /// Who may go where.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use crate::geo::{Cell, CellMap, Match};
 use crate::id::{MemberIdx, PopIdx, RuleIdx};
-use crate::policy::{BreakerConfig, Effect, ForecastUse, Group, Member, Policies, Pop, Reserve, Role, Route};
+use crate::policy::{BreakerConfig, Effect, ForecastUse, Group, Member, Policies, Pop, Reserve, Role, Route, STANDBY};
 use crate::sim::rng::Rng;
 use crate::sim::scenario::{Demand, Fault, FaultKind, Resolvers, Scenario, Surge, SurgeKind, Telemetry};
 use crate::sim::secs::Secs;
@@ -63,7 +63,7 @@ fn group(g: usize, n_pops: usize, n_cells: usize, rules: &mut Vec<usize>, rng: &
             name: name(&format!("m{p}.g{g}")),
             pop: Some(PopIdx::from(p)),
             role: if p > 1 && rng.chance(0.25) {
-                Role::Shadow { warmup_secs: rng.between(5.0, 120.0) }
+                Role::Shadow { warmup_secs: rng.between(5.0, 120.0), standby: STANDBY }
             } else {
                 Role::Active
             },

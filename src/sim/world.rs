@@ -107,7 +107,7 @@ impl<'a> World<'a> {
                 list
             });
             let standby = spec.members.iter().map(|m| match m.role {
-                Role::Shadow { warmup_secs } => Some(Standby::new(warmup_secs, &mut rng)),
+                Role::Shadow { warmup_secs, .. } => Some(Standby::new(warmup_secs, &mut rng)),
                 _ => None,
             });
             let (near, standby) = (near.collect(), standby.collect());

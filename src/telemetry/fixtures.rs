@@ -3,7 +3,7 @@
 use crate::exchange::{Exchange, MemberAnswer, Snapshot};
 use crate::geo::{CellMap, Match};
 use crate::id::PopIdx;
-use crate::policy::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route};
+use crate::policy::{BreakerConfig, Effect, Group, Member, Policies, Pop, Role, Route, STANDBY};
 use crate::steering::{BreakerState, Demand, GroupPlan, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState, Table};
 use crate::telemetry::check::RawSample;
 use crate::units::LatLon;
@@ -36,7 +36,7 @@ pub fn policies() -> Arc<Policies> {
         weight: None,
         price: 0.0,
     };
-    let shadow = Role::Shadow { warmup_secs: 300.0 };
+    let shadow = Role::Shadow { warmup_secs: 300.0, standby: STANDBY };
     let group = |n: &str, members| Group {
         members,
         routes: vec![Route { when: Match::default(), effect: Effect::Prefer(vec![]), text: String::new() }],

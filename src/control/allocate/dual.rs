@@ -33,9 +33,12 @@ const GIVE_MS: f64 = 8000.0;
 const MAX_GIVE: f64 = 200.0;
 /// Resources with a place in the dense Hessian; more get their diagonal only.
 const MAX_DENSE: usize = 768;
-/// Candidates that cost this many temperatures more than the least have no share: e^−34 is below the
-/// rounding of 1.
-const FAR: f64 = 34.0;
+/// Candidates that cost this many temperatures more than the least have no share: with e^−28 the value of the dual
+/// jumps by less than the noise that steps are judged with.
+const FAR: f64 = 28.0;
+/// Shares below this are left out of the Hessian, which without them is still positive semidefinite (they only take from what
+/// `x` sums to) and as right as that; most rows then add one entry or none where they would add dozens.
+const SLIGHT: f64 = 1e-3;
 
 //----------- Rows -----------------------------------------------------------
 
@@ -264,6 +267,9 @@ impl<'a> Dual<'a> {
             for &(k, x) in &near {
                 let face = self.rows.face[k];
                 of_face[face as usize] += demand * x;
+                if x < SLIGHT {
+                    continue;
+                }
                 let resources = &self.rows.faces[face as usize];
                 for (nth, &i) in resources.iter().enumerate().filter(|(_, i)| (**i as usize) < n) {
                     let at = place[i as usize];
