@@ -51,6 +51,8 @@ pub struct Carriers {
     slots: BTreeMap<(CellIdx, u16), f64>,
     /// Seconds since the last look.
     waited: f64,
+    /// Whether slots have been told of since then.
+    told: bool,
 }
 
 impl Carriers {
@@ -61,18 +63,20 @@ impl Carriers {
         for one in carried {
             *self.slots.entry((one.cell, one.slot)).or_default() += f64::from(one.n);
         }
+        self.told |= !carried.is_empty();
         self.waited += dt;
     }
 
-    /// Once in [`LOOK_SECS`]: forgets, and says what is heavy beside what was; `None` between looks.
+    /// Once in [`LOOK_SECS`]: forgets, and says what is heavy beside what was; `None` between looks. A look waits as long
+    /// again for what slots carried, since the queries beside it are those until now.
     ///
     /// `most_followed`: slots to go on with.
     fn look(&mut self, before: &Heavy, most_followed: usize) -> Option<Heavy> {
-        if self.waited < LOOK_SECS {
+        if self.waited < if self.told { LOOK_SECS } else { 2.0 * LOOK_SECS } {
             return None;
         }
         let keep = (-self.waited / FORGET_SECS).exp();
-        self.waited = 0.0;
+        (self.waited, self.told) = (0.0, false);
         self.queries.iter_mut().for_each(|n| *n *= keep);
         self.slots.values_mut().for_each(|n| *n *= keep);
         self.slots.retain(|_, n| *n >= 0.5);
@@ -129,7 +133,7 @@ impl Carriers {
         let queries = from.iter().map(|old| old.and_then(|r| self.queries.get(r)).copied().unwrap_or(0.0));
         let to = places(from);
         let slots = self.slots.iter().filter_map(|((cell, slot), n)| Some(((*to.get(&cell.idx())?, *slot), *n)));
-        Carriers { queries: queries.collect(), slots: slots.collect(), waited: self.waited }
+        Carriers { queries: queries.collect(), slots: slots.collect(), waited: self.waited, told: self.told }
     }
 }
 
@@ -248,7 +252,10 @@ mod tests {
         }
         assert!(heavy.slots.first().is_none_or(|s| s.weight < 0.02), "{heavy:?}");
         for _ in 0..200 {
-            heavy = looked(&mut carriers, &heavy, 0, 0);
+            carriers.add(&[], &[], LOOK_SECS);
+            assert_eq!(carriers.look(&heavy, 100), None, "it waits for what slots carried");
+            carriers.add(&[], &[], LOOK_SECS);
+            heavy = carriers.look(&heavy, 100).unwrap();
         }
         assert!(heavy.slots.is_empty() && carriers.slots.is_empty());
     }

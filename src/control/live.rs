@@ -161,7 +161,7 @@ struct Loop {
     state: State,
     /// The tally that was read last, and its sum then.
     counted: Option<(Arc<Tally>, TallySum)>,
-    /// When slots were last asked what they carry.
+    /// When slots were last asked what they carry; `None` when it is this beat's turn to ask.
     weighed: Option<Now>,
     /// What the table that is out was compiled from.
     compiled: Option<(Arc<Plan>, Arc<Table>)>,
@@ -325,9 +325,17 @@ impl Loop {
             None => sum.clone(),
         };
         self.counted = Some((base.tally.clone(), sum));
-        if self.weighed.is_none_or(|at| now.since(at) >= heavy::LOOK_SECS) {
-            self.weighed = Some(now);
-            since.carried = base.tally.carried();
+        match self.weighed {
+            Some(at) if now.since(at) < heavy::LOOK_SECS => {}
+            // The next beat asks what they carried: whoever is counting has finished by then.
+            Some(_) => {
+                base.tally.turn();
+                self.weighed = None;
+            }
+            None => {
+                since.carried = base.tally.carried();
+                self.weighed = Some(now);
+            }
         }
         since
     }

@@ -9,9 +9,9 @@
 //! never too much, and an id with more than half of an entry's hits is found. With `E` entries (8,192) and `N` queries of the
 //! thread, `n − f` is `(N − f)/E` on average, so what counts for less than about one query in `E` may be lost among the others.
 //!
-//! Counts are of one stretch. There are two halves: one is written while the other rests, and the reader empties the one
-//! that has rested before it lets them change places. So neither waits for the other, and each word has one writer at a
-//! time; a query that is caught between its load and its store for a whole stretch leaves one entry to be told twice.
+//! Counts are of one stretch. There are two halves: one is written while the other rests. The reader lets them change places,
+//! and a beat later empties the one that rests. So neither waits for the other, and each word has one writer at a time; a
+//! query that is caught between its load and its store for as long as that leaves one entry to be told twice.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 

@@ -109,10 +109,15 @@ impl Tally {
         }
     }
 
-    /// What slots carried in the stretch between the last two calls, over all threads, and begins a new stretch.
+    /// Ends the stretch in which slots are counted, and begins the next.
+    pub fn turn(&self) {
+        self.half.change();
+    }
+
+    /// What slots carried in the stretch that ended last, over all threads; told once.
     ///
-    /// One thread, the control loop, calls this, and with some seconds between: whoever counts has to have seen by then
-    /// that its half has changed.
+    /// One thread, the control loop, calls this, some time after [`Tally::turn`] and before the next: whoever counts has to
+    /// have seen by then that a new stretch has begun.
     pub fn carried(&self) -> Vec<Carried> {
         let mut carried = Vec::new();
         for page in &self.pages {
@@ -121,7 +126,6 @@ impl Tally {
                 carried.push(Carried { group: group.into(), cell: cell.into(), slot: hit.slot, n: hit.n });
             });
         }
-        self.half.change();
         carried
     }
 
@@ -217,7 +221,7 @@ mod tests {
         assert_eq!(sum.since(&middle).total(), (events.len() - events.len() / 2) as u64);
     }
 
-    /// What is weighed comes back a stretch later, whole, under the group and cell that it was weighed for.
+    /// What is counted for slots is told when its stretch has ended, whole, under the group and cell that it was weighed for.
     #[test]
     fn what_slots_carry_is_told_once() {
         let tally = Tally::new(2, &[3, 1], 4);
@@ -225,14 +229,16 @@ mod tests {
         for (thread, group, cell, slot, n) in [(0, 0, 0, 7, 3), (1, 0, 0, 7, 2), (1, 1, 3, 4095, 4)] {
             (0..n).for_each(|_| tally.count(thread, GroupIdx(group), CellIdx(cell), None, Some(key(slot))));
         }
-        assert_eq!(tally.carried(), [], "nothing has rested yet");
+        assert_eq!(tally.carried(), [], "nothing rests yet");
+        tally.turn();
         tally.count(0, GroupIdx(1), CellIdx(2), None, Some(key(9)));
         let of = |(group, cell, slot, n)| Carried { group: GroupIdx(group), cell: CellIdx(cell), slot, n };
         let mut told = tally.carried();
         told.sort_by_key(|c| (c.group, c.n));
         assert_eq!(told, [(0, 0, 7, 2), (0, 0, 7, 3), (1, 3, 4095, 4)].map(of));
-        assert_eq!(tally.carried(), [of((1, 2, 9, 1))]);
         assert_eq!(tally.carried(), []);
+        tally.turn();
+        assert_eq!(tally.carried(), [of((1, 2, 9, 1))]);
         assert_eq!(Tally::default().carried(), []);
     }
 
