@@ -33,6 +33,8 @@ const NOISE: f64 = 0.03;
 const SKEW: f64 = 0.35;
 /// Seconds in which the estimate goes 1 − 1/e of the way to the slow shares.
 const DRIFT_SECS: f64 = 900.0;
+/// Seconds late from which on what is heard counts for less.
+const LATE_SECS: f64 = 20.0;
 /// Seconds after which a trend counts for 1/e.
 const TREND_SECS: f64 = 120.0;
 /// Seconds over which the demand is averaged that long connections were opened under.
@@ -93,6 +95,11 @@ pub struct Load {
     pub secs: f64,
     /// Requests per second, tries again left out: see [`wanted`].
     pub rate: f64,
+}
+
+/// What something counts for that is heard of `age` seconds late: all, up to two usual windows, and then less and less.
+fn late(age: f64) -> f64 {
+    (-(age - LATE_SECS).max(0.0) / LATE_SECS).exp()
 }
 
 /// Requests per second that clients wanted, of `tried` of which a part `failed` failed.
@@ -179,6 +186,7 @@ impl Origins {
             false => squared / (squared + noise),
             true => (1.0 - (WHOLE * load.rate).powi(2) / squared.max(1e-12)).max(0.0),
         };
+        let alpha = alpha * late(at - load.mid);
         let known = !whole && explained > NEW * load.rate;
         let beta = if known { alpha * alpha / (2.0 - alpha) / load.secs.max(LEAST_WINDOW_SECS) } else { 0.0 };
         for (r, m) in parts.iter().copied() {
@@ -246,15 +254,22 @@ impl Origins {
 
     /// Demand per cell at a moment, at or after the newest sample: the trend goes on, and fades. `None` before the first.
     pub fn demand(&self, unix: f64) -> Option<Vec<f64>> {
-        let ahead = (unix - self.at?).max(0.0);
-        let run = TREND_SECS * (1.0 - (-ahead / TREND_SECS).exp());
+        self.ahead_of(unix, 0.0)
+    }
+
+    /// The same `lead` seconds after that. A trend that is old when it is heard of says less: what was done about it meanwhile
+    /// is not in it yet, and going on by it would swing.
+    fn ahead_of(&self, unix: f64, lead: f64) -> Option<Vec<f64>> {
+        let age = (unix - self.at?).max(0.0);
+        let ahead = age + lead;
+        let run = TREND_SECS * (1.0 - (-ahead / TREND_SECS).exp()) * late(age);
         Some(self.level.iter().zip(&self.trend).map(|(l, b)| (l + run * b).max(0.0)).collect())
     }
 
     /// Plans for the demand of now and of `lead` seconds from now, whichever is more: more at once, less slowly, so that
     /// noise moves nobody to and fro. `dt`: seconds since the last time.
     pub fn hold(&mut self, unix: f64, lead: f64, dt: f64) {
-        let (Some(now), Some(then)) = (self.demand(unix), self.demand(unix + lead)) else { return };
+        let (Some(now), Some(then)) = (self.demand(unix), self.ahead_of(unix, lead)) else { return };
         let release = 1.0 - (-dt / RELEASE_SECS).exp();
         for (held, want) in self.held.iter_mut().zip(now.into_iter().zip(then).map(|(a, b)| a.max(b))) {
             let upper = want / (1.0 - BAND);
