@@ -260,7 +260,7 @@ impl Ring {
     }
 
     /// Seconds until a part of a group's requests goes by a plan from its first answer on, at a TTL of `ttl` seconds;
-    /// `part` in `(0, 1)`. At most [`MOST_LAG_SECS`].
+    /// `part` in `(0, 1)`. At most two hours.
     pub fn lag(&self, part: f64, ttl: f64) -> f64 {
         let (mut early, mut late) = (0.0, MOST_LAG_SECS);
         while late - early > 0.5 {

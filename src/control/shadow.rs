@@ -13,7 +13,7 @@ use crate::clock::Now;
 use crate::steering::ShadowState;
 
 /// Probability of running short from which on the start of a shadow cannot wait, if it pays at all
-/// ([`worth`](crate::control::worth)): one wrong start costs some standby time, one missed start costs minutes of overload.
+/// (`control::worth`): one wrong start costs some standby time, one missed start costs minutes of overload.
 /// Default 0.02 to 0.05 in the newsvendor rule with usual costs.
 pub const START_RISK: f64 = 0.05;
 /// Seconds that a shadow stays on at least.
