@@ -18,8 +18,9 @@ use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, Plan, ShadowSta
 
 /// Part by which a POP may be over its target: the temperature of the allocation, and rounding.
 const SLACK: f64 = 0.02;
-/// For how many ticks in a row it may be more: what moves is not at rest.
-const PASSING_TICKS: u32 = 30;
+/// For how many ticks in a row it may be more: a plan that moves most of a group is held back for 30 s unless something
+/// happened, and a POP takes in 2 % of its most a second, so that an empty one needs 50.
+const PASSING_TICKS: u32 = 80;
 /// Part of the targets that all demand has to fit into before a POP over its own is held to be wrong.
 const FITS: f64 = 0.97;
 /// Part of its `max` that a tick may add to a POP, with something for gains and for demand that changed meanwhile.
