@@ -402,8 +402,8 @@ mod tests {
         assert!(n_worlds > 2, "{n_worlds}");
     }
 
-    /// A POP whose requests all fail, and that says so, is left; one that dies with its telemetry is not: today the loop
-    /// takes silence for nothing but silence, and there are no probes. To be turned round when there are.
+    /// A POP whose requests all fail, and that says so, is left; one that dies with its telemetry is not where nobody
+    /// probes it: the loop takes silence for nothing but silence.
     #[test]
     fn a_failing_pop_is_left_and_a_silent_one_is_not() {
         let fault =
