@@ -109,11 +109,9 @@ proptest! {
     }
 }
 
-/// How far off the usual temperature is, over 1,000 random cases that have a solution; printed, and held to what the law
-/// above holds its few to. Takes half a minute:
-/// `cargo test --release --lib beside_the_linear_program -- --ignored --nocapture`.
+/// How far off the usual temperature is, over 1,000 random cases that have a solution, held to what the law above holds its
+/// few to; `cargo test --lib beside_the_linear_program -- --nocapture` prints it.
 #[test]
-#[ignore = "long, and prints figures"]
 fn a_thousand_cases_beside_the_linear_program() {
     use proptest::strategy::{Strategy, ValueTree};
     use proptest::test_runner::TestRunner;
