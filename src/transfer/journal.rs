@@ -24,6 +24,7 @@ use crate::wire::{Name, rtype};
 use crate::zone::Zone;
 use crate::zone::diff::Difference;
 use crate::zone::signed::Version;
+use crate::zone::store::Node;
 use siphasher::sip::SipHasher24;
 use std::fs::{File, OpenOptions};
 use std::hash::Hasher;
@@ -37,6 +38,9 @@ const HEAD: usize = 13;
 const MOST_BODY: u32 = 1 << 30;
 /// Octets of the parts that a whole zone is written in.
 const PART: usize = 1 << 20;
+/// A journal is written anew when it is this many octets longer than what it must hold. Our choice: writing is then rare, and a
+/// thousand zones waste a GiB at most.
+const SLACK: u64 = 1 << 20;
 
 //----------- Frame ----------------------------------------------------------
 
@@ -256,6 +260,8 @@ pub struct Journal {
     file: File,
     /// Octets of whole frames.
     len: u64,
+    /// The same when it was opened or written anew.
+    base_len: u64,
     /// Whether its name may not be on the disk yet.
     is_new: bool,
 }
@@ -284,7 +290,8 @@ impl Journal {
             file.set_len(0)?;
             rewind(&mut file, 0)?;
             file.write_all(MAGIC)?;
-            return Ok((Journal { path: path.into(), file, len: MAGIC.len() as u64, is_new: true }, 0));
+            let len = MAGIC.len() as u64;
+            return Ok((Journal { path: path.into(), file, len, base_len: len, is_new: true }, 0));
         }
         let at = walk(&octets, &mut each)?;
         let (len, lost) = (at as u64, (octets.len() - at) as u64);
@@ -293,7 +300,22 @@ impl Journal {
             file.sync_all()?;
         }
         rewind(&mut file, len)?;
-        Ok((Journal { path: path.into(), file, len, is_new: true }, lost))
+        Ok((Journal { path: path.into(), file, len, base_len: len, is_new: true }, lost))
+    }
+
+    /// Opens the file, or reads it alone, and hands every whole frame to `each`. What is cut off is told in the log.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn read(path: &Path, only_reads: bool, each: impl FnMut(Frame)) -> io::Result<Option<Journal>> {
+        if only_reads {
+            return Journal::peek(path, each).map(|()| None);
+        }
+        let (journal, lost) = Journal::open(path, each)?;
+        if lost > 0 {
+            tracing::warn!("{}: {lost} octets of a change that was not committed are cut off", path.display());
+        }
+        Ok(Some(journal))
     }
 
     /// Hands every whole frame of a file to `each`, and leaves the file alone: another process may write to it.
@@ -362,11 +384,16 @@ impl Journal {
             file.sync_all()?;
         }
         std::fs::rename(&beside, &self.path)?;
-        (self.file, self.len, self.is_new) = (file, len, true);
+        (self.file, self.len, self.base_len, self.is_new) = (file, len, len, true);
         if care == Care::Disk {
             self.sync()?;
         }
         Ok(())
+    }
+
+    /// Whether it has grown so much since it was written anew that it should be again. `room`: octets that the history may take.
+    pub fn is_overgrown(&self, room: usize) -> bool {
+        self.len >= self.base_len + room as u64 + SLACK
     }
 
     /// Octets of the file.
@@ -409,42 +436,37 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// One version of a zone in parts, as it leaves.
 pub fn parts_of(version: Version<'_>) -> impl Iterator<Item = Frame> {
-    let (mut records, mut n, mut is_over) = (version.records(), 0, false);
-    std::iter::from_fn(move || {
-        if is_over {
-            return None;
-        }
-        let mut part = Records::default();
-        while part.as_octets().len() < PART
-            && let Some(of_owner) = records.next()
-        {
-            of_owner.iter().for_each(|record| part.put(&record));
-        }
-        n += part.len() as u64;
-        is_over = part.is_empty();
-        Some(if is_over { Frame::End { serial: version.zone.serial(), checked: 0, n } } else { Frame::Whole(part) })
-    })
+    in_parts(version.records(), version.zone.serial(), 0)
 }
 
 /// A zone in parts, as it is written whole.
 pub fn parts(zone: &Zone, checked: u64) -> impl Iterator<Item = Frame> + '_ {
-    let (mut cursor, mut n, mut is_over) = (0, 0, false);
+    let of_node = |node: Node<'_>| {
+        let (owner, mut records) = ([node.relative_name(), zone.apex().as_wire()].concat(), Records::default());
+        for rrset in node.rrsets() {
+            let ttl = |rdata: &[u8]| node.ttl_of(&rrset, rdata);
+            rrset.rdatas().for_each(|rdata| records.push(&owner, rrset.rtype, ttl(&rdata), [&rdata, b""]));
+        }
+        records
+    };
+    in_parts(zone.nodes().map(of_node), zone.serial(), checked)
+}
+
+/// The records of a zone, name by name, in parts and the end of them.
+fn in_parts(mut names: impl Iterator<Item = Records>, serial: u32, checked: u64) -> impl Iterator<Item = Frame> {
+    let (mut n, mut is_over) = (0, false);
     std::iter::from_fn(move || {
         if is_over {
             return None;
         }
         let mut part = Records::default();
         while part.as_octets().len() < PART
-            && let Some(node) = zone.node_after(&mut cursor)
+            && let Some(of_name) = names.next()
         {
-            let owner = [node.relative_name(), zone.apex().as_wire()].concat();
-            for rrset in node.rrsets() {
-                let ttl = |rdata: &[u8]| node.ttl_of(&rrset, rdata);
-                rrset.rdatas().for_each(|rdata| part.push(&owner, rrset.rtype, ttl(&rdata), [&rdata, b""]));
-            }
+            of_name.iter().for_each(|record| part.put(&record));
         }
         n += part.len() as u64;
         is_over = part.is_empty();
-        Some(if is_over { Frame::End { serial: zone.serial(), checked, n } } else { Frame::Whole(part) })
+        Some(if is_over { Frame::End { serial, checked, n } } else { Frame::Whole(part) })
     })
 }

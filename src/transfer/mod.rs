@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   settings            what the operator wants of each zone
-//!   keep, journal       what is on disk: copies of others' zones, and what has changed in each (`zone::history`)
+//!   keep                what is on disk: copies of others' zones, and what has changed in each (`zone::history`)
+//!   journal, replay     the file that it is in, and the zone that the file leads to
 //!   seal                the same of zones that are signed here, as they leave
 //!   serial              which serial a changed zone gets
-//!   fetch               one transfer in: TCP or TLS, AXFR or IXFR, verified
-//!   secondary           when to look and when a copy is worth nothing any more
+//!   fetch, intake       one transfer in: TCP or TLS, AXFR or IXFR, verified | what its messages become
 //!   notify              telling secondaries
 //!   catalog             which zones there are, by a zone (RFC 9432)
 //!   update              what an UPDATE makes of a zone
@@ -22,6 +22,7 @@ pub mod journal;
 pub mod keep;
 pub mod live;
 pub mod notify;
+pub mod replay;
 pub mod seal;
 pub mod serial;
 pub mod settings;

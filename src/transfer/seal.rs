@@ -18,11 +18,11 @@
 use crate::dnssec::presigned;
 use crate::dnssec::sign::{Task, sign, sign_soa};
 use crate::transfer::journal::{Care, Frame, Journal, parts_of};
+use crate::transfer::replay::Replay;
 use crate::transfer::serial;
 use crate::transfer::settings::{SerialRule, ZoneSettings};
 use crate::wire::Name;
-use crate::wire::records::{Records, is_newer};
-use crate::zone::diff::{self, Net, Strictness};
+use crate::wire::records::is_newer;
 use crate::zone::history::History;
 use crate::zone::signed::{Changes, Version};
 use crate::zone::{Signed, Zone};
@@ -30,9 +30,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-
-/// A journal is written anew when it is this many octets longer than what it must hold.
-const SLACK: u64 = 1 << 20;
 
 //----------- Seals ----------------------------------------------------------
 
@@ -46,8 +43,6 @@ pub struct Seals {
 #[derive(Debug, Default)]
 struct Seal {
     journal: Option<Journal>,
-    /// Octets of the journal when it was last written anew.
-    base_len: u64,
     history: Arc<History>,
     last: Last,
     /// What has changed since.
@@ -236,43 +231,15 @@ impl Seals {
 
 impl Seal {
     fn read(apex: &Name, path: &Path, only_reads: bool, room: usize) -> io::Result<Seal> {
-        let mut seal = Seal::default();
-        let (mut parts, mut whole) = (Records::default(), None::<Records>);
-        let (mut since, mut soa) = (Net::default(), Records::default());
-        let each = |frame| match frame {
-            Frame::Whole(records) => records.iter().for_each(|record| parts.put(&record)),
-            Frame::End { n, .. } => {
-                let records = std::mem::take(&mut parts);
-                if records.len() as u64 == n {
-                    (whole, since, soa) = (Some(records), Net::default(), Records::default());
-                }
-            }
-            Frame::Fetched { diff, .. } => {
-                since.take(&diff.removed, &diff.added);
-                soa = Records::default();
-                diff.added.iter().take(1).for_each(|record| soa.put(&record));
+        let (mut seal, mut replay) = (Seal::default(), Replay::default());
+        seal.journal = Journal::read(path, only_reads, |frame| {
+            replay.take(&frame);
+            if let Frame::Fetched { diff, .. } = frame {
                 Arc::make_mut(&mut seal.history).push(Arc::new(diff), room);
             }
-            _ => {}
-        };
-        let (journal, lost) = match only_reads {
-            true => Journal::peek(path, each).map(|()| (None, 0))?,
-            false => Journal::open(path, each).map(|(journal, lost)| (Some(journal), lost))?,
-        };
-        if lost > 0 {
-            tracing::warn!("{}: {lost} octets of a version that was not committed are cut off", path.display());
-        }
-        let zone = whole.map(|records| {
-            let zone = diff::build(apex, &records)?;
-            let (removed, mut added) = since.records();
-            soa.iter().for_each(|record| added.put(&record));
-            match removed.is_empty() && added.is_empty() {
-                true => Ok(zone),
-                false => diff::rewrite(&zone, &removed, &added, Strictness::Lenient),
-            }
-        });
-        match zone {
-            Some(Ok(zone)) => seal.last = Last::Read(Arc::new(zone)),
+        })?;
+        match replay.zone(apex) {
+            Some(Ok((zone, _))) => seal.last = Last::Read(Arc::new(zone)),
             Some(Err(e)) => {
                 tracing::warn!("{}: {apex} as it left is not taken: {e}; secondaries get it whole", path.display())
             }
@@ -281,8 +248,6 @@ impl Seal {
         if seal.last.version().is_none_or(|last| seal.history.end().is_some_and(|end| end != last.zone.serial())) {
             seal.history = Arc::default();
         }
-        seal.base_len = journal.as_ref().map_or(0, Journal::len);
-        seal.journal = journal;
         Ok(seal)
     }
 
@@ -290,15 +255,12 @@ impl Seal {
     fn rewrite(&mut self) -> io::Result<()> {
         let (Some(journal), Some(last)) = (&mut self.journal, self.last.version()) else { return Ok(()) };
         let history = self.history.iter().map(|diff| Frame::Fetched { checked: 0, diff: (**diff).clone() });
-        journal.rewrite(history.chain(parts_of(last)), Care::Disk)?;
-        self.base_len = journal.len();
-        Ok(())
+        journal.rewrite(history.chain(parts_of(last)), Care::Disk)
     }
 
     /// Writes anew what has grown too long. That it fails costs room alone.
     fn compact(&mut self, settings: &ZoneSettings) {
-        let len = self.journal.as_ref().map_or(0, Journal::len);
-        if len >= self.base_len + settings.journal_room as u64 + SLACK
+        if self.journal.as_ref().is_some_and(|journal| journal.is_overgrown(settings.journal_room))
             && let Err(e) = self.rewrite()
         {
             let path = self.journal.as_ref().map(|journal| journal.path().display().to_string());

@@ -6,6 +6,7 @@ use crate::dnssec::{Algorithm, Key, Ring, Timing};
 use crate::exchange::{MemberAnswer, compose_answers};
 use crate::policy::{Policies, PolicyFile};
 use crate::transfer::keep::Keep;
+use crate::wire::records::Records;
 use crate::zone::ZoneSet;
 use crate::zone::diff::Difference;
 use crate::zone::diff::build;
