@@ -3,11 +3,11 @@
 
 use crate::fixture::{EXAMPLE, SIGNED_AT, Steered, example, key, members, query, send_at, send_by, signed, steered};
 use floodway::answer::{Scratch, Transport};
-use floodway::dnssec::canonical::types_of;
 use floodway::dnssec::sign::Denial;
 use floodway::exchange::Snapshot;
 use floodway::policy::{AllDown, Pick};
 use floodway::wire::Name as OurName;
+use floodway::zone::rdata::bitmap::types_of;
 use hickory_proto::dnssec::rdata::{DNSKEY, DNSSECRData, RRSIG};
 use hickory_proto::dnssec::{Algorithm, Nsec3HashAlgorithm, PublicKeyBuf, Verifier};
 use hickory_proto::op::{Message, ResponseCode};

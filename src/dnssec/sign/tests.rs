@@ -4,6 +4,7 @@ use crate::dnssec::signer::moment;
 use crate::dnssec::verify::{Fault, verify};
 use crate::dnssec::{Algorithm, Key, Timing};
 use crate::wire::Name;
+use crate::zone::rdata::base32;
 use crate::zone::store::Builder;
 use std::fmt::Write;
 

@@ -6,8 +6,10 @@
 //!
 //! Wire form here is uncompressed, with letters as they were written.
 
+pub mod bitmap;
 mod check;
 mod codec;
+mod doubt;
 pub mod formats;
 mod loc;
 mod print;
@@ -16,9 +18,10 @@ mod svcb;
 pub mod wire;
 
 pub(crate) use codec::{base32, parse_moment, print_moment, put_base32, unbase32};
+pub use doubt::{lacks_dot, unknown_type};
 pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
 pub use print::print;
-pub use scan::{lacks_dot, scan, unknown_type};
+pub use scan::scan;
 pub use svcb::{hinted_target, with_hints};
 
 #[cfg(test)]

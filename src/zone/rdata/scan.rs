@@ -1,14 +1,12 @@
 //! Text to wire: walks a type's fields over the tokens of an entry.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use crate::masterfile::{Diagnostic, Entry, Report, Span, Token, parse_ttl, suggest};
+use crate::masterfile::{Diagnostic, Entry, Report, Token, parse_ttl, suggest};
 use crate::wire::name;
+use crate::zone::rdata::bitmap::put_bitmap;
 use crate::zone::rdata::codec::{self, Bits};
-use crate::zone::rdata::formats::{
-    ALGORITHMS, CERT_TYPES, Field, Format, format_of, parse_type, type_names, type_text,
-};
-use crate::zone::rdata::{check, loc, print, svcb};
+use crate::zone::rdata::formats::{ALGORITHMS, CERT_TYPES, Field, Format, format_of, parse_type, type_text};
+use crate::zone::rdata::{check, doubt, loc, print, svcb};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Writes the RDATA of `entry`, read as type `rtype`, over `out`: uncompressed wire form, letters as written.
 ///
@@ -164,13 +162,13 @@ impl<'a> Reader<'_, 'a> {
                     self.next += 1;
                     self.text(token, what)?;
                 }
-                self.warn_of_comment(format);
+                self.report.diagnostics.extend(doubt::cut_by_comment(self.entry, self.next - 1, format));
             }
             Field::LongText => {
                 let token = self.take(what, format)?;
                 let octets = self.octets(token)?;
                 self.out.extend_from_slice(&octets);
-                self.warn_of_comment(format);
+                self.report.diagnostics.extend(doubt::cut_by_comment(self.entry, self.next - 1, format));
             }
             Field::Tag => {
                 let token = self.take(what, format)?;
@@ -234,7 +232,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn rtype(&self, token: Token<'_>) -> Result<u16, Diagnostic> {
-        parse_type(token.text).ok_or_else(|| unknown_type(self.entry, token))
+        parse_type(token.text).ok_or_else(|| doubt::unknown_type(self.entry, token))
     }
 
     fn name(&mut self, token: Token<'_>, what: &str, format: &Format) -> Result<(), Diagnostic> {
@@ -242,9 +240,7 @@ impl<'a> Reader<'_, 'a> {
         if let Err(why) = name::compose_text(token.text, self.entry.origin, self.out) {
             return Err(self.not_a(token, what, &why.to_string()));
         }
-        if let Some(problem) = doubtful_name(self.entry, token, &self.out[head..], what, format) {
-            self.report.push(problem);
-        }
+        self.report.diagnostics.extend(doubt::doubtful_name(self.entry, token, &self.out[head..], what, format));
         Ok(())
     }
 
@@ -304,17 +300,6 @@ impl<'a> Reader<'_, 'a> {
         self.out.push(octets.len() as u8);
         self.out.extend_from_slice(&octets);
         Ok(())
-    }
-
-    /// `v=DKIM1; p=…` without quotes loses all behind the semicolon.
-    fn warn_of_comment(&mut self, format: &Format) {
-        let Some(last) = self.entry.token(self.next - 1).filter(|t| !t.quoted) else { return };
-        let text = self.entry.sources.text(last.span.file);
-        if text[(last.span.start + last.span.len) as usize..].starts_with(';') {
-            let message = format!("this {} ends at the semicolon, which starts a comment", format.name);
-            let help = "put quotes around a string that holds a semicolon";
-            self.report.push(self.entry.warning(last.span.after(), message).help(help));
-        }
     }
 
     //--- Digits
@@ -414,15 +399,7 @@ impl<'a> Reader<'_, 'a> {
             codes.push(self.rtype(token)?);
         }
         codes.sort_unstable();
-        for window in codes.chunk_by(|a, b| a >> 8 == b >> 8) {
-            let mut bitmap = [0u8; 32];
-            for code in window {
-                bitmap[usize::from(code & 255) / 8] |= 0x80 >> (code % 8);
-            }
-            let len = usize::from(window[window.len() - 1] & 255) / 8 + 1;
-            self.out.extend([(window[0] >> 8) as u8, len as u8]);
-            self.out.extend_from_slice(&bitmap[..len]);
-        }
+        put_bitmap(&codes, self.out);
         Ok(())
     }
 
@@ -453,55 +430,4 @@ impl<'a> Reader<'_, 'a> {
         }
         Ok(())
     }
-}
-
-//----------- What is likely not meant ---------------------------------------
-
-/// The error for a type token that names no type.
-pub fn unknown_type(entry: &Entry<'_>, token: Token<'_>) -> Diagnostic {
-    let error = entry.error(token.span, format!("unknown record type \"{}\"", token.text));
-    match suggest(token.text, type_names()) {
-        Some(near) => error.help(format!("did you mean `{near}`?")),
-        None => error.help("a type without a mnemonic is written TYPEnnn, with its data as \\# length digits"),
-    }
-}
-
-/// A warning about a name that reads as if something else were meant. `wire` is what it came out as.
-fn doubtful_name(entry: &Entry<'_>, token: Token<'_>, wire: &[u8], what: &str, format: &Format) -> Option<Diagnostic> {
-    if token.text == "@" {
-        return None;
-    }
-    if format.code == 6 && what == "mailbox" && token.text.contains('@') && !token.text.contains("\\@") {
-        let message = "a mailbox is a name: its first dot stands for the @";
-        return Some(entry.warning(token.span, message).help(format!("write {}", token.text.replacen('@', ".", 1))));
-    }
-    if token.text.ends_with('.') {
-        return None;
-    }
-    if let Some(problem) = lacks_dot(entry, token.text, token.span, wire) {
-        return Some(problem);
-    }
-    let address = token.text.parse::<std::net::IpAddr>().is_ok();
-    // In PTR and CNAME, digits with dots are daily bread (RFC 2317).
-    if address && matches!(format.code, 2 | 15 | 33) {
-        let message = format!("the {what} is an address; {} wants the name of a host", format.name);
-        let help = "name the host, and give that name the address in an A or AAAA record";
-        return Some(entry.warning(token.span, message).help(help));
-    }
-    None
-}
-
-/// A warning if a relative name ends with the labels of its origin, so that they come twice.
-pub fn lacks_dot(entry: &Entry<'_>, text: &str, span: Span, wire: &[u8]) -> Option<Diagnostic> {
-    let origin = entry.origin.as_wire();
-    let labels = &origin[..origin.len() - 1];
-    let relative = wire.len().checked_sub(origin.len()).map(|n| &wire[..n])?;
-    if labels.is_empty() || relative.len() < labels.len() {
-        return None;
-    }
-    if !relative[relative.len() - labels.len()..].eq_ignore_ascii_case(labels) {
-        return None;
-    }
-    let message = format!("\"{text}\" has no dot at its end, so it means {text}.{}", entry.origin);
-    Some(entry.warning(span, message).help(format!("write \"{text}.\" if the name is whole")))
 }
