@@ -28,21 +28,24 @@
 
 mod build;
 mod index;
+mod node;
 mod pack;
 mod patch;
+mod rrset;
 mod serial;
 mod steered;
 mod survey;
 
 pub use build::{Added, Builder};
+pub use node::Node;
+pub use rrset::RRset;
+
 pub(crate) use patch::Patch;
 pub(crate) use survey::ancestors;
 
 use crate::ahead;
-use crate::id::GroupIdx;
-use crate::wire::{Name, NameBuf, rtype};
+use crate::wire::{Name, NameBuf};
 use index::{Index, hash_relative};
-use std::borrow::Cow;
 use std::fmt;
 use steered::Steered;
 
@@ -286,226 +289,6 @@ impl Zone {
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Zone({} serial {}, {} names)", self.apex, self.serial, self.n_names)
-    }
-}
-
-//----------- Node -----------------------------------------------------------
-
-/// One name of a zone.
-#[derive(Clone, Copy)]
-pub struct Node<'z> {
-    zone: &'z Zone,
-    at: usize,
-}
-
-impl<'z> Node<'z> {
-    #[inline(always)]
-    pub(crate) fn flags(self) -> u8 {
-        self.zone.arena[self.at]
-    }
-
-    /// Where it lies: never 0, and known to this very zone alone.
-    #[inline(always)]
-    pub(crate) fn place(self) -> u32 {
-        (self.at >> 2) as u32
-    }
-
-    /// The name's labels before the apex, lower case, without the root label.
-    #[inline(always)]
-    pub(crate) fn relative_name(self) -> &'z [u8] {
-        let arena = &self.zone.arena;
-        &arena[self.at + NODE_HEADER..self.at + NODE_HEADER + arena[self.at + 1] as usize]
-    }
-
-    /// The absolute name.
-    pub fn name(self) -> Name {
-        let wire = [self.relative_name(), self.zone.apex.as_wire()].concat();
-        Name::from_wire(&wire).expect("the builder took it from a Name")
-    }
-
-    /// Whether it lies below a zone cut or a DNAME, so that a lookup does not find it as data.
-    pub fn is_occluded(self) -> bool {
-        self.flags() & flag::OCCLUDED != 0
-    }
-
-    /// Whether it is a zone cut: NS below the apex.
-    pub fn is_cut(self) -> bool {
-        self.flags() & flag::CUT != 0
-    }
-
-    /// Whether it is the hash of a name, and no name of the zone (RFC 5155 section 7.2.8).
-    pub fn is_hash(self) -> bool {
-        self.flags() & flag::HASH != 0
-    }
-
-    /// Whether there are no records here.
-    pub fn is_empty(self) -> bool {
-        self.n_rrsets() == 0
-    }
-
-    #[inline(always)]
-    fn n_rrsets(self) -> usize {
-        word(&self.zone.arena, self.at + 2)
-    }
-
-    #[inline(always)]
-    fn rrsets_start(self) -> usize {
-        let arena = &self.zone.arena;
-        let steered = usize::from(arena[self.at] & flag::STEERED != 0);
-        self.at + NODE_HEADER + arena[self.at + 1] as usize + 2 * steered
-    }
-
-    /// The group that answers addresses here, at steered nodes.
-    #[inline(always)]
-    pub fn group(self) -> Option<GroupIdx> {
-        if self.flags() & flag::STEERED == 0 {
-            return None;
-        }
-        Some(GroupIdx(word(&self.zone.arena, self.rrsets_start() - 2) as u16))
-    }
-
-    /// The RRset of a type.
-    #[inline(always)]
-    pub fn rrset(self, rtype: u16) -> Option<RRset<'z>> {
-        let mut at = self.rrsets_start();
-        for _ in 0..self.n_rrsets() {
-            let [here, _, len, n_extra] = self.zone.rrset_header(at);
-            if here >= rtype {
-                return (here == rtype).then(|| self.zone.rrset_at(at).0);
-            }
-            at += RRSET_HEADER + usize::from(len) + 2 * usize::from(n_extra);
-        }
-        None
-    }
-
-    /// All RRsets, ascending by type.
-    pub fn rrsets(self) -> impl Iterator<Item = RRset<'z>> {
-        let mut at = self.rrsets_start();
-        (0..self.n_rrsets()).map(move |_| {
-            let (rrset, next) = self.zone.rrset_at(at);
-            at = next;
-            rrset
-        })
-    }
-
-    /// The TTL of a record of one of its RRsets: of a signature that of what it covers, since the signatures of one name are no
-    /// RRset (RFC 4034 section 3).
-    pub fn ttl_of(self, rrset: &RRset<'_>, rdata: &[u8]) -> u32 {
-        let covered = rdata.first_chunk().filter(|_| rrset.rtype == rtype::RRSIG);
-        let covered = covered.and_then(|covered| self.rrset(u16::from_be_bytes(*covered)));
-        covered.map_or(rrset.ttl, |covered| covered.ttl)
-    }
-
-    /// Whether there are addresses here.
-    fn has_addresses(self) -> bool {
-        self.rrset(rtype::A).or_else(|| self.rrset(rtype::AAAA)).is_some()
-    }
-
-    /// Where the next node starts.
-    fn end(self) -> usize {
-        node_end(&self.zone.arena, self.at)
-    }
-}
-
-/// Where the headers of a node's RRsets stand, and last of all where they end.
-fn rrset_bounds(arena: &[u8], node: usize) -> impl Iterator<Item = usize> {
-    let steered = usize::from(arena[node] & flag::STEERED != 0);
-    let mut at = node + NODE_HEADER + usize::from(arena[node + 1]) + 2 * steered;
-    (0..=word(arena, node + 2)).map(move |i| {
-        if i > 0 {
-            at += RRSET_HEADER + word(arena, at + 4) + 2 * word(arena, at + 6);
-        }
-        at
-    })
-}
-
-/// Where the node after the one at `node` starts.
-fn node_end(arena: &[u8], node: usize) -> usize {
-    rrset_bounds(arena, node).last().map_or(node, |end| end.next_multiple_of(4))
-}
-
-//----------- RRset ----------------------------------------------------------
-
-/// The records of one name and type.
-#[derive(Clone, Copy)]
-pub struct RRset<'z> {
-    /// The type.
-    pub rtype: u16,
-    /// The TTL in seconds, one for all records (RFC 2181 section 5.2).
-    pub ttl: u32,
-    /// Number of records, at least 1.
-    pub n: u16,
-    records: &'z [u8],
-    extra: &'z [u8],
-    zone: &'z Zone,
-}
-
-/// A name server of a referral whose addresses the zone knows.
-pub(crate) struct Glue<'z> {
-    /// Where in the RRset's records the server's name starts.
-    pub name_at: usize,
-    /// Below the very cut that is referred to: needed to get any further (RFC 9471 section 3.1).
-    pub in_domain: bool,
-    /// The node with the addresses.
-    pub node: Node<'z>,
-}
-
-impl<'z> RRset<'z> {
-    /// The records as they stand in an answer to a question for their owner.
-    #[inline]
-    pub(crate) fn records(&self) -> &'z [u8] {
-        self.records
-    }
-
-    /// Positions in [`RRset::records`] of two-octet pointers to the apex, ascending.
-    #[inline(always)]
-    pub(crate) fn apex_pointers(&self) -> impl Iterator<Item = usize> + use<'z> {
-        let list = if self.rtype == rtype::NS { &self.extra[2..2 + 2 * word(self.extra, 0)] } else { self.extra };
-        list.chunks_exact(2).map(|c| word(c, 0))
-    }
-
-    /// The glue of a zone cut's NS, in-domain first.
-    pub(crate) fn glue(&self) -> impl Iterator<Item = Glue<'z>> + use<'z> {
-        let zone = self.zone;
-        let list = if self.rtype == rtype::NS { &self.extra[2 + 2 * word(self.extra, 0)..] } else { &[] };
-        list.chunks_exact(8).map(move |c| Glue {
-            name_at: word(c, 0),
-            in_domain: word(c, 2) != 0,
-            node: zone.node_at((word(c, 4) | word(c, 6) << 16) << 2),
-        })
-    }
-
-    /// The RDATA of every record in wire form, names uncompressed.
-    pub fn rdatas(&self) -> impl Iterator<Item = Cow<'z, [u8]>> + use<'z> {
-        let (records, apex) = (self.records, self.zone.apex.as_wire());
-        let mut pointers = self.apex_pointers().peekable();
-        let mut at = 0;
-        (0..self.n).map(move |_| {
-            let start = at + RECORD_HEADER;
-            let end = start + usize::from(u16::from_be_bytes([records[start - 2], records[start - 1]]));
-            at = end;
-            if pointers.peek().is_none_or(|p| *p >= end) {
-                return Cow::Borrowed(&records[start..end]);
-            }
-            let (mut whole, mut from) = (Vec::with_capacity(end - start + 2 * apex.len()), start);
-            while let Some(p) = pointers.next_if(|p| *p < end) {
-                whole.extend_from_slice(&records[from..p]);
-                whole.extend_from_slice(apex);
-                from = p + 2;
-            }
-            whole.extend_from_slice(&records[from..end]);
-            Cow::Owned(whole)
-        })
-    }
-}
-
-impl fmt::Debug for RRset<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RRset")
-            .field("rtype", &self.rtype)
-            .field("ttl", &self.ttl)
-            .field("rdatas", &self.rdatas().collect::<Vec<_>>())
-            .finish()
     }
 }
 

@@ -7,9 +7,10 @@
 use crate::wire::{Name, rtype};
 use crate::zone::store::build::{Builder, Logged, NONE};
 use crate::zone::store::index::{hash_relative, name_at};
+use crate::zone::store::node::{node_end, rrset_bounds};
 use crate::zone::store::pack::{Packer, duplicates};
 use crate::zone::store::survey::{Names, Questions, Survey, ancestors};
-use crate::zone::store::{NODE_HEADER, Node, Zone, flag, node_end, rrset_bounds, word};
+use crate::zone::store::{NODE_HEADER, Node, Zone, flag, word};
 
 /// Most names that a patch puts records at, or looks at because of what it changes. Our choice: beyond it, a load of the
 /// whole zone is no slower.

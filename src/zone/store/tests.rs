@@ -1,4 +1,6 @@
 use super::*;
+use crate::id::GroupIdx;
+use crate::wire::rtype;
 
 fn name(text: &str) -> Name {
     text.parse().unwrap()
