@@ -1,8 +1,9 @@
 //! From the question to the records (RFC 1034 section 4.3.2).
 
 use crate::answer::additional::leads;
+use crate::answer::denial::Absent;
+use crate::answer::proofs::Proofs;
 use crate::answer::records::{give, kind_of, of_family, of_type, put};
-use crate::answer::signed::{Absent, Proofs};
 use crate::answer::steer::{Decision, Subject, is_picked, rotation};
 use crate::answer::{Client, Scratch};
 use crate::exchange::access::List;
