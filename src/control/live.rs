@@ -4,27 +4,28 @@
 //! wrong here, queries go on being answered from the snapshot that is out: a panic inside a tick is
 //! caught and counted, and the loop starts over from the last good plan.
 
+mod history;
+mod saving;
+mod telling;
+
 use crate::clock::{Clock, Now};
 use crate::control::accounts::Accounts;
-use crate::control::all_down::Extent;
-use crate::control::announced::{Announced, Happened};
+use crate::control::announced::Announced;
 use crate::control::declared::declared_plan;
 use crate::control::drains::drains;
 use crate::control::fitter::Fitter;
-use crate::control::foresight::{self, Alerts, Foresight};
+use crate::control::foresight::{self, Alerts};
 use crate::control::heavy;
-use crate::control::notes::Note;
 use crate::control::overrides::desk::Question;
 use crate::control::overrides::{Desk, Override, Overrides, Plans, What};
 use crate::control::persist::Saved;
-use crate::control::remember::{Remember, demand_of, learnt_of};
+use crate::control::remember::Remember;
 use crate::control::state::State;
 use crate::control::status::Status;
 use crate::control::story::story;
 use crate::control::tick::{Inputs, Ticked, tick};
 use crate::events;
 use crate::exchange::{Exchange, Retired, Snapshot, Tally, TallySum};
-use crate::forecast::anomaly::Change;
 use crate::forecast::daylight::Daylight;
 use crate::geo::CellMap;
 use crate::policy::Policies;
@@ -32,8 +33,6 @@ use crate::probe::Ledger;
 use crate::steering::{Mode, Plan, Table};
 use crate::store::History;
 use crate::telemetry::{Board, Inbox};
-use crate::wire::Name;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,13 +46,6 @@ const BEAT: Duration = Duration::from_secs(1);
 const LEAST: Duration = Duration::from_millis(200);
 /// Seconds between saves while nothing happens.
 const SAVE_SECS: f64 = 10.0;
-/// Seconds between looks at how good forecasts are.
-const LOOK_OVER_SECS: f64 = 60.0;
-/// How far back demand is recalled at the start, seconds: what a forecaster keeps where there is room.
-const RECALLED_SECS: i64 = 28 * 86_400;
-/// How long that may take, seconds; groups that are left then begin anew. The plan of the last run serves meanwhile.
-const RECALL_SECS: f64 = 5.0;
-
 //----------- Live -----------------------------------------------------------
 
 /// The running control loop. Dropping it lets the thread run on; [`Live::stop`] ends it.
@@ -104,9 +96,8 @@ pub fn give_way() {
 }
 
 impl Live {
-    /// Starts the thread. `saved`: the plan to go on from, as [`read_saved`](crate::control::kept::read_saved) found it; `events`: what was known of events, as
-    /// [`read_events`](crate::control::kept::read_events) did; `accounts`: what shadows had cost and brought, as
-    /// [`read_accounts`](crate::control::kept::read_accounts) did.
+    /// Starts the thread. `saved`: the plan to go on from; `events`: what was known of events; `accounts`: what shadows had cost
+    /// and brought: all as [`kept`](crate::control::kept) reads it.
     ///
     /// # Errors
     /// If no thread can be started.
@@ -360,132 +351,6 @@ impl Loop {
         self.state.announced_mut().allow(self.wiring.announcer_share);
         self.state.go_by(self.wiring.daylight.clone());
     }
-
-    /// Once a minute: how good the forecasts are, for metrics, and complaints where they are not.
-    fn look_over(&mut self, now: Now) {
-        if self.looked_over.is_some_and(|at| now.since(at) < LOOK_OVER_SECS) {
-            return;
-        }
-        self.looked_over = Some(now);
-        let seen = Arc::new(Foresight::of(&self.state, self.fitter.as_ref()));
-        let limit = self.wiring.forecast.alert_accuracy;
-        let (worse, better) = self.alerts.step(&seen, limit);
-        for (group, lead, accuracy) in worse {
-            let (minutes, percent) = (f64::from(lead) / 60.0, 100.0 * accuracy);
-            tracing::warn!(
-                "{group}: forecasts {minutes:.0} min ahead were right to {percent:.0} % over the last day, under {:.0} %; \
-                 they still only raise what is planned for, never lower it",
-                100.0 * limit
-            );
-        }
-        for group in better {
-            tracing::info!("{group}: forecasts are right again to more than {:.0} %", 100.0 * limit);
-        }
-        self.status.show_foresight(seen);
-    }
-
-    /// Says what is known of announced events.
-    fn show_events(&self, now: Now) {
-        let announced = self.state.announced();
-        if !announced.is_empty() || !self.status.events().events.is_empty() {
-            self.status.show_events(announced.state(now));
-        }
-    }
-
-    /// Says what probes found of each POP.
-    fn show_probes(&self, now: Now) {
-        let shown = self.state.probed(now);
-        if !shown.is_empty() || !self.status.probed().is_empty() {
-            self.status.show_probed(shown);
-        }
-    }
-
-    /// Hands what is worth keeping to the history, which takes it without waiting.
-    fn remember(&mut self, now: Now) {
-        let Some(history) = &self.wiring.history else { return };
-        let generation = self.wiring.exchange.load().generation;
-        for record in self.remember.tick(&self.state, generation, now) {
-            // What finds no room is counted there.
-            history.recorder().record(record);
-        }
-    }
-
-    /// Gives the state what is stored of the demand of groups, so that a restart does not forget.
-    fn recall(&mut self) {
-        let Some(history) = &self.wiring.history else { return };
-        let (start, policies) = (self.wiring.clock.now(), self.wiring.exchange.load().policies.clone());
-        let until = start.unix as i64;
-        let (mut past, mut learnt, mut n_late) = (HashMap::<Name, _>::new(), HashMap::new(), 0);
-        for group in &policies.groups {
-            if self.wiring.clock.now().since(start) > RECALL_SECS {
-                n_late += 1;
-                continue;
-            }
-            let series = demand_of(&group.name);
-            let minutes = series.as_ref().map(|series| history.recent(series, until - RECALLED_SECS, until, 60));
-            let models = series.and_then(|series| history.models(&series).ok()).unwrap_or_default();
-            if let Some(known) = learnt_of(models) {
-                learnt.insert(group.name.clone(), known);
-            }
-            // What begins with a gap is shorter.
-            let known = minutes.map(|m| m.into_iter().skip_while(Option::is_none).collect::<Vec<_>>());
-            if let Some(known) = known.filter(|known| !known.is_empty()) {
-                past.insert(group.name.clone(), known);
-            }
-        }
-        if n_late > 0 {
-            tracing::warn!(
-                "the history of {n_late} groups was not read in {RECALL_SECS} s; their forecasts begin anew"
-            );
-        }
-        if !past.is_empty() {
-            let (n, n_learnt) = (past.len(), learnt.len());
-            tracing::info!(
-                "forecasts go on from the stored demand of {n} groups, {n_learnt} of them with stored models"
-            );
-        }
-        self.state.recall(past);
-        self.state.remind(learnt);
-    }
-
-    fn tell(&self, notes: &[Note], now: Now) {
-        for note in notes {
-            match note {
-                Note::Clock { .. } => {
-                    self.status.clock_steps.fetch_add(1, Ordering::Relaxed);
-                    self.status.jumped.set(now);
-                    tracing::warn!("{note}");
-                }
-                Note::Refused { .. } => {
-                    self.status.refused.fetch_add(1, Ordering::Relaxed);
-                    self.status.refused_at.set(now);
-                    tracing::error!("{note}");
-                }
-                Note::AllDown { extent: Extent::Nowhere, .. } => tracing::info!("{note}"),
-                Note::Anomaly { change: Change::Ended(_), .. } => tracing::info!("{note}"),
-                Note::Budget { .. }
-                | Note::Breaker { .. }
-                | Note::Panic { .. }
-                | Note::AllDown { .. }
-                | Note::Anomaly { .. } => {
-                    tracing::warn!("{note}");
-                }
-                Note::Assertion { how, .. } if !how.holds() => tracing::error!("{note}"),
-                Note::Override { over: false, .. } | Note::Event { what: Happened::Doubted, .. } => {
-                    tracing::warn!("{note}");
-                }
-                Note::Shadow { .. }
-                | Note::Event { .. }
-                | Note::PanicOver
-                | Note::Assertion { .. }
-                | Note::Override { .. }
-                | Note::Mode { .. } => {
-                    tracing::info!("{note}")
-                }
-            }
-        }
-        self.status.note(now, notes);
-    }
 }
 
 /// Whether queries would see no difference between two plans for the same policies and cells.
@@ -495,8 +360,6 @@ pub fn answers_alike(a: &Plan, b: &Plan) -> bool {
     };
     a.groups.len() == b.groups.len() && a.groups.iter().zip(&b.groups).all(same)
 }
-
-mod saving;
 
 #[cfg(test)]
 #[path = "live_tests.rs"]
