@@ -1,15 +1,18 @@
 //! What the last load knew of its files, so that the next one reads only what has changed.
 //!
-//! A file counts as unchanged if the system says so (device, inode, length and both times of change, the later one long enough
-//! before it was read), or if its octets have the same keyed hash. Unchanged zones are shared with the load
-//! before; a changed one is read again by its outline ([`reread`]) where that is enough. Policies are read
-//! again if one of their files or any zone changed, since they lean on zones; the map of cells is made again if the
-//! databases, or what the policies ask of it, changed.
+//! Zones of unchanged files (`seen`) are shared with the load before; a changed one is read again by its outline ([`reread`])
+//! where that is enough. Policies are read again if one of their files or any zone changed, since they lean on zones; the map of
+//! cells is made again if the databases, or what the policies ask of it, changed.
 
-use crate::cli::check::count;
+mod changes;
+mod seen;
+
+pub use changes::{Changes, MOST_NAMED};
+pub(super) use seen::KEYS;
+
 use crate::cli::config::Config;
 use crate::cli::dnssec::sign::KnownSigned;
-use crate::cli::load::{about, compile_cells, read, views};
+use crate::cli::load::{about, compile_cells, views};
 use crate::exchange::MemberAnswer;
 use crate::geo::{CellMap, Match};
 use crate::masterfile::{Diagnostic, Report, Severity, decode};
@@ -20,30 +23,13 @@ use crate::units::LatLon;
 use crate::wire::Name;
 use crate::zone::load::{self, Outline, origin_of, reread};
 use crate::zone::{Zone, ZoneSet};
-use siphasher::sip128::{Hasher128, SipHasher13};
+use seen::{Looked, Seen, Stamp, hash, read_and_hash};
 use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// A file that changed less than this before it was read may have changed again since, unseen: file systems count time in
-/// steps of up to two seconds.
-const GRAIN: Duration = Duration::from_secs(2);
-
-/// Most zones that a load's line in the log names.
-pub const MOST_NAMED: usize = 8;
+use std::sync::{Arc, Mutex};
 
 /// Zones with fewer records may lose any number of them unremarked.
 const FEW: usize = 10;
-
-/// Keys of the hashes, new for every process, so that nobody can prepare two texts that look alike.
-pub(super) static KEYS: LazyLock<(u64, u64)> = LazyLock::new(|| {
-    let random = RandomState::new();
-    (random.hash_one(0), random.hash_one(1))
-});
 
 //----------- Known ----------------------------------------------------------
 
@@ -102,93 +88,6 @@ pub(super) struct KnownCells {
     files: Vec<(PathBuf, Seen)>,
     matches: Vec<Match>,
     views: Vec<Vec<LatLon>>,
-}
-
-/// What a load changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Zones there are.
-    pub n_zones: usize,
-    /// Zones of files that are new or changed.
-    pub n_changed: usize,
-    /// Zones whose files are gone.
-    pub n_gone: usize,
-    /// Of the changed, those that had to be loaded whole.
-    pub n_whole: usize,
-    /// Names whose records changed in the others.
-    pub n_names: usize,
-    /// Zones that are others than before for what other servers, or updates, have done.
-    pub n_elsewhere: usize,
-    /// Whether policies are others than before.
-    pub policies: bool,
-    /// Whether the map of cells was made again.
-    pub cells: bool,
-    /// The first [`MOST_NAMED`] of the zones that changed or are gone, with their serials.
-    named: Vec<(Name, Option<u32>, Option<u32>)>,
-    n_unnamed: usize,
-    /// Zones that were signed anew, or are signed no more.
-    pub n_signed: usize,
-}
-
-impl Changes {
-    fn name(&mut self, apex: &Name, before: Option<u32>, after: Option<u32>) {
-        match self.named.len() < MOST_NAMED {
-            true => self.named.push((apex.clone(), before, after)),
-            false => self.n_unnamed += 1,
-        }
-    }
-
-    /// Notes that a zone is served no more.
-    pub(super) fn gone(&mut self, zone: &Zone) {
-        self.n_gone += 1;
-        self.name(zone.apex(), Some(zone.serial()), None);
-    }
-
-    /// The zones and their serials: `a.test. 7 -> 8, b.test. new at 3 and 12 more`; empty if there are none.
-    pub fn serials(&self) -> String {
-        let one = |(apex, before, after): &(Name, Option<u32>, Option<u32>)| match (before, after) {
-            (Some(before), Some(after)) if before == after => format!("{apex} at {after} as before"),
-            (Some(before), Some(after)) => format!("{apex} {before} -> {after}"),
-            (None, Some(after)) => format!("{apex} new at {after}"),
-            (_, None) => format!("{apex} gone"),
-        };
-        let all: Vec<_> = self.named.iter().map(one).collect();
-        let more = if self.n_unnamed > 0 { format!(" and {} more", self.n_unnamed) } else { String::new() };
-        all.join(", ") + &more
-    }
-
-    /// Whether anything at all changed.
-    pub fn any(&self) -> bool {
-        let elsewhere = self.n_elsewhere > 0 || self.n_signed > 0;
-        self.n_changed > 0 || elsewhere || self.n_gone > 0 || self.policies || self.cells
-    }
-}
-
-impl fmt::Display for Changes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} changed", self.n_changed, count(self.n_zones, "zone"))?;
-        match (self.n_whole, self.n_changed - self.n_whole) {
-            (0, 0) => {}
-            (0, _) => write!(f, ", {}", count(self.n_names, "name"))?,
-            (whole, 0) => write!(f, ", {whole} loaded whole")?,
-            (whole, _) => write!(f, ", {whole} loaded whole, {} in the others", count(self.n_names, "name"))?,
-        }
-        if self.n_gone > 0 {
-            write!(f, ", {} gone", self.n_gone)?;
-        }
-        if self.n_signed > 0 {
-            write!(f, ", {} signed anew", count(self.n_signed, "zone"))?;
-        }
-        if self.n_elsewhere > 0 {
-            write!(f, ", {} changed by transfer or update", self.n_elsewhere)?;
-        }
-        for (changed, what) in [(self.policies, "policies"), (self.cells, "the map of cells")] {
-            if changed {
-                write!(f, ", {what} made anew")?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Known {
@@ -269,7 +168,8 @@ impl Known {
         let same_zones =
             changes.n_changed == 0 && changes.n_elsewhere == 0 && changes.n_gone == 0 && missing.is_empty();
         if let Some(known) = self.policies.as_ref().filter(|_| same_zones)
-            && known.files.starts_with_paths(paths)
+            && known.files.len() >= paths.len()
+            && known.files.iter().zip(paths).all(|((known, _), path)| known == path)
             && known.files.iter().all(|(path, seen)| Looked::at(path, Some(seen)).file.is_some())
         {
             report.diagnostics.extend(known.told.iter().cloned());
@@ -335,88 +235,6 @@ fn warn_of_loss(path: &Path, before: &Zone, after: &Zone, report: &mut Report) {
         let message = format!("{} has {has} records, and had {had}; they are served as they are", after.apex());
         report.push(Diagnostic { severity: Severity::Warning, ..about(path, message).help(help) });
     }
-}
-
-trait StartsWithPaths {
-    fn starts_with_paths(&self, paths: &[PathBuf]) -> bool;
-}
-
-impl StartsWithPaths for Vec<(PathBuf, Seen)> {
-    fn starts_with_paths(&self, paths: &[PathBuf]) -> bool {
-        self.len() >= paths.len() && self.iter().zip(paths).all(|((path, _), other)| path == other)
-    }
-}
-
-//----------- Seen -----------------------------------------------------------
-
-/// A file as it was read.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    stamp: Option<Stamp>,
-    hash: Option<u128>,
-}
-
-/// What the system says of a file's version; only taken if it can be relied on, see [`GRAIN`].
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    dev: u64,
-    ino: u64,
-    len: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Stamp> {
-        let m = std::fs::metadata(path).ok()?;
-        let (modified, changed) = ((m.mtime(), m.mtime_nsec()), (m.ctime(), m.ctime_nsec()));
-        let latest = modified.max(changed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        let then = Duration::new(latest.0.try_into().ok()?, latest.1.try_into().ok()?);
-        let age = now.checked_sub(then)?;
-        (age >= GRAIN).then_some(Stamp { dev: m.dev(), ino: m.ino(), len: m.len(), modified, changed })
-    }
-}
-
-/// A look at a file that may have been seen before.
-struct Looked {
-    /// The file, if it is unchanged.
-    file: Option<Seen>,
-    /// Its octets, if they had to be read to know.
-    octets: Option<Result<Vec<u8>, String>>,
-    stamp: Option<Stamp>,
-}
-
-impl Looked {
-    fn at(path: &Path, before: Option<&Seen>) -> Looked {
-        let stamp = Stamp::of(path);
-        let Some(before) = before else { return Looked { file: None, octets: None, stamp } };
-        if stamp.is_some() && stamp == before.stamp {
-            return Looked { file: Some(*before), octets: None, stamp };
-        }
-        let Some(known) = before.hash else { return Looked { file: None, octets: None, stamp } };
-        let octets = read(path);
-        let same = octets.as_ref().is_ok_and(|octets| hash(octets) == known);
-        Looked { file: same.then_some(Seen { stamp, hash: Some(known) }), octets: Some(octets), stamp }
-    }
-
-    /// The octets, and the stamp that held before they were read.
-    fn take(self, path: &Path) -> Result<(Vec<u8>, Option<Stamp>), String> {
-        Ok((self.octets.unwrap_or_else(|| read(path))?, self.stamp))
-    }
-}
-
-fn read_and_hash(path: &Path) -> Result<(Vec<u8>, Seen), String> {
-    let stamp = Stamp::of(path);
-    let octets = read(path)?;
-    let hash = Some(hash(&octets));
-    Ok((octets, Seen { stamp, hash }))
-}
-
-fn hash(octets: &[u8]) -> u128 {
-    let mut hasher = SipHasher13::new_with_keys(KEYS.0, KEYS.1);
-    hasher.write(octets);
-    hasher.finish128().as_u128()
 }
 
 #[cfg(test)]
