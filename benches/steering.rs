@@ -153,7 +153,7 @@ fn bench(c: &mut Criterion, size: (usize, usize, usize), apart: bool) {
     group.bench_function("allocate/cold", |b| b.iter(|| allocate(black_box(&problem), &options, &Warm::default())));
     let problem = world.problem(1, Some(&first));
     let stays = vec![false; n_pops];
-    let next = || limit_step(&problem, &allocate(black_box(&problem), &options, &warm), 0.1, &stays);
+    let next = || limit_step(&problem, allocate(black_box(&problem), &options, &warm), 0.1, &stays);
     group.bench_function("allocate/warm", |b| b.iter(next));
     let compile = |plan: &Plan, prev: Option<&Table>| Table::compile(black_box(plan), &world.policies, cells, prev);
     group.bench_function("table/first", |b| b.iter(|| compile(&first, None)));

@@ -1,6 +1,6 @@
 //! Shares: the allocation, with ramps, trickles and silence laid over it.
 
-use crate::control::allocate::{Allocation, GroupAllocation, GroupProblem, Problem, Room, allocate, limit_step};
+use crate::control::allocate::{Allocation, GroupAllocation, GroupProblem, Problem, Room, Warm, allocate, limit_step};
 use crate::control::breaker::TRICKLE;
 use crate::control::candidates::candidates;
 use crate::control::declared::blind_rows;
@@ -10,7 +10,7 @@ use crate::control::rows::{RowSet, proportional};
 use crate::control::standing::{Standing, given};
 use crate::control::state::{Layout, State};
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
-use crate::steering::{GroupPlan, Row, ShadowState};
+use crate::steering::{Demand, GroupPlan, Heavy, Row, ShadowState};
 use std::collections::HashMap;
 
 /// Milliseconds beyond the nearest up to which a member that needs proving gets its trickle: clients pay
@@ -50,7 +50,31 @@ pub struct PlacedGroup {
     pub short: f64,
 }
 
+/// What was allocated in the tick before, while ramps and trickles were laid over it: the next step is bounded from there, since
+/// what was cut from it afterwards would be cut again.
+#[derive(Clone, Debug, Default)]
+pub struct Uncut {
+    /// Per group, rows as if all that returns had returned; `None` for groups whose plan is just that.
+    with: Vec<Option<GroupPlan>>,
+    /// Per group, rows without what returns; empty while nothing does.
+    without: Vec<GroupPlan>,
+    /// The prices of those.
+    warm: Warm,
+    /// Who was returning: `[g][m]`.
+    ramping: Vec<Vec<bool>>,
+}
+
+impl Uncut {
+    /// Whether ramps or trickles are laid over any group.
+    pub fn is_overlaid(&self) -> bool {
+        self.with.iter().any(Option::is_some)
+    }
+}
+
 /// Solves the allocation and lays ramps and trickles over it.
+///
+/// While somebody returns at a part `f`, served is `(1 − f)·without + f·with` of two allocations, in *every* group: groups
+/// share POPs, and one that moved into room which is only there once the other's share has returned would put its POP over.
 pub fn place(
     state: &mut State,
     layout: &Layout,
@@ -58,42 +82,18 @@ pub fn place(
     rooms: &[PopRoom],
     standings: &[Vec<Standing>],
 ) -> Placed {
-    let over = |(p, room): (usize, &PopRoom)| state.plan.pops[p].load > room.target;
-    let leave: Vec<bool> = rooms.iter().enumerate().map(over).collect();
-    let solve = |state: &State, ramping: bool| -> Allocation {
-        let problem = Problem {
-            policies: &layout.policies,
-            geography: &layout.geography,
-            pops: rooms.iter().map(|r| Room { target: r.room.target / r.gain, max: r.room.max / r.gain }).collect(),
-            groups: (0..expected.len())
-                .map(|g| group_problem(state, layout, expected, rooms, standings, g, ramping))
-                .collect(),
-        };
-        let wanted = allocate(&problem, &state.skills.options, &state.warm);
-        match state.skills.steps {
-            true => limit_step(&problem, &wanted, MOST_IN, &leave),
-            false => wanted,
-        }
-    };
-    let with = solve(state, true);
-    let any_ramps = standings.iter().flatten().any(|s| matches!(s, Standing::Ramping(_)));
-    let without = any_ramps.then(|| solve(state, false));
-    state.warm = with.warm;
-    let uncut = |(g, found): (usize, &GroupAllocation)| {
-        overlaid(&standings[g]).then(|| GroupPlan {
-            rows: found.rows.clone(),
-            row_of_cell: found.row_of_cell.clone(),
-            ..state.plan.groups[g].clone()
-        })
-    };
-    state.allocated = with.groups.iter().enumerate().map(uncut).collect();
+    let caps = standings.iter().flatten().filter_map(|s| s.ramp());
+    let least = caps.reduce(f64::min);
+    let with = solve(state, layout, expected, rooms, standings, Returning::Back);
+    let without = least.map(|_| solve(state, layout, expected, rooms, standings, Returning::Gone));
+    remember(state, standings, &with, without.as_ref());
     let group = |(g, found): (usize, GroupAllocation)| {
-        let without = without.as_ref().map(|a| &a.groups[g]);
+        let rest = least.zip(without.as_ref().map(|a| &a.groups[g]));
         let standing = &standings[g];
-        let (rows, row_of_cell, load) = match overlaid(standing) {
+        let (rows, row_of_cell, load) = match is_overlaid(standing, least) {
             false => (found.rows, found.row_of_cell, found.load),
             true => {
-                let set = overlay(layout, GroupIdx::from(g), &found, without, standing);
+                let set = overlay(layout, GroupIdx::from(g), &found, rest, standing);
                 let load = loads(&set.rows, &set.row_of_cell, &expected[g].by_cell, standing.len());
                 (set.rows, set.row_of_cell, load)
             }
@@ -107,9 +107,81 @@ pub fn place(
     };
     Placed {
         spill_ms: with.pops.iter().map(|p| p.spill_ms).collect(),
-        groups: with.groups.into_iter().enumerate().map(group).collect(),
         price_ms: with.pops.iter().map(|p| p.price_ms).collect(),
+        groups: with.groups.into_iter().enumerate().map(group).collect(),
     }
+}
+
+/// How an allocation sees members that return.
+#[derive(Clone, Copy, PartialEq)]
+enum Returning {
+    /// As if they were back.
+    Back,
+    /// As if they were still gone.
+    Gone,
+}
+
+fn solve(
+    state: &State,
+    layout: &Layout,
+    expected: &[Expected],
+    rooms: &[PopRoom],
+    standings: &[Vec<Standing>],
+    returning: Returning,
+) -> Allocation {
+    // Those without what returns say nothing any more once somebody else returns.
+    let same = state.uncut.ramping == ramping(standings);
+    let (prev, warm) = match returning {
+        Returning::Gone if same => (state.uncut.without.iter().map(Some).collect(), &state.uncut.warm),
+        Returning::Gone => (Vec::new(), &state.warm),
+        Returning::Back => (state.uncut.with.iter().map(Option::as_ref).collect(), &state.warm),
+    };
+    let group = |g: usize| {
+        let prev = prev.get(g).copied().flatten().unwrap_or(&state.plan.groups[g]);
+        group_problem(state, layout, expected, rooms, &standings[g], g, returning, prev)
+    };
+    let problem = Problem {
+        policies: &layout.policies,
+        geography: &layout.geography,
+        pops: rooms.iter().map(|r| Room { target: r.room.target / r.gain, max: r.room.max / r.gain }).collect(),
+        groups: (0..expected.len()).map(group).collect(),
+    };
+    let wanted = allocate(&problem, &state.skills.options, warm);
+    let over = |(p, room): (usize, &PopRoom)| state.plan.pops[p].load > room.target;
+    let leave: Vec<bool> = rooms.iter().enumerate().map(over).collect();
+    match state.skills.steps {
+        true => limit_step(&problem, wanted, MOST_IN, &leave),
+        false => wanted,
+    }
+}
+
+/// Keeps what the next tick starts from.
+fn remember(state: &mut State, standings: &[Vec<Standing>], with: &Allocation, without: Option<&Allocation>) {
+    let least = without.map(|_| 0.0);
+    let plan = |found: &GroupAllocation| GroupPlan {
+        ttl: 0,
+        demand: Demand::default(),
+        members: Vec::new(),
+        rows: found.rows.clone(),
+        row_of_cell: found.row_of_cell.clone(),
+        blind_rows: Vec::new(),
+        blind_row_of_cell: Vec::new(),
+        short: found.short,
+        heavy: Heavy::default(),
+    };
+    let uncut = |(g, found): (usize, &GroupAllocation)| is_overlaid(&standings[g], least).then(|| plan(found));
+    state.uncut = Uncut {
+        with: with.groups.iter().enumerate().map(uncut).collect(),
+        without: without.map_or(Vec::new(), |a| a.groups.iter().map(plan).collect()),
+        warm: without.map_or_else(Warm::default, |a| a.warm.clone()),
+        ramping: ramping(standings),
+    };
+    state.warm = with.warm.clone();
+}
+
+/// Who is returning: `[g][m]`.
+fn ramping(standings: &[Vec<Standing>]) -> Vec<Vec<bool>> {
+    standings.iter().map(|of| of.iter().map(|s| s.ramp().is_some()).collect()).collect()
 }
 
 /// Puts what operators decided in the place of the allocation: the shares of before for groups that are frozen, the declared
@@ -133,24 +205,26 @@ pub fn overrule(
     }
 }
 
-/// Whether anything is laid over the allocation of a group.
-fn overlaid(standing: &[Standing]) -> bool {
-    standing.iter().any(|s| matches!(s, Standing::Ramping(_) | Standing::Trickle))
+/// Whether anything is laid over the allocation of a group. `least`: at what part somebody returns, in whatever group.
+fn is_overlaid(standing: &[Standing], least: Option<f64>) -> bool {
+    least.is_some() || standing.contains(&Standing::Trickle)
 }
 
+#[expect(clippy::too_many_arguments, reason = "the same as of `solve`, and which group")]
 fn group_problem<'a>(
-    state: &'a State,
+    state: &State,
     layout: &Layout,
     expected: &[Expected],
     rooms: &[PopRoom],
-    standings: &[Vec<Standing>],
+    standing: &[Standing],
     g: usize,
-    ramping: bool,
+    returning: Returning,
+    prev: &'a GroupPlan,
 ) -> GroupProblem<'a> {
-    let members = (0..standings[g].len()).map(MemberIdx::from);
-    let usable = standings[g].iter().map(|s| match s {
+    let members = (0..standing.len()).map(MemberIdx::from);
+    let usable = standing.iter().map(|s| match s {
         Standing::Full => true,
-        Standing::Ramping(_) => ramping,
+        Standing::Ramping(_) => returning == Returning::Back,
         Standing::Trickle | Standing::Not(_) => false,
     });
     let shadows = &state.groups[g].members;
@@ -159,18 +233,19 @@ fn group_problem<'a>(
         usable: usable.collect(),
         shadow_active: shadows.iter().map(|m| m.shadow.is_some_and(|s| s.state() == ShadowState::Active)).collect(),
         room: members.map(|m| member_room(state, layout, rooms, GroupIdx::from(g), m)).collect(),
-        // Steps are bounded from what was allocated: what was cut from it afterwards would be cut again.
-        prev: Some(state.allocated[g].as_ref().unwrap_or(&state.plan.groups[g])),
+        prev: Some(prev),
     }
 }
 
-/// Rows with ramps and trickles: `without + f·(with − without)` for what returns, then a hundredth for
-/// each that needs proving and is near. Where nobody else may be given, they get all.
+/// Rows with ramps and trickles: `rest + f·(with − rest)`, then a hundredth for each that needs proving and is near. Where
+/// nobody else may be given, they get all.
+///
+/// `rest`: the least part at which anybody returns, and the allocation without all of those.
 fn overlay(
     layout: &Layout,
     g: GroupIdx,
     with: &GroupAllocation,
-    without: Option<&GroupAllocation>,
+    rest: Option<(f64, &GroupAllocation)>,
     standing: &[Standing],
 ) -> RowSet {
     let spec = &layout.policies.groups[g.idx()];
@@ -181,13 +256,13 @@ fn overlay(
     let mut set = RowSet::with_cells(layout.cells.cells.len());
     let mut known: HashMap<(u32, u32, Option<u16>, Vec<bool>), Row> = HashMap::new();
     for r in 0..layout.cells.cells.len() {
-        let (a, b) = (with.row_of_cell[r], without.map_or(0, |w| w.row_of_cell[r]));
+        let (a, b) = (with.row_of_cell[r], rest.map_or(0, |(_, rest)| rest.row_of_cell[r]));
         let route = layout.geography.route[g.idx()][r];
         let proves: Vec<bool> = near.iter().map(|n| n[r]).collect();
         let row = known.entry((a, b, route, proves)).or_insert_with_key(|(_, _, _, proves)| {
             let full = &with.rows[a as usize];
-            let mut row = match without.map(|w| &w.rows[b as usize]) {
-                Some(rest) => ramped(full, rest, standing),
+            let mut row = match rest {
+                Some((least, rest)) => ramped(full, &rest.rows[b as usize], standing, least),
                 None => full.clone(),
             };
             let allowed = candidates(spec, route.map(|r| &spec.routes[usize::from(r)]), &given);
@@ -199,13 +274,12 @@ fn overlay(
     set
 }
 
-fn ramped(full: &Row, rest: &Row, standing: &[Standing]) -> Row {
-    let caps = full.given().filter_map(|(m, _)| match standing[m] {
-        Standing::Ramping(cap) => Some(cap as f32),
-        _ => None,
-    });
-    let f = caps.fold(1.0, f32::min);
-    if rest.is_empty() {
+/// A row between the one with all who return and the one without: at their own part if it gives any, at the `least` of all
+/// if not.
+fn ramped(full: &Row, rest: &Row, standing: &[Standing], least: f64) -> Row {
+    let own = full.given().filter_map(|(m, _)| standing[m].ramp()).reduce(f64::min);
+    let f = own.unwrap_or(least) as f32;
+    if rest.is_empty() || full == rest {
         return full.clone();
     }
     let mixed: Vec<f32> = full.to_vec().iter().zip(rest.to_vec()).map(|(a, b)| b + f * (a - b)).collect();

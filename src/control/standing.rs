@@ -22,6 +22,14 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// The part at which it returns, if it does.
+    pub fn ramp(self) -> Option<f64> {
+        match self {
+            Standing::Ramping(part) => Some(part),
+            _ => None,
+        }
+    }
+
     /// Whether it counts as able to carry load.
     pub fn serves(self) -> bool {
         matches!(self, Standing::Full | Standing::Ramping(_))

@@ -19,6 +19,7 @@ use crate::control::origins::{Load, Origins};
 use crate::control::outlook::{Outlook, Told};
 use crate::control::overrides::{Forced, Overrides};
 use crate::control::persist::{Saved, carry};
+use crate::control::placing::Uncut;
 use crate::control::probes::{Places, Probed, Sight};
 use crate::control::ring::Ring;
 use crate::control::shadow::Shadow;
@@ -31,7 +32,7 @@ use crate::forecast::thrift::{Thrift, Tier};
 use crate::geo::CellMap;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{ForecastUse, Policies, Resume, Role};
-use crate::steering::{BreakerState, GroupPlan, Mode, Plan, ShadowState};
+use crate::steering::{BreakerState, Mode, Plan, ShadowState};
 use crate::telemetry::Directive;
 use crate::telemetry::Utilisation;
 use crate::wire::Name;
@@ -57,8 +58,8 @@ pub struct State {
     pub(in crate::control) plan: Plan,
     /// Per group, the planned demand of each cell in the last tick, requests per second.
     pub(in crate::control) planned: Vec<Vec<f64>>,
-    /// Per group, its rows as allocated, while ramps and trickles are laid over them.
-    pub(in crate::control) allocated: Vec<Option<GroupPlan>>,
+    /// What was allocated, while ramps and trickles are laid over it.
+    pub(in crate::control) uncut: Uncut,
     /// The plan of the last moment when telemetry was heard, while it is silent.
     pub(in crate::control) frozen: Option<Plan>,
     /// When the last tick was.
@@ -251,6 +252,11 @@ impl State {
         &self.planned
     }
 
+    /// Whether ramps or trickles are laid over what the last tick allocated.
+    pub fn is_overlaid(&self) -> bool {
+        self.uncut.is_overlaid()
+    }
+
     /// What forecasts of a group may do: what its policy says, less what is overridden.
     pub(in crate::control) fn forecast_use(&self, layout: &Layout, g: GroupIdx) -> ForecastUse {
         match layout.policies.groups[g.idx()].forecast {
@@ -316,7 +322,7 @@ impl State {
 
     fn fresh_states(&mut self, layout: &Layout, now: Now) {
         let n_cells = layout.cells.cells.len();
-        self.allocated = vec![None; layout.policies.groups.len()];
+        self.uncut = Uncut::default();
         let reserve = |p| pop_reserve(&layout.policies, p).middle();
         let fresh = |(p, pop): (usize, &crate::policy::Pop)| PopState::new(pop.capacity, reserve(p), now);
         self.pops = layout.policies.pops.iter().enumerate().map(fresh).collect();

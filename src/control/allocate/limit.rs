@@ -19,7 +19,7 @@ use crate::steering::{GroupPlan, Row};
 ///
 /// Of what a row moves, the part that must leave is placed in full; additions are otherwise scaled by
 /// `s_p = min(1, (max_in·max_p − forced in)/free in)` of their POP, and departures with them.
-pub fn limit_step(problem: &Problem, wanted: &Allocation, max_in: f64, leave: &[bool]) -> Allocation {
+pub fn limit_step(problem: &Problem, wanted: Allocation, max_in: f64, leave: &[bool]) -> Allocation {
     let n_pops = problem.pops.len();
     let (mut forced_in, mut free_in) = (vec![0.0; n_pops], vec![0.0; n_pops]);
     for (g, to) in wanted.groups.iter().enumerate() {
@@ -42,7 +42,7 @@ pub fn limit_step(problem: &Problem, wanted: &Allocation, max_in: f64, leave: &[
     };
     let scale: Vec<f64> = (0..n_pops).map(scale).collect();
     if scale.iter().all(|s| *s == 1.0) {
-        return wanted.clone();
+        return wanted;
     }
     let groups = wanted.groups.iter().enumerate().map(|(g, to)| {
         let whole = || RowSet::of(to.rows.clone(), to.row_of_cell.clone());
@@ -61,7 +61,7 @@ pub fn limit_step(problem: &Problem, wanted: &Allocation, max_in: f64, leave: &[
         set
     });
     let settled = settle(problem, groups.collect());
-    Allocation { n_passes: wanted.n_passes, ..settled.priced(wanted.warm.clone()) }
+    Allocation { n_passes: wanted.n_passes, ..settled.priced(wanted.warm) }
 }
 
 /// What the rows of a group are to do.

@@ -334,14 +334,14 @@ fn a_step_in_is_bounded_and_a_step_away_is_not() {
     let wanted = allocate(&world.problem(&prev), &Options::default(), &Warm::default());
     check(&wanted, 0, &[1.0, 0.0, 0.0], 0.0);
     let stay = [false; 3];
-    check(&limit_step(&world.problem(&prev), &wanted, 0.1, &stay), 0, &[0.2, 0.8, 0.0], 1e-5);
-    check(&limit_step(&world.problem(&prev), &wanted, 0.6, &stay), 0, &[1.0, 0.0, 0.0], 0.0);
-    check(&limit_step(&world.problem(&prev), &wanted, 0.1, &[false, true, false]), 0, &[1.0, 0.0, 0.0], 0.0);
+    check(&limit_step(&world.problem(&prev), wanted.clone(), 0.1, &stay), 0, &[0.2, 0.8, 0.0], 1e-5);
+    check(&limit_step(&world.problem(&prev), wanted.clone(), 0.6, &stay), 0, &[1.0, 0.0, 0.0], 0.0);
+    check(&limit_step(&world.problem(&prev), wanted.clone(), 0.1, &[false, true, false]), 0, &[1.0, 0.0, 0.0], 0.0);
     let mut open = world.clone();
     open.usable[0][1] = false;
-    check(&limit_step(&open.problem(&prev), &wanted, 0.1, &stay), 0, &[1.0, 0.0, 0.0], 0.0);
+    check(&limit_step(&open.problem(&prev), wanted.clone(), 0.1, &stay), 0, &[1.0, 0.0, 0.0], 0.0);
     // No plan before: nothing to step from.
-    check(&limit_step(&world.problem(&[]), &wanted, 0.1, &stay), 0, &[1.0, 0.0, 0.0], 0.0);
+    check(&limit_step(&world.problem(&[]), wanted.clone(), 0.1, &stay), 0, &[1.0, 0.0, 0.0], 0.0);
 }
 
 //----------- Laws -----------------------------------------------------------
@@ -469,7 +469,7 @@ proptest! {
         prop_assert_eq!(before.geography.ms.len(), n);
         let prev = served(&before.solve());
         let problem = world.problem(&prev);
-        let step = limit_step(&problem, &wanted, max_in, &vec![false; world.rooms.len()]);
+        let step = limit_step(&problem, wanted.clone(), max_in, &vec![false; world.rooms.len()]);
         let mut came_in = vec![0.0; world.rooms.len()];
         for (g, prev) in prev.iter().enumerate() {
             for r in 0..world.geography.n_cells {
