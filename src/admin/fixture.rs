@@ -12,6 +12,7 @@ pub fn source() -> Source {
     Source {
         exchange: fixtures::exchange(fixtures::plan()),
         inbox: Arc::new(Inbox::new(10)),
+        board: Default::default(),
         books: Arc::new(Books::new(1)),
         observed: Default::default(),
         place: Default::default(),

@@ -41,6 +41,7 @@ pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
     dnstap(&mut page, source);
     xdp(&mut page, source);
     samples(&mut page, source);
+    directives::write(&mut page, &source.board);
     history::add(&mut page, &source.history.counted());
     overrides(&mut page, &state);
     degraded::add(&mut page, source);
@@ -58,6 +59,7 @@ pub fn print(source: &Source, most_zones: usize) -> Result<String, fmt::Error> {
     Ok(out)
 }
 
+mod directives;
 mod events;
 mod forecast;
 mod history;

@@ -2,6 +2,7 @@
 
 mod beside;
 pub mod degraded;
+pub mod directives;
 pub mod events;
 #[cfg(test)]
 mod fixture;

@@ -3,6 +3,7 @@
 //! Made from the current snapshot's plan, its tally, and the books of telemetry. Everything in it is
 //! named, not numbered, so that it can be read next to the policy files.
 
+use crate::admin::directives::{self, DirectivesState};
 use crate::admin::{Loads, Place, Running};
 use crate::clock::Clock;
 use crate::control;
@@ -19,7 +20,7 @@ use crate::probe::{self, What};
 use crate::steering::asserted::{Asserted, asserted};
 use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, PopPlan, ShadowState};
 use crate::store;
-use crate::telemetry::{Counts, Inbox, Refusal};
+use crate::telemetry::{Board, Counts, Inbox, Refusal};
 use crate::transport::Observed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,6 +80,9 @@ pub struct PopState {
     /// What probes say of it; `None` where nobody probes it.
     #[serde(default)]
     pub probe: Option<ProbeState>,
+    /// What is wanted of it on the telemetry stream; `None` where nothing ever was.
+    #[serde(default)]
+    pub directives: Option<DirectivesState>,
 }
 
 /// What probes say of one POP.
@@ -242,6 +246,8 @@ pub struct Source {
     pub exchange: Arc<Exchange>,
     /// The books of telemetry.
     pub inbox: Arc<Inbox>,
+    /// What is wanted of POPs, and what became of it.
+    pub board: Arc<Board>,
     /// The books of queries.
     pub books: Arc<Books>,
     /// What the sockets count besides.
@@ -269,6 +275,7 @@ impl Source {
     pub fn state(&self) -> State {
         let mut state = State::of(&self.exchange.load(), &self.inbox.counts(), self.clock.now().unix);
         self.add_probes(&mut state);
+        directives::show(&self.board, &mut state);
         state.enter(&self.control.accounts(), &self.exchange.load().policies);
         let overrides = self.desk.current(state.time).iter().cloned().collect();
         let (forecasts, events) = ((*self.control.foresight()).clone(), (*self.control.events()).clone());
@@ -347,6 +354,7 @@ impl State {
                 reason: plan.reason.clone(),
                 silent_seconds: plan.silent_secs.is_finite().then_some(plan.silent_secs),
                 probe: None,
+                directives: None,
             }
         });
         let groups = policies.groups.iter().enumerate().map(|(i, group)| {

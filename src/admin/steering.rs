@@ -2,6 +2,7 @@
 //! [`State`].
 
 use crate::admin::beside::{Beside, Why};
+use crate::admin::directives::DirectivesState;
 use crate::admin::overrides::{Operators, PATIENCE};
 use crate::admin::state::{Ahead, BudgetState, GroupState, MemberState, PopState, ProbeState, Samples, StandbyState};
 use crate::admin::{Source, State};
@@ -189,6 +190,7 @@ fn pop_to_proto(pop: PopState) -> proto::PopState {
         reason: pop.reason,
         silent_seconds: pop.silent_seconds,
         probe: pop.probe.map(probe_to_proto),
+        directives: pop.directives.map(DirectivesState::to_proto),
     }
 }
 
@@ -309,6 +311,7 @@ fn pop_from_proto(pop: proto::PopState) -> PopState {
         reason: pop.reason,
         silent_seconds: pop.silent_seconds,
         probe: pop.probe.map(probe_from_proto),
+        directives: pop.directives.map(DirectivesState::from_proto),
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -197,14 +198,15 @@ struct Sums {
 async fn converse(args: Args, config: Option<&Path>) -> Result<Sums, String> {
     let channel = args.server.connect(config).await?;
     let (samples, outgoing) = mpsc::channel(64);
-    let json = args.json;
+    let (json, held) = (args.json, Arc::new(Held::default()));
     let several = args.stdin || args.every.is_some() || args.count.is_some_and(|n| n > 1);
     let feeder = match args.stdin {
         true => {
-            let feed = tokio::task::spawn_blocking(move || feed_lines(io::stdin().lock(), samples));
+            let held = held.clone();
+            let feed = tokio::task::spawn_blocking(move || feed_lines(io::stdin().lock(), samples, &held));
             tokio::spawn(async move { feed.await.unwrap_or_default() })
         }
-        false => tokio::spawn(feed_args(args, samples)),
+        false => tokio::spawn(feed_args(args, samples, held.clone())),
     };
     let words = TelemetryClient::new(channel).report(ReceiverStream::new(outgoing)).await;
     let mut words = words.map_err(|e| client::failed(&e))?.into_inner();
@@ -214,7 +216,7 @@ async fn converse(args: Args, config: Option<&Path>) -> Result<Sums, String> {
         match &say {
             Say::Accepted(a) => sums.taken += a.count,
             Say::Refused(r) => sums.refused += r.count,
-            Say::Wanted(_) => {}
+            Say::Wanted(w) => held.put(w),
         }
         let text = if json { print_json(&say) } else { print(&say) };
         cli::print(&text)?;
@@ -229,8 +231,25 @@ async fn converse(args: Args, config: Option<&Path>) -> Result<Sums, String> {
     }
 }
 
+/// The generations of wishes that were printed, by POP: samples acknowledge them.
+#[derive(Debug, Default)]
+struct Held(Mutex<BTreeMap<String, u64>>);
+
+impl Held {
+    fn put(&self, wanted: &proto::Wanted) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted.pop.clone(), wanted.generation);
+    }
+
+    /// What is held of a POP, by its name or the beginning of it in whole labels.
+    fn of(&self, pop: &str) -> Option<u64> {
+        let begins = |name: &str| name.strip_prefix(pop).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.iter().find(|(name, _)| begins(name)).map(|(_, generation)| *generation)
+    }
+}
+
 /// Sends what the arguments describe, once or on a beat. Returns 0: arguments were read before.
-async fn feed_args(args: Args, samples: mpsc::Sender<proto::Sample>) -> u64 {
+async fn feed_args(args: Args, samples: mpsc::Sender<proto::Sample>, held: Arc<Held>) -> u64 {
     let n = args.count.unwrap_or(if args.every.is_some() { u64::MAX } else { 1 });
     let every = Duration::from_secs_f64(args.every.unwrap_or(1.0).min(1e6));
     let mut beat = tokio::time::interval(every);
@@ -243,6 +262,7 @@ async fn feed_args(args: Args, samples: mpsc::Sender<proto::Sample>) -> u64 {
             place: args.place.clone().unwrap_or_default(),
             well: outcome == "well",
         });
+        sample.wanted_generation = held.of(&sample.pop);
         if samples.send(sample).await.is_err() {
             return 0;
         }
@@ -251,7 +271,7 @@ async fn feed_args(args: Args, samples: mpsc::Sender<proto::Sample>) -> u64 {
 }
 
 /// Sends the samples of a text, one per line, numbered by line. Returns how many could not be read.
-fn feed_lines(text: impl BufRead, samples: mpsc::Sender<proto::Sample>) -> u64 {
+fn feed_lines(text: impl BufRead, samples: mpsc::Sender<proto::Sample>, held: &Held) -> u64 {
     let mut unreadable = 0;
     for (line, seq) in text.lines().zip(1..) {
         let line = match line {
@@ -264,7 +284,8 @@ fn feed_lines(text: impl BufRead, samples: mpsc::Sender<proto::Sample>) -> u64 {
         };
         let read = serde_json::from_str::<RawSample>(&line).map_err(|e| e.to_string());
         match read.and_then(|raw| to_proto(raw, seq)) {
-            Ok(sample) => {
+            Ok(mut sample) => {
+                sample.wanted_generation = held.of(&sample.pop);
                 if samples.blocking_send(sample).is_err() {
                     return unreadable;
                 }
@@ -313,6 +334,7 @@ pub fn to_proto(raw: RawSample, seq: u64) -> Result<proto::Sample, String> {
         shadow,
         cells: raw.cells.into_iter().collect(),
         probe: None,
+        wanted_generation: None,
     })
 }
 
@@ -348,12 +370,14 @@ fn print_json(say: &Say) -> String {
         Say::Refused(r) => json!({"refused": {
             "reason": r.reason, "text": r.text, "count": r.count, "first_seq": r.first_seq, "last_seq": r.last_seq,
         }}),
-        Say::Wanted(w) => json!({"wanted": {"pop": w.pop, "shadows": w.shadows.iter().map(|s| json!({
+        Say::Wanted(w) => {
+            json!({"wanted": {"pop": w.pop, "generation": w.generation, "shadows": w.shadows.iter().map(|s| json!({
             "group": s.group, "member": s.member, "wanted": word(s.wanted()), "reason": s.reason,
         })).collect::<Vec<_>>(), "connections": w.connections.iter().map(|c| json!({
             "group": c.group, "member": c.member, "max_connection_age_seconds": c.max_connection_age_seconds,
             "reason": c.reason,
-        })).collect::<Vec<_>>()}}),
+        })).collect::<Vec<_>>()}})
+        }
     };
     value.to_string()
 }

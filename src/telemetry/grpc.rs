@@ -13,12 +13,14 @@ use crate::telemetry::meter::{Meter, Peer};
 use crate::telemetry::outbox::{Outbox, Word};
 use crate::telemetry::proto::{self, telemetry_server::TelemetryServer};
 use crate::telemetry::roster::Roster;
+use crate::telemetry::told::{Pauses, Report, Told};
 use crate::telemetry::vantage::{self, RawOutcome};
-use crate::telemetry::{Board, Inbox, Refusal, Utilisation, Voice, Wanted, Wishes};
+use crate::telemetry::{Board, Inbox, Refusal, Said, Utilisation, Voice, Wishes};
 use crate::wire::Name;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -48,9 +50,18 @@ pub struct Intake {
 
 /// The telemetry service. Its streams end when `stop` becomes true.
 pub fn service(intake: Intake, config: &Config, stop: watch::Receiver<bool>) -> TelemetryServer<Service> {
-    let rate = config.samples_per_second;
+    service_with(intake, config, Pauses::default(), stop)
+}
+
+fn service_with(
+    intake: Intake,
+    config: &Config,
+    pauses: Pauses,
+    stop: watch::Receiver<bool>,
+) -> TelemetryServer<Service> {
+    let meter = Meter::new(config.samples_per_second, 2.0 * config.samples_per_second);
     let service = Service {
-        shared: Arc::new(Shared { intake, roster: Mutex::new(None), meter: Mutex::new(Meter::new(rate, 2.0 * rate)) }),
+        shared: Arc::new(Shared { intake, roster: Mutex::new(None), meter: Mutex::new(meter), pauses }),
         room: Arc::new(Semaphore::new(config.max_streams)),
         stop,
     };
@@ -79,7 +90,8 @@ impl proto::telemetry_server::Telemetry for Service {
             roster: self.shared.roster(),
             shared: self.shared.clone(),
             outbox: Outbox::default(),
-            wishes: BTreeMap::new(),
+            told: Told::new(self.shared.pauses),
+            began: Instant::now(),
             _permit: permit,
         };
         tokio::spawn(session.run(request.into_inner(), words, self.stop.clone()));
@@ -102,6 +114,7 @@ struct Shared {
     intake: Intake,
     roster: Mutex<Option<Arc<Roster>>>,
     meter: Mutex<Meter>,
+    pauses: Pauses,
 }
 
 impl Shared {
@@ -124,8 +137,9 @@ struct Session {
     shared: Arc<Shared>,
     roster: Arc<Roster>,
     outbox: Outbox,
-    /// The POPs that have reported here, each with what was last said to be wanted of it.
-    wishes: BTreeMap<Name, Arc<Wishes>>,
+    /// What was said to be wanted of the POPs that have reported here; its clock counts from `began`.
+    told: Told,
+    began: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -139,6 +153,7 @@ impl Session {
         let mut board = self.shared.intake.board.watch();
         let (mut open, mut in_a_row) = (true, 0);
         while open || !self.outbox.is_empty() {
+            let due = self.told.due();
             tokio::select! {
                 free = words.reserve(), if !self.outbox.is_empty() => {
                     let Ok(free) = free else { return };
@@ -164,7 +179,12 @@ impl Session {
                         return;
                     }
                     let wanted = board.borrow_and_update().clone();
-                    self.repeat_wishes(&wanted);
+                    let news = self.told.update(&wanted, self.now());
+                    self.say_wishes(news, Said::Changed);
+                }
+                () = sleep_until(self.began + Duration::from_secs_f64(due.unwrap_or(0.0))), if open && due.is_some() => {
+                    let again = self.told.again(self.now());
+                    self.say_wishes(again, Said::Again);
                 }
                 () = until_stopped(&mut stop), if open => {
                     let bye = Status::unavailable("the server is stopping; report to another, or again in a while");
@@ -179,7 +199,7 @@ impl Session {
 
     /// The way of one sample: meter, check, inbox or ledger, and the word back.
     fn take_in(&mut self, sample: proto::Sample) {
-        let (shared, seq) = (&self.shared, sample.seq);
+        let (shared, seq, generation) = (&self.shared, sample.seq, sample.wanted_generation);
         let (inbox, now) = (&shared.intake.inbox, shared.intake.clock.now());
         if !shared.meter.lock().unwrap_or_else(PoisonError::into_inner).allow(&self.peer, now.mono) {
             inbox.refuse(Refusal::TooMany);
@@ -209,11 +229,17 @@ impl Session {
             Ok(sample) => sample,
             Err(refused) => return self.refuse(seq, refused),
         };
-        let pop = sample.pop.clone();
+        let report = Report {
+            pop: sample.pop.clone(),
+            group: sample.group.clone(),
+            member: sample.member.clone(),
+            shadow: sample.shadow,
+            generation,
+        };
         match inbox.push(sample) {
             Ok(()) => {
                 self.outbox.accept(seq);
-                self.first_wishes(pop);
+                self.reply(report);
             }
             Err(refusal) => self.outbox.refuse(seq, refusal, || format!("the inbox is full; {}", refusal.advice())),
         }
@@ -225,27 +251,29 @@ impl Session {
         self.outbox.refuse(seq, refused.refusal, || refused.text(roster));
     }
 
-    /// Says what is wanted of a POP that reports here for the first time, if anything.
-    fn first_wishes(&mut self, pop: Name) {
-        if self.wishes.contains_key(&pop) {
-            return;
+    /// Takes in what a sample acknowledges, and says what follows.
+    fn reply(&mut self, report: Report) {
+        let board = &self.shared.intake.board;
+        let reply = self.told.report(&report, &board.wanted(), self.began.elapsed().as_secs_f64());
+        if let Some(generation) = reply.acknowledged {
+            board.note_heard(&report.pop, generation);
         }
-        let wishes = self.shared.intake.board.wanted().get(&pop).cloned().unwrap_or_default();
-        if !wishes.is_empty() {
-            self.outbox.want(pop.clone(), wishes.clone());
+        if let Some(wishes) = reply.say {
+            self.say_wishes(vec![(report.pop, wishes)], Said::First);
         }
-        self.wishes.insert(pop, wishes);
     }
 
-    /// Says again what is wanted of the POPs here for which it has changed.
-    fn repeat_wishes(&mut self, wanted: &Wanted) {
-        for (pop, said) in &mut self.wishes {
-            let now = wanted.get(pop).cloned().unwrap_or_default();
-            if *said != now {
-                *said = now.clone();
-                self.outbox.want(pop.clone(), now);
-            }
+    /// Says what is wanted of POPs, and notes why.
+    fn say_wishes(&mut self, wishes: Vec<(Name, Arc<Wishes>)>, why: Said) {
+        for (pop, wishes) in wishes {
+            self.shared.intake.board.note_said(&pop, wishes.generation, why);
+            self.outbox.want(pop, wishes);
         }
+    }
+
+    /// Seconds since the stream began.
+    fn now(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
     }
 
     /// Ends a stream that failed; a sample that could not be read counts as malformed.
@@ -337,6 +365,7 @@ fn say(word: Word) -> proto::Directive {
         }),
         Word::Wanted(pop, wishes) => Say::Wanted(proto::Wanted {
             pop: pop.to_string(),
+            generation: wishes.generation,
             shadows: wishes
                 .shadows
                 .iter()

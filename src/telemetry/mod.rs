@@ -14,10 +14,11 @@ pub mod refusal;
 pub mod roster;
 pub mod sample;
 pub mod tls;
+pub mod told;
 pub mod vantage;
 mod voice;
 
-pub use board::{Board, Directive, Drain, Wanted, Wishes};
+pub use board::{Board, Delivery, Directive, Drain, Said, Wanted, Wishes};
 pub use inbox::{Counts, Inbox};
 pub use refusal::Refusal;
 pub use sample::{Latency, Sample, Utilisation};

@@ -148,7 +148,7 @@ mod tests {
                 wanted: Default::default(),
                 reason: reason.into(),
             };
-            Arc::new(Wishes { shadows: vec![wish], drains: Vec::new() })
+            Arc::new(Wishes { shadows: vec![wish], ..Wishes::default() })
         };
         outbox.want(pop.clone(), wish("old"));
         outbox.want(pop.clone(), wish("new"));

@@ -109,7 +109,7 @@ fn lines_of_json_are_sent_and_bad_ones_counted() {
                 {\"pop\":\"a\",\"group\":\"web\",\"requests\":1,\"shadow\":\"hot\"}\n\
                 {\"pop\":\"a\",\"group\":\"web\",\"requests\":1,\"eror\":1}\n\
                 {\"pop\":\"dub.pop\",\"group\":\"web\",\"requests\":1,\"utilisation\":{\"cpu\":0.5}}";
-    assert_eq!(feed_lines(text.as_bytes(), samples), 3);
+    assert_eq!(feed_lines(text.as_bytes(), samples, &Held::default()), 3);
     let first = sent.try_recv().unwrap();
     assert_eq!((first.seq, first.window_seconds, first.cells["JP"]), (1, 10.0, 3.0));
     let second = sent.try_recv().unwrap();
@@ -139,7 +139,14 @@ fn words_read_well() {
         max_connection_age_seconds: 60,
         reason: "it is no longer needed".into(),
     };
-    let wanted = Say::Wanted(proto::Wanted { pop: "dub.pop.".into(), shadows: vec![wish], connections: vec![age] });
+    let wanted = proto::Wanted { pop: "dub.pop.".into(), generation: 7, shadows: vec![wish], connections: vec![age] };
+    let held = Held::default();
+    held.put(&wanted);
+    assert_eq!(
+        ["dub.pop.", "dub.pop", "dub", "du", "ams.pop"].map(|pop| held.of(pop)),
+        [Some(7), Some(7), Some(7), None, None]
+    );
+    let wanted = Say::Wanted(wanted);
     let lines = [
         "wanted: dub.web. of web. to be warming (demand rises)",
         "wanted: connections of dub.web. of web. to end when they are 60 s old (it is no longer needed)",

@@ -139,7 +139,7 @@ impl Server {
             xdp: sockets.queues(),
         };
         let ledger = Arc::new(probe::Ledger::at(probe::place(&config.probe)));
-        let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::new()));
+        let (inbox, board) = (Arc::new(Inbox::new(INBOX_ROOM)), Arc::new(Board::since(clock.now().unix)));
 
         let seed = clock.now().unix.to_bits();
         transport::sys::trim_heap();
@@ -230,6 +230,7 @@ impl Server {
         let source = Source {
             exchange: exchange.clone(),
             inbox: inbox.clone(),
+            board: board.clone(),
             books,
             observed: observed.clone(),
             place: Arc::new(Place { listeners: ready.listeners(), takeovers }),

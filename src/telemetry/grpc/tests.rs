@@ -36,6 +36,10 @@ struct Live {
 }
 
 async fn start(config: Config, room: usize) -> Live {
+    start_with(config, room, Pauses::default()).await
+}
+
+async fn start_with(config: Config, room: usize, pauses: Pauses) -> Live {
     let intake = Intake {
         inbox: Arc::new(Inbox::new(room)),
         probes: Default::default(),
@@ -46,7 +50,7 @@ async fn start(config: Config, room: usize) -> Live {
     let stop = watch::Sender::new(false);
     let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), &config, None).await.unwrap();
     let addr = bound.local_addr().unwrap();
-    let routes = tonic::service::Routes::new(service(intake.clone(), &config, stop.subscribe()));
+    let routes = tonic::service::Routes::new(service_with(intake.clone(), &config, pauses, stop.subscribe()));
     let served = tokio::spawn(bound.serve(routes, stop.subscribe()));
     Live { addr, intake, stop, served }
 }
@@ -213,6 +217,41 @@ fn wishes_reach_the_pops_that_report_here() {
         assert!(wanted.shadows.is_empty() && wanted.connections.is_empty());
         // The other POP heard nothing of all this.
         assert!(matches!(ams.tell(good(2)).await, Say::Accepted(proto::Accepted { last_seq: 2, .. })));
+    });
+}
+
+/// What a POP does not acknowledge it hears again, and a stream that begins anew hears all of it.
+#[test]
+fn wishes_are_said_until_they_are_acknowledged() {
+    run(async {
+        let pauses = Pauses { first_secs: 1e-3, most_secs: 1e-3 };
+        let live = start_with(Config::default(), 100, pauses).await;
+        let board = &live.intake.board;
+        let wish = Directive {
+            pop: "sin.pop.example.com.".parse().unwrap(),
+            group: "web.example.com.".parse().unwrap(),
+            member: "sin.web.example.com.".parse().unwrap(),
+            wanted: ShadowState::Warming,
+            reason: String::new(),
+        };
+        board.set(vec![wish], Vec::new());
+        let sample = |generation| proto::Sample { pop: "sin.pop".into(), wanted_generation: generation, ..good(1) };
+        for times in 1..3 {
+            let mut sin = live.stream().await;
+            assert!(matches!(sin.tell(sample(None)).await, Say::Accepted(_)));
+            for _ in 0..4 {
+                let Say::Wanted(wanted) = sin.hear().await else { panic!("said again and again") };
+                assert_eq!((wanted.generation, wanted.shadows.len()), (1, 1));
+            }
+            assert!(board.deliveries()[0].times >= 4 * times && !board.deliveries()[0].is_acknowledged);
+        }
+        let mut sin = live.stream().await;
+        assert!(matches!(sin.tell(sample(Some(1))).await, Say::Accepted(_)));
+        assert!(matches!(sin.hear().await, Say::Wanted(_)), "the first time it is said all the same");
+        assert!(board.deliveries()[0].is_acknowledged);
+        let said = board.said();
+        assert!(said[Said::First.idx()] == 3 && said[Said::Again.idx()] >= 6, "{said:?}");
+        assert!(matches!(sin.tell(sample(Some(1))).await, Say::Accepted(_)), "and then no more");
     });
 }
 
