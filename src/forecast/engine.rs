@@ -1,5 +1,10 @@
 //! The forecaster of one series: when it learns, what it combines, what it says.
 
+mod fitting;
+mod saving;
+
+pub use fitting::{Fits, Fitting};
+
 use crate::forecast::accuracy::Report;
 use crate::forecast::contest::Way;
 use crate::forecast::history::{DAY, History};
@@ -7,14 +12,11 @@ use crate::forecast::known::Known;
 use crate::forecast::member::{Fitted, Method};
 use crate::forecast::quantiles::Quantiles;
 use crate::forecast::record::Record;
-use crate::forecast::saved::{Reader, Writer};
 use crate::forecast::settings::Settings;
 use std::sync::Arc;
 
 /// Days after which members are fitted again however long the history is.
 const STALE_DAYS: u32 = 28;
-/// Most steps that a rehearsal lives through: a day of minutes.
-const REHEARSED: usize = 1_440;
 /// A history shorter than this is fitted in microseconds: the direct models want more.
 const SHORT: usize = 150;
 
@@ -42,60 +44,6 @@ pub struct Forecaster {
     next: usize,
     /// Whether it goes on with what an earlier process had learnt, and members of which nothing is saved are missing.
     is_partial: bool,
-}
-
-/// A fit that is to be made: everything it needs, so that it can go to another thread.
-#[derive(Clone, Debug)]
-pub struct Fitting {
-    settings: Arc<Settings>,
-    known: Arc<Known>,
-    history: History,
-    leads: Vec<usize>,
-    rehearse: bool,
-    /// What is fitted already.
-    had: Option<Fits>,
-}
-
-/// What a [`Fitting`] made.
-#[derive(Clone, Debug)]
-pub struct Fits {
-    members: Vec<Option<Box<dyn Fitted>>>,
-    at: usize,
-    /// What a rehearsal taught about weights and levels.
-    records: Option<Vec<Record>>,
-}
-
-impl Fitting {
-    /// Fits every member to the history. The one expensive call: some 35 ms per lead of the direct models at
-    /// the default settings and 4000 rows, in release; twice that with a rehearsal.
-    pub fn run(&self) -> Fits {
-        let records = self.rehearse.then(|| self.rehearsed()).flatten();
-        let fit = |(i, method): (usize, &Arc<dyn Method>)| {
-            let had = self.had.as_ref().and_then(|had| had.members.get(i)?.clone());
-            had.or_else(|| method.fit(&self.history, &self.known, &self.leads))
-        };
-        let at = self.had.as_ref().map_or(self.history.len(), |had| had.at);
-        Fits { members: self.settings.members.iter().enumerate().map(fit).collect(), at, records }
-    }
-
-    /// Lives through the last stretch of the history as if it were coming: weights and calibration then begin
-    /// with what that taught.
-    fn rehearsed(&self) -> Option<Vec<Record>> {
-        let (h, n) = (&self.history, self.history.len());
-        let stretch = ((n - h.begin()) / 10).min(REHEARSED);
-        let mut past = Forecaster::new(h.secs(h.first()), h.step_secs, &self.leads, self.settings.clone());
-        past.know(self.known.clone());
-        let value = |t: usize| if h.known(t) { h.y(t) + h.base } else { f64::NAN };
-        (h.first()..n - stretch).for_each(|t| past.observe(value(t)));
-        if stretch == 0 || past.fits_at_once() {
-            return None;
-        }
-        past.fit();
-        (n - stretch..n).for_each(|t| past.observe(value(t)));
-        past.learn();
-        past.records.iter_mut().for_each(Record::drop_pending);
-        Some(past.records)
-    }
 }
 
 impl Forecaster {
@@ -216,75 +164,6 @@ impl Forecaster {
         self.learn();
         let fits = self.fitting(false).run();
         self.adopt(fits);
-    }
-
-    /// What members have learnt, as octets; `None` before there is any of which something is kept.
-    pub fn save_models(&self) -> Option<Vec<u8>> {
-        let mut to = Writer::default();
-        to.f64(self.history.secs(self.fitted_at?) as f64);
-        to.list(self.leads.iter(), |to, lead| to.u32(*lead));
-        let mut n = 0;
-        to.list(self.settings.members.iter().zip(&self.members), |to, (method, member)| {
-            to.text(method.name());
-            let mut own = Writer::default();
-            let saved = member.as_ref().is_some_and(|m| m.save(&mut own)).then(|| own.done());
-            n += usize::from(saved.is_some());
-            to.list(saved.iter(), |to, saved| to.octets(saved));
-        });
-        (n > 0).then(|| to.done())
-    }
-
-    /// What outcomes have taught about members and levels, as octets.
-    pub fn save_records(&self) -> Vec<u8> {
-        let mut to = Writer::default();
-        to.list(self.records.iter(), |to, record| record.save(to));
-        to.done()
-    }
-
-    /// Goes on with what was saved by a forecaster with the same members and leads. To be called when the past has been
-    /// observed and nothing was fitted yet; members of which nothing is kept are fitted by the next [`fit`](Self::fit), which is wanted then
-    /// and leaves the others as they are.
-    ///
-    /// # Errors
-    /// Why it cannot be; then nothing has changed.
-    pub fn restore(&mut self, models: &[u8], records: Option<&[u8]>) -> Result<(), &'static str> {
-        const ODD: &str = "it is not as it was written";
-        let mut r = Reader::open(models)?;
-        let at =
-            (r.f64().ok_or(ODD)? as i64).saturating_sub(self.history.start_secs) / i64::from(self.history.step_secs);
-        if r.list(Reader::u32).ok_or(ODD)? != self.leads {
-            return Err("it is for other leads");
-        }
-        let each: Vec<(&str, Vec<&[u8]>)> = r.list(|r| Some((r.text()?, r.list(Reader::octets)?))).ok_or(ODD)?;
-        if !each.iter().map(|(name, _)| *name).eq(self.settings.members.iter().map(|m| m.name())) {
-            return Err("it is of other members");
-        }
-        let at = usize::try_from(at).ok().filter(|at| (1..=self.history.len()).contains(at));
-        let at = at.ok_or("the stored past does not reach back to it")?;
-        let mut members = vec![];
-        for ((_, saved), method) in each.iter().zip(&self.settings.members) {
-            members.push(match saved.first() {
-                Some(octets) => {
-                    let restored = method.restore(&self.history, &mut Reader::open(octets)?);
-                    Some(restored.ok_or("the stored past is too short for it, or it is of another form")?)
-                }
-                None if method.is_quick() => method.fit(&self.history, &self.known, &self.leads),
-                None => None,
-            });
-        }
-        if let Some(octets) = records {
-            let mut r = Reader::open(octets)?;
-            let own = &self.records;
-            let mut k = 0..own.len();
-            let restored = r.list(|r| own[k.next()?].restore(r)).filter(|records| records.len() == own.len());
-            self.records = restored.ok_or(ODD)?;
-        }
-        self.is_partial = members.iter().any(Option::is_none);
-        (self.members, self.fitted_at, self.next) = (members, Some(at), self.history.len());
-        if let Some(t) = self.history.len().checked_sub(1) {
-            self.follow(t);
-        }
-        Ok(())
     }
 
     /// Issues and scores forecasts up to the last value seen. Some microseconds per member, lead and scored
@@ -451,74 +330,4 @@ pub struct Part {
     pub loss: Option<f64>,
     /// See [`Fitted::effects`].
     pub effects: Vec<(String, f64)>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(i: usize) -> f64 {
-        100.0 + (i as f64 * 0.022).sin() * 20.0 + (i * i % 13) as f64
-    }
-
-    fn seen(n: usize, without: &str) -> Forecaster {
-        let settings = Settings::default().without(without).unwrap();
-        let mut forecaster = Forecaster::new(1_000_000, 300, &[1, 3], settings.into());
-        (0..n).for_each(|i| forecaster.observe(value(i)));
-        forecaster
-    }
-
-    /// What goes on with saved models says what the one that saved them says, and trusts them as much.
-    #[test]
-    fn saved_models_say_the_same() {
-        let mut first = seen(900, "holt-winters");
-        first.fit();
-        (900..960).for_each(|i| first.observe(value(i)));
-        let said = first.forecast(&[1, 2, 3]);
-        let (models, records) = (first.save_models().unwrap(), first.save_records());
-        let mut second = seen(960, "holt-winters");
-        assert_eq!(second.restore(&models, Some(&records)), Ok(()));
-        assert!(!second.wants_fit() && second.fitted_at() == Some(900));
-        assert_eq!(second.forecast(&[1, 2, 3]), said);
-        assert_eq!(second.accuracy(0), first.accuracy(0));
-        assert!(models.len() < 300_000 && records.len() < 3_000, "{} {}", models.len(), records.len());
-    }
-
-    /// A member of which nothing is kept is fitted when it is its turn, and the others stay as they are.
-    #[test]
-    fn what_is_missing_is_fitted_alone() {
-        let mut first = seen(900, "calibration");
-        first.fit();
-        let mut second = seen(920, "calibration");
-        second.restore(&first.save_models().unwrap(), None).unwrap();
-        assert!(second.wants_fit() && second.is_learnt());
-        second.fit();
-        assert_eq!((second.wants_fit(), second.fitted_at()), (false, Some(900)));
-        assert!(second.explain(0).unwrap().parts.iter().all(|part| part.fitted));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_and_changes_nothing() {
-        let mut first = seen(900, "holt-winters");
-        first.fit();
-        let models = first.save_models().unwrap();
-        let mut bad = models.clone();
-        bad[5000] ^= 1;
-        let mut other =
-            Forecaster::new(1_000_000, 300, &[1, 6], Arc::new(Settings::default().without("holt-winters").unwrap()));
-        let cases = [
-            (seen(900, "holt-winters").restore(&bad, None), "checksum"),
-            (seen(900, "holt-winters").restore(&models, Some(&models)), "as it was written"),
-            (seen(900, "calibration").restore(&models, None), "other members"),
-            (other.restore(&models, None), "other leads"),
-            (seen(300, "holt-winters").restore(&models, None), "reach back"),
-            (seen(900, "holt-winters").restore(&[], None), "cut off"),
-        ];
-        for (got, why) in cases {
-            assert!(got.is_err_and(|e| e.contains(why)), "{why}");
-        }
-        let mut second = seen(900, "holt-winters");
-        second.restore(&bad, None).unwrap_err();
-        assert!(second.wants_fit() && !second.is_learnt());
-    }
 }
