@@ -2,8 +2,8 @@
 //!
 //! [`read`] judges what stands before a request's body; [`Reply`] makes the response. Neither knows of a connection.
 
+use crate::transport::desk::MAX_MESSAGE;
 use crate::transport::freshness::Freshness;
-use crate::transport::stream::MAX_MESSAGE;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;

@@ -5,12 +5,12 @@
 //! a body may be slow to come and a response slow to go.
 
 use crate::exchange::Connection;
+use crate::transport::desk::MAX_MESSAGE;
 use crate::transport::doh::{self, Asked, Reply};
 use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer};
 use crate::transport::quic;
 use crate::transport::site::Site;
-use crate::transport::stream::MAX_MESSAGE;
 use crate::transport::unfinished::Unfinished;
 use bytes::{Buf, Bytes};
 use h3::error::Code;

@@ -5,11 +5,11 @@
 //! sends; bodies have a deadline and a greatest size; replies that nobody takes are bounded and have a deadline.
 
 use crate::exchange::Connection;
+use crate::transport::desk::MAX_MESSAGE;
 use crate::transport::doh::{self, Asked, Reply};
 use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer};
 use crate::transport::site::Site;
-use crate::transport::stream::MAX_MESSAGE;
 use crate::transport::unfinished::Unfinished;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};

@@ -5,7 +5,7 @@
 //!   datagrams           udp → mmsg              a thread and a socket per core, in batches
 //!                       xdp                     a thread per queue of an interface, past the kernel's stack
 //!   rate                not too much of the same to one client over UDP
-//!   streams, site       one small tokio loop per stream thread, and what its connections share:
+//!   streams, site       one small tokio loop per stream thread; desk: what its connections share
 //!     tcp → stream      TCP and TLS: pipelined, a loop per connection, no task per query
 //!     tcp → https       HTTP/1.1 and HTTP/2   ╲
 //!     quic → http3      HTTP/3                 doh, freshness: requests and responses, and how long they hold
@@ -26,6 +26,7 @@
 pub mod answering;
 pub mod bind;
 pub mod certificate;
+pub mod desk;
 mod doh;
 mod freshness;
 pub mod gate;

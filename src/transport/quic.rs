@@ -12,12 +12,13 @@
 //! RFC 9250 section 4.3.3 lists what ends the whole connection with DOQ_PROTOCOL_ERROR.
 
 use crate::exchange::Connection;
+use crate::transport::desk::MAX_MESSAGE;
 use crate::transport::gate::Permit;
 use crate::transport::handler::{Handler, Peer};
 use crate::transport::http3;
 use crate::transport::server::Error;
 use crate::transport::site::{Service, Site};
-use crate::transport::stream::{MAX_MESSAGE, Pace};
+use crate::transport::stream::Pace;
 use crate::transport::tcp::canonical;
 use crate::transport::unfinished::{TooMuch, Unfinished};
 use crate::wire::walk;

@@ -7,13 +7,14 @@
 use crate::exchange::Books;
 use crate::transport::bind::{Endpoint, Given, Wanted};
 use crate::transport::certificate::{self, Certificate};
+use crate::transport::desk::Desk;
 use crate::transport::gate::Gate;
 use crate::transport::handler::Handler;
 use crate::transport::outlet::Outlet;
 use crate::transport::proxy::Proxies;
 use crate::transport::pulse::{Pulse, Source};
 use crate::transport::site::{Rules, Service, Site};
-use crate::transport::stream::{Desk, Pace};
+use crate::transport::stream::Pace;
 use crate::transport::tls::Handshakes;
 use crate::transport::{quic, streams, sys, udp, xdp};
 use std::fmt;

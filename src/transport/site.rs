@@ -1,10 +1,11 @@
 //! What all connections of one stream thread share, and the words for what is spoken on them.
 
 use crate::exchange::{Connection, Transport};
+use crate::transport::desk::Desk;
 use crate::transport::gate::Gate;
 use crate::transport::handler::Handler;
 use crate::transport::proxy::Proxies;
-use crate::transport::stream::{Desk, Pace};
+use crate::transport::stream::Pace;
 use crate::transport::tls::Handshakes;
 use std::rc::Rc;
 use std::sync::Arc;
