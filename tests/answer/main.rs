@@ -5,6 +5,7 @@ mod fixture;
 
 mod additional;
 mod compact;
+mod cookies;
 mod debug;
 mod envelope;
 mod hints;
