@@ -58,23 +58,3 @@ impl Config {
 pub fn is_place(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        let check = |change: fn(&mut Config), says: &str| {
-            let mut config = Config::default();
-            assert_eq!(config.check(), Ok(()));
-            change(&mut config);
-            assert!(config.check().unwrap_err().contains(says));
-        };
-        check(|c| c.place = "a b".into(), "place = \"a b\"");
-        check(|c| c.source = vec!["192.0.2.1".parse().unwrap(); 2], "at most one address of each family");
-        check(|c| c.per_second = 0.0, "per-second = 0");
-        check(|c| c.per_second = f64::NAN, "per-second = NaN");
-        check(|c| c.concurrent = 0, "concurrent = 0");
-    }
-}

@@ -96,23 +96,3 @@ impl Config {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        let check = |change: fn(&mut Config), says: &str| {
-            let mut config = Config::default();
-            assert_eq!(config.check(), Ok(()));
-            change(&mut config);
-            assert!(config.check().unwrap_err().contains(says));
-        };
-        check(|c| c.path = "/var/history.db".into(), "the name of a file in the state folder");
-        check(|c| c.path = "../history.db".into(), "the name of a file");
-        check(|c| c.path = "".into(), "the name of a file");
-        check(|c| c.keep.plans = 0, "plans = 0: 1 to 36500");
-        check(|c| c.keep.minutes = 500, "minutes = 500 is more than five-minutes = 180");
-    }
-}
