@@ -143,6 +143,19 @@ pub fn print_quantity(n: f64) -> String {
     format!("{text}{unit}")
 }
 
+/// Prints a price in milliseconds. What is above ten seconds is no distance any more: nobody would go there but whoever
+/// has nowhere else to go.
+pub fn print_ms(ms: f64) -> String {
+    if ms > 10_000.0 { ">10 s".to_owned() } else { format!("{ms:.0} ms") }
+}
+
+/// What of a planned demand finds no room, in words such as `short of 4.62k (17.1 %)`; `None` while less than a
+/// two-thousandth of it.
+pub fn print_short(short: f64, planned: f64) -> Option<String> {
+    let part = short / planned.max(short);
+    (part >= 0.0005).then(|| format!("short of {} ({:.1} %)", print_quantity(short), 100.0 * part))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,5 +188,16 @@ mod tests {
         let (ams, fra) = (LatLon { lat: 52.31, lon: 4.76 }, LatLon { lat: 50.03, lon: 8.56 });
         assert!((ams.km_to(fra) - 367.0).abs() < 5.0, "{}", ams.km_to(fra));
         assert_eq!(ams.km_to(ams), 0.0);
+    }
+
+    #[test]
+    fn what_is_short_is_told_with_its_part() {
+        let check = |short, planned, says: Option<&str>| assert_eq!(print_short(short, planned).as_deref(), says);
+        check(4620.0, 27_000.0, Some("short of 4.62k (17.1 %)"));
+        check(5.0, 5.0, Some("short of 5 (100.0 %)"));
+        check(5.0, 0.0, Some("short of 5 (100.0 %)"));
+        check(0.1, 1000.0, None);
+        check(0.0, 0.0, None);
+        assert_eq!((print_ms(31.4), print_ms(6e11)), ("31 ms".to_owned(), ">10 s".to_owned()));
     }
 }

@@ -128,6 +128,7 @@ impl proto::events_server::Events for Service {
             let text = format!("by and reason: at most {MAX_WORDS} octets without control characters");
             return Err(self.refused(Status::invalid_argument(text)));
         }
+        let by = if by.is_empty() { "unnamed".to_owned() } else { by };
         let who = [by, reason].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(": ");
         let done = self.desk.cancel(&id, who, |a| self.may_change(&voice, a));
         done.map_err(|e| Status::failed_precondition(e.to_string()))?;

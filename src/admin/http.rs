@@ -21,17 +21,29 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::BorrowedFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Connections at one time: a scraper or two and some people.
 const MAX_CONNECTIONS: usize = 256;
+/// Time for the next request of a connection to arrive whole: scrapers come back sooner than that, or open a new one.
+const HEADERS: Duration = Duration::from_secs(30);
+/// How long a connection may last, whatever comes over it: who reads slowly or not at all keeps no place for ever. A reload, which
+/// waits for all files to be read, takes less.
+const LIFE: Duration = Duration::from_secs(600);
 
 //----------- Admin ----------------------------------------------------------
 
@@ -81,7 +93,16 @@ impl Bound {
     ///
     /// # Errors
     /// What the system says of the socket.
-    pub async fn serve(self, admin: Admin, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+    pub async fn serve(self, admin: Admin, stop: watch::Receiver<bool>) -> io::Result<()> {
+        self.serve_within([HEADERS, LIFE], admin, stop).await
+    }
+
+    async fn serve_within(
+        mut self,
+        times: [Duration; 2],
+        admin: Admin,
+        mut stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
         let shared = Shared { admin, loopback: is_loopback(self.addr), reloading: AtomicBool::new(false) };
         let router = Router::new()
             .route("/healthz", get(async || "ok\n"))
@@ -90,21 +111,42 @@ impl Bound {
             .route("/state", get(state))
             .route("/reload", post(reload))
             .with_state(Arc::new(shared));
-        axum::serve(self.door, router).with_graceful_shutdown(async move { until_stopped(&mut stop).await }).await
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                (connection, _) = self.door.accept() => {
+                    open.spawn(converse(connection, times, router.clone(), stop.clone()));
+                }
+                Some(_) = open.join_next(), if !open.is_empty() => {}
+                () = until_stopped(&mut stop) => break,
+            }
+        }
+        while open.join_next().await.is_some() {}
+        Ok(())
     }
 }
 
-impl axum::serve::Listener for Door {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        Door::accept(self).await
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Door::local_addr(self)
-    }
+/// Serves one connection to its end, to the end of the request that is under way at `stop`, or for as long as it may live.
+async fn converse(
+    connection: Connection,
+    [headers, life]: [Duration; 2],
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(headers)
+        .serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
+    let mut http = pin!(http);
+    let ended = async {
+        tokio::select! {
+            // What went wrong is between hyper and the peer.
+            _ = http.as_mut() => return,
+            () = until_stopped(&mut stop) => http.as_mut().graceful_shutdown(),
+        }
+        let _ = http.await;
+    };
+    let _ = timeout(life, ended).await;
 }
 
 /// Says whether the listener may stand at `addr`: on loopback, or where somebody has said that something else guards it.
@@ -235,7 +277,6 @@ mod tests {
     use super::*;
     use crate::admin::fixture::source;
     use crate::masterfile::{Diagnostic, Report, Severity};
-    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
@@ -247,6 +288,10 @@ mod tests {
     }
 
     async fn start(taken: bool) -> Live {
+        start_within([HEADERS, LIFE], taken).await
+    }
+
+    async fn start_within(times: [Duration; 2], taken: bool) -> Live {
         let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
         let admin = Admin {
             source: source(),
@@ -269,7 +314,7 @@ mod tests {
         };
         let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), false, None).await.unwrap();
         let addr = bound.local_addr();
-        let served = tokio::spawn(bound.serve(admin, stop.subscribe()));
+        let served = tokio::spawn(bound.serve_within(times, admin, stop.subscribe()));
         Live { addr, ready, stop, served }
     }
 
@@ -289,6 +334,26 @@ mod tests {
     fn run<F: Future<Output = ()>>(test: F) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs") });
+    }
+
+    /// Places are few, so nobody keeps one by saying little, or nothing more, or by not reading.
+    #[test]
+    fn who_dawdles_is_let_go_of() {
+        run(async {
+            let (short, long) = (Duration::from_millis(50), Duration::from_secs(3600));
+            let ended = async |times, says: &str| {
+                let live = start_within(times, true).await;
+                let mut stream = TcpStream::connect(live.addr).await.unwrap();
+                stream.write_all(says.as_bytes()).await.unwrap();
+                let mut reply = String::new();
+                stream.read_to_string(&mut reply).await.unwrap();
+                reply
+            };
+            assert!(!ended([short, long], "GET /healthz HTTP/1.1\r\nHost: a\r\n").await.contains(" 200 "));
+            for times in [[short, long], [long, short]] {
+                assert!(ended(times, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.contains(" 200 "));
+            }
+        });
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::admin::degraded;
 use crate::admin::page::{Labels, Page};
 use crate::admin::process::{Process, socket_drops};
 use crate::admin::running::open_connections;
-use crate::admin::state::StandbyState;
+use crate::admin::standby::StandbyState;
 use crate::admin::{Source, State};
 use crate::exchange::access::List;
 use crate::exchange::{Connection, CookieSeen, Silence, books};
@@ -306,10 +306,8 @@ fn pops(page: &mut Page, state: &State) {
         "Time since a sample arrived; absent before the first",
         pops.iter().filter_map(|p| p.silent_seconds.map(|s| (by(&p.name), s))),
     );
-    let states =
-        [BreakerState::Closed, BreakerState::Suspect, BreakerState::Open, BreakerState::HalfOpen, BreakerState::Ramp];
     let rows = pops.iter().flat_map(|p| {
-        states.map(|s| (vec![("pop", p.name.clone()), ("state", format!("{s:?}"))], flag(s == p.breaker)))
+        BreakerState::ALL.map(|s| (vec![("pop", p.name.clone()), ("state", format!("{s:?}"))], flag(s == p.breaker)))
     });
     page.gauge("pop_breaker_state", "1 for the state that the breaker is in", rows);
 }
@@ -405,6 +403,15 @@ fn members(page: &mut Page, state: &State) {
         "1 if it may be given",
         all().map(|(g, m)| (by(&g.name, &m.name), flag(m.unusable.is_none()))),
     );
+    let own = all().filter_map(|(g, m)| Some((g, m, m.breaker.as_ref()?.state)));
+    let rows = own.flat_map(|(g, m, is)| {
+        BreakerState::ALL.map(|s| {
+            let mut labels = by(&g.name, &m.name);
+            labels.push(("state", format!("{s:?}")));
+            (labels, flag(s == is))
+        })
+    });
+    page.gauge("member_breaker_state", "1 for the state of a member's own breaker; absent while that is Closed", rows);
     let states =
         [ShadowState::Cold, ShadowState::Warming, ShadowState::Ready, ShadowState::Active, ShadowState::Draining];
     let shadows = all().filter_map(|(g, m)| m.shadow.map(|s| (g, m, s)));

@@ -13,6 +13,7 @@ pub mod overrides;
 mod page;
 pub mod process;
 pub mod running;
+pub mod standby;
 pub mod state;
 pub mod steering;
 

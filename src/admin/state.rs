@@ -4,10 +4,11 @@
 //! named, not numbered, so that it can be read next to the policy files.
 
 use crate::admin::directives::{self, DirectivesState};
+use crate::admin::standby::{BudgetState, StandbyState};
 use crate::admin::{Loads, Place, Running};
 use crate::clock::Clock;
 use crate::control;
-use crate::control::accounts::{Account, Accounts};
+use crate::control::accounts::Accounts;
 use crate::control::announced::Events;
 use crate::control::foresight::Foresight;
 use crate::control::overrides::{Desk, Override};
@@ -15,6 +16,7 @@ use crate::control::probes::PlaceState;
 use crate::events;
 use crate::exchange::{Books, Exchange, Snapshot};
 use crate::id::GroupIdx;
+use crate::policy::probe::Probe;
 use crate::policy::{Group, Member, Policies, Role};
 use crate::probe::{self, What};
 use crate::steering::asserted::{Asserted, asserted};
@@ -88,7 +90,7 @@ pub struct PopState {
 /// What probes say of one POP.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProbeState {
-    /// What this server asks; empty where only others do.
+    /// What this server asks, without the query of the URL, which may hold a secret; empty where only others do.
     pub url: String,
     /// What this server's last probe found, a word of a closed set; empty before the first.
     pub last: String,
@@ -139,15 +141,6 @@ pub struct GroupState {
     pub budget: Option<BudgetState>,
 }
 
-/// The budget of a group for the standby of its shadows, in this calendar month (UTC).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BudgetState {
-    /// Hours of standby so far.
-    pub spent_hours: f64,
-    /// Hours of standby that there may be.
-    pub hours: f64,
-}
-
 /// The forecast at one lead.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ahead {
@@ -179,6 +172,9 @@ pub struct MemberState {
     pub load: f64,
     /// Why it may not be given; `None` if it may.
     pub unusable: Option<String>,
+    /// Its own breaker, where that is not Closed: it fails and others at its POP do not.
+    #[serde(default)]
+    pub breaker: Option<MemberBreaker>,
     /// State of a shadow member.
     pub shadow: Option<ShadowState>,
     /// What its standby cost and brought; `None` for others, and before the first tick.
@@ -186,41 +182,13 @@ pub struct MemberState {
     pub standby: Option<StandbyState>,
 }
 
-/// What a shadow cost and brought. Both in requests: standby costs `standby=` of what the shadow can carry while it is on; what
-/// is prevented would have found no room without it.
+/// The breaker of one member alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StandbyState {
-    /// Unix seconds since when it has been watched.
-    pub since: f64,
-    /// Hours that it was on since then.
-    pub hours: f64,
-    /// The same in this calendar month (UTC).
-    pub month_hours: f64,
-    /// How often it was started.
-    pub starts: u64,
-    /// Starts in which demand outgrew what was usable without it.
-    pub paid_starts: u64,
-    /// What standby cost.
-    pub cost_requests: f64,
-    /// Requests that found room by it alone.
-    pub prevented_requests: f64,
-    /// What to do with it, in words; `None` while it pays or is new.
-    pub advice: Option<String>,
-}
-
-impl StandbyState {
-    fn of(account: &Account) -> StandbyState {
-        StandbyState {
-            since: account.since,
-            hours: account.on_secs / 3600.0,
-            month_hours: account.month_secs / 3600.0,
-            starts: account.starts,
-            paid_starts: account.paid,
-            cost_requests: account.cost,
-            prevented_requests: account.prevented,
-            advice: account.advice(),
-        }
-    }
+pub struct MemberBreaker {
+    /// Its state, not Closed.
+    pub state: BreakerState,
+    /// Why it is there, and what keeps it there, in words.
+    pub reason: String,
 }
 
 /// The books of telemetry: `received` is `accepted` plus all of `refused`.
@@ -290,7 +258,7 @@ impl Source {
             if spec.probe.is_none() && places.is_empty() {
                 continue;
             }
-            let url = spec.probe.as_ref().map(|probe| probe.url.clone()).unwrap_or_default();
+            let url = spec.probe.as_ref().map(Probe::shown).unwrap_or_default();
             let mut shown = ProbeState { url, places, ..ProbeState::default() };
             if let Some(record) = records.get(&spec.name) {
                 let outcomes = What::ALL.iter().map(|what| (what.label().to_owned(), record.counts[what.idx()]));
@@ -432,6 +400,9 @@ fn member_state(
         answered,
         load: plan.map_or(0.0, |p| p.load),
         unusable: plan.and_then(|p| p.usable.err()).map(str::to_owned),
+        breaker: plan
+            .and_then(|p| p.breaker.as_deref())
+            .map(|own| MemberBreaker { state: own.state, reason: own.reason.clone() }),
         shadow: plan.and_then(|p| p.shadow),
         standby: None,
     }

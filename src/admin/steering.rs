@@ -4,7 +4,8 @@
 use crate::admin::beside::{Beside, Why};
 use crate::admin::directives::DirectivesState;
 use crate::admin::overrides::{Operators, PATIENCE};
-use crate::admin::state::{Ahead, BudgetState, GroupState, MemberState, PopState, ProbeState, Samples, StandbyState};
+use crate::admin::standby::{BudgetState, StandbyState};
+use crate::admin::state::{Ahead, GroupState, MemberBreaker, MemberState, PopState, ProbeState, Samples};
 use crate::admin::{Source, State};
 use crate::answer;
 use crate::control::probes::PlaceState;
@@ -246,6 +247,9 @@ fn member_to_proto(member: MemberState) -> proto::MemberState {
         answered: member.answered,
         load: member.load,
         unusable: member.unusable,
+        breaker: member
+            .breaker
+            .map(|own| proto::MemberBreaker { state: format!("{:?}", own.state), reason: own.reason }),
         shadow: member.shadow.map(|s| shadow_to_proto(s).into()),
         standby: member.standby.map(|s| proto::StandbyState {
             since: s.since,
@@ -270,9 +274,6 @@ fn mode_word(mode: Mode) -> &'static str {
         Mode::Stale => "stale",
     }
 }
-
-const BREAKERS: [BreakerState; 5] =
-    [BreakerState::Closed, BreakerState::Suspect, BreakerState::Open, BreakerState::HalfOpen, BreakerState::Ramp];
 
 //----------- Protobuf to state ----------------------------------------------
 
@@ -299,9 +300,13 @@ pub fn from_proto(state: proto::StateResponse) -> State {
     }
 }
 
+fn breaker_from_word(word: &str) -> BreakerState {
+    BreakerState::ALL.into_iter().find(|b| format!("{b:?}") == word).unwrap_or_default()
+}
+
 fn pop_from_proto(pop: proto::PopState) -> PopState {
     PopState {
-        breaker: BREAKERS.into_iter().find(|b| format!("{b:?}") == pop.breaker).unwrap_or_default(),
+        breaker: breaker_from_word(&pop.breaker),
         name: pop.name,
         at: [pop.lat, pop.lon],
         capacity: pop.capacity,
@@ -368,6 +373,7 @@ fn member_from_proto(member: proto::MemberState) -> MemberState {
         answered: member.answered,
         load: member.load,
         unusable: member.unusable,
+        breaker: member.breaker.map(|own| MemberBreaker { state: breaker_from_word(&own.state), reason: own.reason }),
         standby: member.standby.map(|s| StandbyState {
             since: s.since,
             hours: s.hours,

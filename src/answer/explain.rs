@@ -12,7 +12,7 @@ use crate::id::{GroupIdx, MemberIdx, RuleIdx};
 use crate::policy::{Effect, Group, Pick, Role};
 use crate::steering::asserted::{Asserted, asserted};
 use crate::steering::{BreakerState, HeavySlot, Mode, ShadowState, slot_of};
-use crate::units::{print_quantity, rtt_ms};
+use crate::units::{print_ms, print_quantity, print_short, rtt_ms};
 use crate::wire::edns::OPTION_ECS;
 use crate::wire::{Name, NameBuf, rtype};
 use crate::zone::lookup::Found;
@@ -76,6 +76,14 @@ pub struct Steering {
     pub place: Place,
     /// The route that decides for the cell, as written, and what it does; `None`: no route matches.
     pub route: Option<String>,
+    /// What one request of the group is.
+    pub unit: String,
+    /// What the group is asked for now, what the plan was made for, and what of that found no room, requests per second.
+    pub demand: f64,
+    /// See `demand`.
+    pub planned: f64,
+    /// See `demand`.
+    pub short: f64,
     /// Who could answer.
     pub candidates: Vec<Candidate>,
     /// TTL in seconds, and where it comes from.
@@ -121,7 +129,10 @@ pub struct Candidate {
     pub price_ms: f64,
     /// Money, as milliseconds: the POP's and the member's `price=`.
     pub money_ms: f64,
-    /// Capacity of the POP now, target to stay under, and expected load, requests per second.
+    /// Carbon, as milliseconds: the POP's `co2=` at the group's `co2-price=`.
+    pub co2_ms: f64,
+    /// Capacity of the POP now, target to stay under, and expected load of all groups there, requests per second; of an
+    /// external member what the plan sends to it.
     pub capacity: f64,
     /// See `capacity`.
     pub target: f64,
@@ -131,8 +142,10 @@ pub struct Candidate {
     pub share: f64,
     /// Slots of the cell's row that name it, of how many.
     pub slots: (u32, u32),
-    /// The POP's breaker.
+    /// The POP's breaker, or the member's own where that is not Closed.
     pub breaker: Option<BreakerState>,
+    /// Why that breaker is there, or what else takes room from the POP, in words; empty while nothing does.
+    pub reason: String,
     /// State, for shadow members.
     pub shadow: Option<ShadowState>,
     /// Why it may not be given; `None` if it may.
@@ -270,6 +283,7 @@ fn steering(
         !answer.cname.is_empty() || of_family(rtype::A, &answer.a) || of_family(rtype::AAAA, &answer.aaaa)
     });
     let (ttl, ttl_why) = ttl(table.ttl(group_idx), group, gives, reply);
+    let group_plan = plan.groups.get(group_idx.idx());
     let at = cell.at.map(|p| (p.lat, p.lon));
     let country = cell.country.map(|c| c.iter().map(|b| *b as char).collect());
     Steering {
@@ -281,6 +295,10 @@ fn steering(
         decided_at: plan.decided_at,
         place: Place { cell: cell.name.clone(), country, at, scope: decision.located.scope },
         route: route(policies.first_rule(group_idx), group, cell),
+        unit: group.unit.clone(),
+        demand: group_plan.map_or(0.0, |g| g.demand.now),
+        planned: group_plan.map_or(0.0, |g| g.demand.planned),
+        short: group_plan.map_or(0.0, |g| g.short),
         candidates,
         ttl,
         ttl_why,
@@ -292,7 +310,7 @@ fn steering(
         picked: decision
             .picked
             .map(|p| Picked { slot: p.slot, member: group.members[p.member.idx()].name.to_string() }),
-        heavy: plan.groups.get(group_idx.idx()).and_then(|g| {
+        heavy: group_plan.and_then(|g| {
             let of_slot = |s: &&HeavySlot| s.slot == slot_of(decision.key);
             g.heavy.of(decision.located.cell).iter().find(of_slot).map(|s| s.weight)
         }),
@@ -349,27 +367,30 @@ fn candidate(snapshot: &Snapshot, group_idx: GroupIdx, m: usize, cell: &Cell) ->
     let pop = member.pop.map(|p| &policies.pops[p.idx()]);
     let pop_plan = member.pop.and_then(|p| plan.pops.get(p.idx()));
     let member_plan = plan.groups.get(group_idx.idx()).and_then(|g| g.members.get(m));
+    let own = member_plan.and_then(|plan| plan.breaker.as_deref());
+    let reason = own.map(|own| &own.reason).or(pop_plan.map(|p| &p.reason)).cloned().unwrap_or_default();
     Candidate {
         member: member.name.to_string(),
         pop: pop.map(|p| p.name.to_string()),
         ms: pop.zip(cell.at).map(|(p, at)| rtt_ms(p.at.km_to(at))),
         price_ms: pop_plan.map_or(0.0, |p| p.price_ms),
         money_ms: member.price + pop.map_or(0.0, |p| p.price),
+        co2_ms: pop.map_or(0.0, |p| policies.groups[group_idx.idx()].co2_price * p.co2),
         capacity: pop_plan.map_or(0.0, |p| p.capacity),
         target: pop_plan.map_or(0.0, |p| p.target),
-        load: member_plan.map_or(0.0, |m| m.load),
+        load: pop_plan.map(|p| p.load).or(member_plan.map(|m| m.load)).unwrap_or(0.0),
         share: 0.0,
         slots: (0, 0),
-        breaker: pop_plan.map(|p| p.breaker),
+        breaker: own.map(|own| own.state).or(pop_plan.map(|p| p.breaker)),
         shadow: member_plan.and_then(|m| m.shadow),
         unusable: member_plan.and_then(|plan| match plan.usable {
             Ok(()) => None,
             Err(why) => {
-                let reason = pop_plan.map_or("", |p| p.reason.as_str());
                 let role = if member.role == Role::External { ", last resort" } else { "" };
                 Some(if reason.is_empty() { format!("{why}{role}") } else { format!("{why}: {reason}") })
             }
         }),
+        reason,
         chosen: false,
     }
 }
@@ -408,6 +429,14 @@ impl fmt::Display for Steering {
         }
         writeln!(f, ", the same for the whole /{}", place.scope)?;
         writeln!(f, "  route    {}", self.route.as_deref().unwrap_or("none matches"))?;
+        if self.planned > 0.0 {
+            let [now, planned] = [self.demand, self.planned].map(print_quantity);
+            write!(f, "  demand   {now} {}/s now, planned for {planned}", self.unit)?;
+            match print_short(self.short, self.planned) {
+                Some(words) => writeln!(f, "; {words}")?,
+                None => writeln!(f)?,
+            }
+        }
         for c in &self.candidates {
             let mark = if c.chosen { "→" } else { " " };
             write!(
@@ -422,10 +451,13 @@ impl fmt::Display for Steering {
                 write!(f, "  {ms:.0} ms")?;
             }
             if c.price_ms > 0.0 {
-                write!(f, " + {:.0} ms full", c.price_ms)?;
+                write!(f, " + {} full", print_ms(c.price_ms))?;
             }
             if c.money_ms > 0.0 {
                 write!(f, " + {:.2} ms money", c.money_ms)?;
+            }
+            if c.co2_ms > 0.0 {
+                write!(f, " + {:.2} ms carbon", c.co2_ms)?;
             }
             if let Some(pop) = &c.pop {
                 let (load, target, capacity) = (c.load, c.target, c.capacity);
@@ -434,7 +466,10 @@ impl fmt::Display for Steering {
             }
             match (&c.unusable, c.breaker) {
                 (Some(why), _) => write!(f, "  not given: {why}")?,
-                (None, Some(breaker)) if breaker != BreakerState::Closed => write!(f, "  breaker {breaker:?}")?,
+                (None, Some(breaker)) if breaker != BreakerState::Closed => {
+                    write!(f, "  breaker {breaker:?}: {}", c.reason)?
+                }
+                (None, _) if !c.reason.is_empty() => write!(f, "  {}", c.reason)?,
                 _ => {}
             }
             writeln!(f)?;

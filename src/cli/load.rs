@@ -21,6 +21,9 @@ use crate::units::LatLon;
 use crate::wire::Name;
 use crate::zone::{self, ZoneSet};
 use std::collections::{HashMap, HashSet};
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -361,8 +364,29 @@ pub(super) fn views(policies: &Policies) -> Vec<Vec<LatLon>> {
 
 //----------- Files ----------------------------------------------------------
 
+/// Reads a plain file, through links. A pipe would be waited for and a device would never end, so both are refused.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| e.to_string())
+    read_up_to(path, u64::MAX)
+}
+
+/// The same of a file of so many octets at most.
+pub(super) fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    // The mode matters for pipes alone: opened so, they are not waited for.
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|e| e.to_string())?;
+    let meta = file.metadata().map_err(|e| e.to_string())?;
+    match (meta.is_dir(), meta.is_file()) {
+        (true, _) => return Err("a folder, and no file".into()),
+        (_, false) => return Err("a pipe, socket or device, and no file".into()),
+        _ => {}
+    }
+    if meta.len() > most {
+        return Err(format!("{} octets: at most {most}", meta.len()));
+    }
+    let mut octets = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
+    // It may grow meanwhile.
+    let n = file.take(most.saturating_add(1)).read_to_end(&mut octets).map_err(|e| e.to_string())?;
+    if n as u64 > most { Err(format!("more than {most} octets")) } else { Ok(octets) }
 }
 
 pub(super) fn about(path: &Path, message: impl Into<String>) -> Diagnostic {

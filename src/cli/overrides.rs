@@ -3,7 +3,8 @@
 use crate::cli::{client, print, table};
 use crate::store::timestamp;
 use crate::telemetry::proto::{self, steering_client::SteeringClient};
-use crate::units::{parse_duration_secs, print_quantity};
+use crate::units::{parse_duration_secs, print_ms, print_quantity, print_short};
+use serde_json::{Value, json};
 use std::path::Path;
 use tonic::transport::Channel;
 
@@ -27,6 +28,9 @@ struct Word {
     /// Decide it even if it breaks what the policies assert.
     #[arg(long)]
     against_assertions: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Gives no new answers for POPs or members, for a while.
@@ -47,6 +51,9 @@ pub struct Undrain {
     /// What was drained, in the words of the drain.
     #[arg(required = true)]
     names: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     server: client::Server,
 }
@@ -103,7 +110,7 @@ pub fn drain(args: Drain, config: Option<&Path>) -> Result<(), String> {
 /// A text for people.
 pub fn undrain(args: Undrain, config: Option<&Path>) -> Result<(), String> {
     let whats = args.names.iter().map(|name| format!("drain {name}")).collect();
-    client::block_on(end(proto::EndOverridesRequest { ids: Vec::new(), whats }, &args.server, config))
+    client::block_on(end(proto::EndOverridesRequest { ids: Vec::new(), whats }, args.json, &args.server, config))
 }
 
 /// `floodway override`.
@@ -113,9 +120,14 @@ pub fn undrain(args: Undrain, config: Option<&Path>) -> Result<(), String> {
 pub fn r#override(args: Override, config: Option<&Path>) -> Result<(), String> {
     client::block_on(async {
         match (args.whats.is_empty(), args.end.is_empty()) {
-            (true, true) => print(&list(&mut connect(&args.server, config).await?).await?),
+            (true, true) => {
+                let all = list(&mut connect(&args.server, config).await?).await?;
+                let all_json = || json!({ "overrides": all.iter().map(override_json).collect::<Vec<_>>() }).to_string();
+                print(&if args.word.json { all_json() } else { list_text(&all) })
+            }
             (true, false) => {
-                end(proto::EndOverridesRequest { ids: args.end, whats: Vec::new() }, &args.server, config).await
+                let request = proto::EndOverridesRequest { ids: args.end, whats: Vec::new() };
+                end(request, args.word.json, &args.server, config).await
             }
             (false, _) => decide(&args.whats, &args.word, &args.server, config).await,
         }
@@ -129,7 +141,7 @@ pub fn r#override(args: Override, config: Option<&Path>) -> Result<(), String> {
 pub fn plan(args: Plan, config: Option<&Path>) -> Result<(), String> {
     client::block_on(async {
         let found = what_if(&mut connect(&args.server, config).await?, args.whats).await?;
-        print(&if args.json { json(&found) } else { tables(&found) })
+        print(&if args.json { changes_json(&found) } else { tables(&found, "would be refused") })
     })
 }
 
@@ -140,12 +152,18 @@ async fn connect(server: &client::Server, config: Option<&Path>) -> Result<Steer
 async fn decide(whats: &[String], word: &Word, server: &client::Server, config: Option<&Path>) -> Result<(), String> {
     let mut client = connect(server, config).await?;
     if word.dry_run {
-        return print(&tables(&what_if(&mut client, whats.to_vec()).await?));
+        let found = what_if(&mut client, whats.to_vec()).await?;
+        let verdict = if word.against_assertions { "would break what is asserted" } else { "would be refused" };
+        print(&if word.json { changes_json(&found) } else { tables(&found, verdict) })?;
+        return match found.broken.is_empty() || word.against_assertions {
+            true => Ok(()),
+            false => Err("it would be refused; --against-assertions overrules what is asserted".into()),
+        };
     }
     let seconds = word.secs.ok_or("for how long? --for 30m, at most 30 days")?;
     let reason = word.reason.clone().ok_or("why? --reason 'new disks': whoever meets it will ask")?;
     let author = word.author.clone().unwrap_or_else(who);
-    let mut text = String::new();
+    let (mut text, mut all) = (String::new(), Vec::new());
     for what in whats {
         let (what, author, reason) = (what.clone(), author.clone(), reason.clone());
         let against_assertions = word.against_assertions;
@@ -153,20 +171,25 @@ async fn decide(whats: &[String], word: &Word, server: &client::Server, config: 
         let answer = client.r#override(request).await.map_err(|e| client::failed(&e))?.into_inner();
         let made = answer.made.unwrap_or_default();
         text += &format!("{}: {} until {}: {}\n", made.id, made.what, when(made.ends_at), answer.names.join(", "));
+        let mut value = override_json(&made);
+        value["names"] = json!(answer.names);
+        all.push(value);
     }
-    print(&text)
+    print(&if word.json { json!({ "made": all }).to_string() } else { text })
 }
 
 async fn end(
     request: proto::EndOverridesRequest,
+    as_json: bool,
     server: &client::Server,
     config: Option<&Path>,
 ) -> Result<(), String> {
     let mut client = connect(server, config).await?;
     let ended = client.end_overrides(request).await.map_err(|e| client::failed(&e))?.into_inner().ended;
-    match ended.is_empty() {
-        false => print(&ended.iter().map(|o| format!("ended {}: {}\n", o.id, o.what)).collect::<String>()),
-        true => Err(format!("nothing of that is decided now.\n{}", list(&mut client).await?)),
+    match (ended.is_empty(), as_json) {
+        (true, _) => Err(format!("nothing of that is decided now.\n{}", list_text(&list(&mut client).await?))),
+        (_, true) => print(&json!({ "ended": ended.iter().map(override_json).collect::<Vec<_>>() }).to_string()),
+        _ => print(&ended.iter().map(|o| format!("ended {}: {}\n", o.id, o.what)).collect::<String>()),
     }
 }
 
@@ -175,18 +198,25 @@ async fn what_if(client: &mut SteeringClient<Channel>, whats: Vec<String>) -> Re
     answer.map(tonic::Response::into_inner).map_err(|e| client::failed(&e))
 }
 
-async fn list(client: &mut SteeringClient<Channel>) -> Result<String, String> {
+async fn list(client: &mut SteeringClient<Channel>) -> Result<Vec<proto::OverrideState>, String> {
     let answer = client.overrides(proto::OverridesRequest {}).await.map_err(|e| client::failed(&e))?;
-    let overrides = answer.into_inner().overrides;
+    Ok(answer.into_inner().overrides)
+}
+
+fn list_text(overrides: &[proto::OverrideState]) -> String {
     if overrides.is_empty() {
-        return Ok("nothing is overridden".into());
+        return "nothing is overridden".into();
     }
     let head = ["NUMBER", "DECISION", "UNTIL", "AUTHOR", "REASON"].map(str::to_owned).to_vec();
     let row = |o: &proto::OverrideState| {
         vec![o.id.to_string(), o.what.clone(), when(o.ends_at), o.author.clone(), o.reason.clone()]
     };
     let rows: Vec<Vec<String>> = [head].into_iter().chain(overrides.iter().map(row)).collect();
-    Ok(table::print(&rows, &[0]))
+    table::print(&rows, &[0])
+}
+
+fn override_json(o: &proto::OverrideState) -> Value {
+    json!({ "id": o.id, "what": o.what, "author": o.author, "reason": o.reason, "made_at": o.made_at, "ends_at": o.ends_at })
 }
 
 /// Who runs this, as far as it says.
@@ -201,22 +231,24 @@ fn when(unix: f64) -> String {
 
 //----------- Plans side by side ---------------------------------------------
 
-/// Two plans as tables: POPs, and the members of groups whose shares change.
-fn tables(found: &proto::WhatIfResponse) -> String {
+/// Two plans as tables: POPs, and the members of groups whose shares change; `verdict` on what breaks assertions.
+fn tables(found: &proto::WhatIfResponse, verdict: &str) -> String {
     let arrow = |a: String, b: String| if a == b { a } else { format!("{a} → {b}") };
     let quantity = |a: f64, b: f64| arrow(print_quantity(a), print_quantity(b));
     let head = ["POP", "CAPACITY", "LOAD", "PRICE"].map(str::to_owned).to_vec();
     let pop = |p: &proto::PopChange| {
-        let price = arrow(format!("+{:.0} ms", p.price_ms_now), format!("+{:.0} ms", p.price_ms_then));
+        let price = arrow(format!("+{}", print_ms(p.price_ms_now)), format!("+{}", print_ms(p.price_ms_then)));
         vec![p.name.clone(), quantity(p.capacity_now, p.capacity_then), quantity(p.load_now, p.load_then), price]
     };
     let rows: Vec<Vec<String>> = [head].into_iter().chain(found.pops.iter().map(pop)).collect();
-    let mut out: String = found.broken.iter().map(|words| format!("would be refused: {words}\n")).collect();
+    let mut out: String = found.broken.iter().map(|words| format!("{verdict}: {words}\n")).collect();
     out += &table::print(&rows, &[]);
     for group in &found.groups {
         out += &format!("\n{}  planned {}/s", group.name, print_quantity(group.planned));
-        if group.short_now > 0.0 || group.short_then > 0.0 {
-            out += &format!(", short of {}", quantity(group.short_now, group.short_then));
+        let short = |short: f64| print_short(short, group.planned).unwrap_or_else(|| "short of nothing".into());
+        let (now, then) = (short(group.short_now), short(group.short_then));
+        if now != then || now != short(0.0) {
+            out += &format!(", {}", arrow(now, then));
         }
         let share = |share: f64| format!("{:.1} %", 100.0 * share);
         let changed =
@@ -238,18 +270,17 @@ fn tables(found: &proto::WhatIfResponse) -> String {
     out
 }
 
-fn json(found: &proto::WhatIfResponse) -> String {
+fn changes_json(found: &proto::WhatIfResponse) -> String {
     let pops = found.pops.iter().map(|p| {
-        serde_json::json!({"name": p.name, "capacity": [p.capacity_now, p.capacity_then], "load": [p.load_now, p.load_then],
+        json!({"name": p.name, "capacity": [p.capacity_now, p.capacity_then], "load": [p.load_now, p.load_then],
             "price_ms": [p.price_ms_now, p.price_ms_then]})
     });
     let groups = found.groups.iter().map(|g| {
         let members = g.members.iter().map(|m| {
-            serde_json::json!({"name": m.name, "share": [m.share_now, m.share_then], "unusable": [m.unusable_now, m.unusable_then]})
+            json!({"name": m.name, "share": [m.share_now, m.share_then], "unusable": [m.unusable_now, m.unusable_then]})
         });
-        serde_json::json!({"name": g.name, "planned": g.planned, "short": [g.short_now, g.short_then],
+        json!({"name": g.name, "planned": g.planned, "short": [g.short_now, g.short_then],
             "members": members.collect::<Vec<_>>()})
     });
-    serde_json::json!({"pops": pops.collect::<Vec<_>>(), "groups": groups.collect::<Vec<_>>(), "broken": found.broken})
-        .to_string()
+    json!({"pops": pops.collect::<Vec<_>>(), "groups": groups.collect::<Vec<_>>(), "broken": found.broken}).to_string()
 }

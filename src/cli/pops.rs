@@ -6,7 +6,7 @@ use crate::admin::steering::from_proto;
 use crate::cli::{self, client, table};
 use crate::control::probes::PlaceState;
 use crate::telemetry::proto::{self, steering_client::SteeringClient};
-use crate::units::print_quantity;
+use crate::units::{print_ms, print_quantity, print_short};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -101,7 +101,7 @@ fn pop_row(pop: &PopState) -> Vec<String> {
         print_quantity(pop.target),
         print_quantity(pop.load),
         if pop.capacity > 0.0 { percent(pop.load / pop.capacity) } else { String::new() },
-        format!("+{:.0} ms", pop.price_ms),
+        format!("+{}", print_ms(pop.price_ms)),
         pop.silent_seconds.map_or("never heard".to_owned(), seconds),
         format!("{:?}", pop.breaker),
         pop.reason.clone(),
@@ -138,8 +138,8 @@ fn print_group(group: &GroupState) -> String {
         group.unit,
         group.ttl_seconds
     );
-    if group.short > 0.0 {
-        out += &format!(", short of {}", print_quantity(group.short));
+    if let Some(words) = print_short(group.short, group.planned) {
+        out += &format!(", {words}");
     }
     if group.all_down > 0 {
         out += &format!(", {} queries found all down", group.all_down);
@@ -186,7 +186,7 @@ fn print_group(group: &GroupState) -> String {
 }
 
 fn member_row(member: &MemberState) -> Vec<String> {
-    let state = match (&member.shadow, &member.unusable) {
+    let mut state = match (&member.shadow, &member.unusable) {
         (Some(shadow), None) => format!("shadow {shadow:?}"),
         // A shadow's own state is mostly why it may not be given.
         (Some(shadow), Some(why)) if *why == format!("{shadow:?}") => format!("shadow {shadow:?}"),
@@ -194,6 +194,10 @@ fn member_row(member: &MemberState) -> Vec<String> {
         (None, Some(why)) => format!("not given: {why}"),
         (None, None) => String::new(),
     };
+    if let Some(own) = &member.breaker {
+        let parted = if state.is_empty() { "" } else { "; " };
+        state += &format!("{parted}own breaker {:?}: {}", own.state, own.reason);
+    }
     vec![
         format!("  {}", member.name),
         member.pop.clone().unwrap_or_else(|| "external".to_owned()),
@@ -220,7 +224,9 @@ fn seconds(secs: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::state::{BudgetState, StandbyState};
+    use crate::admin::standby::{BudgetState, StandbyState};
+    use crate::admin::state::MemberBreaker;
+    use crate::steering::BreakerState;
     use crate::telemetry::{Counts, Refusal, fixtures};
 
     #[test]
@@ -248,6 +254,27 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
         }
+    }
+
+    /// What is wrong with one member alone shows at it: its POP is Closed meanwhile.
+    #[test]
+    fn a_member_s_own_breaker_and_what_is_short_are_shown() {
+        let exchange = fixtures::exchange(fixtures::plan());
+        let mut state = State::of(&exchange.load(), &Counts::default(), 3.5);
+        state.groups[0].short = 140.0;
+        let reason = "errors 12 % of 3k; came back and failed 3.0 times lately: kept out for 24 min more";
+        let own = MemberBreaker { state: BreakerState::Open, reason: reason.into() };
+        (state.groups[0].members[1].breaker, state.pops[0].price_ms) = (Some(own), 6e11);
+        let text = print(&state);
+        for line in [
+            "web.example.com.  now 1k, planned 1.4k requests/s, ttl 30 s, short of 140 (10.0 %)".to_owned(),
+            format!(
+                "  dub.web.example.com.   dub.pop.example.com.    0.0 %         -     0  not given: Open; own breaker Open: {reason}"
+            ),
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\nis not in\n{text}");
+        }
+        assert!(text.contains("+>10 s"), "{text}");
     }
 
     #[test]

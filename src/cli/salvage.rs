@@ -15,7 +15,7 @@
 //! steers, there is no start.
 
 use crate::cli::known::{Changes, Known, KnownFile, KnownPolicies};
-use crate::cli::load::about;
+use crate::cli::load::{about, read};
 use crate::masterfile::{Report, Severity, decode};
 use crate::policy::PolicyFile;
 use crate::wire::Name;
@@ -91,7 +91,7 @@ pub(super) fn salvage(
 
 /// The names that a policy file is about: its own, and those of its records. `None` if it cannot be read.
 fn owners(path: &Path) -> Option<Vec<Name>> {
-    let file = PolicyFile::new(path.display().to_string(), decode(std::fs::read(path).ok()?));
+    let file = PolicyFile::new(path.display().to_string(), decode(read(path).ok()?));
     let mut owners = file.owners();
     owners.push(file.origin);
     Some(owners)

@@ -72,6 +72,7 @@ fn declared_group(problem: &Problem, cells: &CellMap, group: GroupIdx) -> GroupP
         let shadow = matches!(member.role, Role::Shadow { .. });
         MemberPlan {
             usable: if shadow { Err("Cold") } else { Ok(()) },
+            breaker: None,
             shadow: shadow.then_some(ShadowState::Cold),
             share,
             load: 0.0,

@@ -4,14 +4,14 @@
 //! serves the group and that the cell's route allows.
 
 use crate::clock::Now;
-use crate::control::candidates::{candidates, members_at};
+use crate::control::candidates::{candidates, members_at, money_ms};
 use crate::control::outlook;
 use crate::control::state::{Layout, State};
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{Policies, Role};
 use crate::steering::asserted::{Asserted, asserted};
 use crate::steering::{BreakerState, ShadowState};
-use crate::units::print_quantity;
+use crate::units::{print_ms, print_quantity, print_short};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -68,6 +68,12 @@ pub struct MemberStory {
     pub demand: f64,
     /// See `demand`.
     pub planned: f64,
+    /// What of the planned demand finds no room anywhere.
+    pub short: f64,
+    /// Milliseconds that money and carbon add to its distance.
+    pub money_ms: f64,
+    /// Its own breaker and why it is there, where that is not Closed.
+    pub breaker: Option<(BreakerState, String)>,
     /// The cells that bring most, heaviest first.
     pub cells: Vec<CellStory>,
     /// How many cells bring something.
@@ -177,6 +183,9 @@ fn member_story(
         load: of.load,
         demand: plan.demand.now,
         planned: plan.demand.planned,
+        short: plan.short,
+        money_ms: money_ms(&layout.policies, spec, &spec.members[m.idx()]),
+        breaker: of.breaker.as_ref().map(|own| (own.state, own.reason.clone())),
         cells,
         n_cells,
         spills_in,
@@ -232,7 +241,8 @@ impl fmt::Display for Story {
                 let spilt: f64 = self.members.iter().flat_map(|m| m.spills_out.values()).sum();
                 writeln!(
                     f,
-                    "  price    +{price:.0} ms: it is full; who is less than that nearer to it goes elsewhere, {} in all",
+                    "  price    +{}: it is full; who is less than that nearer to it goes elsewhere, {} in all",
+                    print_ms(price),
                     print_quantity(spilt)
                 )?;
             }
@@ -252,7 +262,17 @@ impl fmt::Display for MemberStory {
         if let Some(why) = &self.unusable {
             write!(f, "; not given: {why}")?;
         }
-        writeln!(f, "\n           planned for {planned}: {demand} now and {more} by forecasts and events")?;
+        if let Some((state, reason)) = &self.breaker {
+            write!(f, "; a breaker of its own is {state:?}: {reason}")?;
+        }
+        write!(f, "\n           planned for {planned}: {demand} now and {more} by forecasts and events")?;
+        match print_short(self.short, self.planned) {
+            Some(words) => writeln!(f, "; {words} at all POPs")?,
+            None => writeln!(f)?,
+        }
+        if self.money_ms > 0.0 {
+            writeln!(f, "           counts as {:.2} ms farther for money and carbon", self.money_ms)?;
+        }
         for cell in &self.cells {
             let (load, share) = (print_quantity(cell.load), 100.0 * cell.share);
             write!(f, "    from   {:<24} {load:>7}  {share:>5.1} % of its answers, {:.0} ms", cell.cell, cell.ms)?;

@@ -7,6 +7,7 @@ use crate::clock::Now;
 use crate::control::all_down::{self, Extent, Sources};
 use crate::control::announced;
 use crate::control::asserted;
+use crate::control::breaker::Breaker;
 use crate::control::declared::blind_rows;
 use crate::control::guard;
 use crate::control::heavy;
@@ -30,7 +31,7 @@ use crate::geo::CellMap;
 use crate::id::{GroupIdx, PopIdx};
 use crate::policy::Policies;
 use crate::probe::Outcome;
-use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, Plan, PopPlan};
+use crate::steering::{BreakerState, GroupPlan, MemberPlan, Mode, OwnBreaker, Plan, PopPlan};
 use crate::telemetry::{Directive, Sample};
 use std::sync::Arc;
 
@@ -254,6 +255,7 @@ fn assemble(
                     Standing::Not(why) => Err(why),
                     _ => Ok(()),
                 },
+                breaker: own_breaker(&state.groups[g].members[m].breaker, now),
                 shadow: state.groups[g].members[m].shadow.map(|s| s.state()),
                 share: shares[m],
                 load,
@@ -311,6 +313,14 @@ fn assemble(
     };
     let pops = state.pops.iter().enumerate().map(pop).collect();
     Plan { decided_at: now.unix, mode, pops, groups }
+}
+
+/// A member's own breaker as it is shown, with what keeps it out beyond its spell.
+fn own_breaker(breaker: &Breaker, now: Now) -> Option<Arc<OwnBreaker>> {
+    let state = breaker.state();
+    let words = [breaker.reason().to_string(), breaker.held(now)];
+    let reason = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join("; ");
+    (state != BreakerState::Closed).then(|| Arc::new(OwnBreaker { state, reason }))
 }
 
 /// Each member's share of a group's demand; of its cells by what is known of them, without demand.

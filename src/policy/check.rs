@@ -30,6 +30,10 @@ pub const MAX_MEMBERS: usize = 4096;
 /// prefixes: a provider's thousand are one route and one cell.
 pub const MAX_ROUTES: usize = 4096;
 
+/// Most milliseconds that distance and money may add up to for the ladder of the allocation to hold, which puts what `members=…`
+/// leaves out a second behind: half a turn round the Earth is some 300.
+const MOST_MONEY_MS: f64 = 400.0;
+
 //----------- Book -----------------------------------------------------------
 
 /// Everything defined so far, with the places of definition.
@@ -273,6 +277,7 @@ fn unused(book: &Book, report: &mut Report) {
         }
     }
     for (group, place) in book.policies.groups.iter().zip(&book.group_places) {
+        dear(group, place, book, report);
         if group.budget_secs.is_some() && !group.members.iter().any(|m| matches!(m.role, Role::Shadow { .. })) {
             let help = "a budget bounds the standby of shadows; mark a MEMBER `shadow`, or leave `budget` out";
             let message = format!("`budget` of group {} changes nothing", place.name.short());
@@ -282,6 +287,24 @@ fn unused(book: &Book, report: &mut Report) {
             let name = place.name.short();
             let help = format!("add `www  STEER  {name}` for the names it answers, or take the group out");
             place.name.spot.warn(report, format!("group {name} answers no name"), help);
+        }
+    }
+}
+
+/// A member that costs more than any distance on Earth: it comes after what `members=…` leaves out, or after overload.
+fn dear(group: &Group, place: &GroupPlace, book: &Book, report: &mut Report) {
+    if group.steer != SteerBy::Priced {
+        return;
+    }
+    for (member, place) in group.members.iter().zip(&place.members) {
+        let pop = member.pop.map(|p| &book.policies.pops[p.idx()]);
+        let cost = member.price + pop.map_or(0.0, |pop| pop.price + group.co2_price * pop.co2);
+        if cost > MOST_MONEY_MS {
+            let name = place.name.short();
+            let message = format!("member {name} costs {cost:.0} ms, more than any distance: it is left for last");
+            let help = "a price counts as milliseconds beside distance, of which there are some 300 at most; \
+                        price= of member and POP, and co2= times co2-price=, add up";
+            place.name.spot.warn(report, message, help);
         }
     }
 }

@@ -116,6 +116,20 @@ pub const RISE: u32 = 2;
 /// `probe.fall=` where it is left out.
 pub const FALL: u32 = 3;
 
+impl Probe {
+    /// The URL as it may be shown to anybody: what follows `?` is often a token, and is left out.
+    pub fn shown(&self) -> String {
+        without_query(&self.url)
+    }
+}
+
+fn without_query(url: &str) -> String {
+    match url.split_once('?') {
+        Some((before, _)) => format!("{before}?…"),
+        None => url.to_owned(),
+    }
+}
+
 //----------- Spec -----------------------------------------------------------
 
 /// The keys as they were said.
@@ -416,6 +430,12 @@ fn spot<T>(field: &Field<T>) -> Option<&Spot> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_a_token_is_not_shown() {
+        assert_eq!(without_query("https://a.example/healthz?token=s3cret"), "https://a.example/healthz?…");
+        assert_eq!(without_query("tcp://192.0.2.1:25"), "tcp://192.0.2.1:25");
+    }
 
     #[test]
     fn urls_are_taken_apart() {

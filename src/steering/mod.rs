@@ -15,6 +15,8 @@ pub mod table;
 pub use apportion::apportion;
 pub(crate) use hash::mix;
 pub use hash::name_hash;
-pub use plan::{BreakerState, Demand, GroupPlan, Heavy, HeavySlot, MemberPlan, Mode, Plan, PopPlan, Row, ShadowState};
+pub use plan::{
+    BreakerState, Demand, GroupPlan, Heavy, HeavySlot, MemberPlan, Mode, OwnBreaker, Plan, PopPlan, Row, ShadowState,
+};
 pub use slots::slot_of;
 pub use table::{Picked, Table};

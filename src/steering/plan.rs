@@ -72,6 +72,12 @@ pub enum BreakerState {
     Ramp,
 }
 
+impl BreakerState {
+    /// All of them.
+    pub const ALL: [BreakerState; 5] =
+        [BreakerState::Closed, BreakerState::Suspect, BreakerState::Open, BreakerState::HalfOpen, BreakerState::Ramp];
+}
+
 /// State of a shadow member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ShadowState {
@@ -152,11 +158,22 @@ pub struct Demand {
     pub ahead: Option<[[f64; 2]; 3]>,
 }
 
+/// The breaker of one member alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnBreaker {
+    /// Its state, not Closed.
+    pub state: BreakerState,
+    /// Why it is there, and what keeps it there, in words.
+    pub reason: String,
+}
+
 /// One member in the plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberPlan {
     /// Whether it may be given at all, and if not, why (`Open`, `Cold`, …, in words).
     pub usable: Result<(), &'static str>,
+    /// Its own breaker, where that is not Closed: it fails and others at its POP do not. The POP's stands with the POP.
+    pub breaker: Option<Arc<OwnBreaker>>,
     /// State, for shadow members.
     pub shadow: Option<ShadowState>,
     /// Share of the group's planned demand, in `[0, 1]`.

@@ -103,7 +103,7 @@ pub fn plan() -> Plan {
         price_ms: 31.0,
         silent_secs,
     };
-    let member = |share: f64, usable, shadow| MemberPlan { usable, shadow, share, load: share * 1000.0 };
+    let member = |share: f64, usable, shadow| MemberPlan { usable, breaker: None, shadow, share, load: share * 1000.0 };
     let cold = || member(0.0, Err("Cold"), Some(ShadowState::Cold));
     let rows = |n: usize| vec![Row::new(&vec![1.0 / n as f32; n])];
     let group = |members: Vec<MemberPlan>| GroupPlan {

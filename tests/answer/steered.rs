@@ -8,7 +8,7 @@ use floodway::exchange::{Snapshot, TallySum};
 use floodway::geo::{Cell, CellMap, Match};
 use floodway::id::{MemberIdx, PopIdx, RuleIdx};
 use floodway::policy::{AllDown, BreakerConfig, Effect, Pop, Role, Route};
-use floodway::steering::Table;
+use floodway::steering::{BreakerState, Demand, OwnBreaker, PopPlan, Table};
 use floodway::telemetry::{Sample, Utilisation};
 use floodway::units::LatLon;
 use floodway::wire::rtype;
@@ -265,6 +265,49 @@ fn picks_are_sticky_and_counted() {
     let nobody = steered(Steered { shares: NOBODY, ..Steered::default() });
     send(&nobody, &query("www.example.com. A").wire());
     assert_eq!(nobody.tally.sum().all_down, [1]);
+}
+
+/// Explain says what weighs on each member and what finds no room: who is sent elsewhere by money, carbon, a bound or a breaker
+/// of a member's own must be able to see it.
+#[test]
+fn explain_tells_what_weighs_and_what_is_short() {
+    let mut snapshot = steered(Steered { shares: [0.5, 0.5, 0.0, 0.0, 0.0], ..Steered::default() });
+    let (mut policies, mut plan) = ((*snapshot.policies).clone(), (*snapshot.plan).clone());
+    policies.pops.push(Pop {
+        name: "ams.pop.example.com.".parse().unwrap(),
+        at: LatLon { lat: 52.3, lon: 4.8 },
+        capacity: 1000.0,
+        max: 1000.0,
+        price: 0.0,
+        co2: 350.0,
+        spill: Some(0.2),
+        breaker: BreakerConfig::default(),
+        probe: None,
+    });
+    (policies.groups[0].co2_price, policies.groups[0].members[0].pop) = (0.1, Some(PopIdx(0)));
+    plan.pops.push(PopPlan {
+        breaker: BreakerState::Closed,
+        reason: "20 % of its target are taken by clients from elsewhere: +3 ms for them".into(),
+        capacity: 1000.0,
+        target: 850.0,
+        load: 700.0,
+        price_ms: 0.0,
+        silent_secs: 1.0,
+    });
+    let own = OwnBreaker { state: BreakerState::HalfOpen, reason: "probing after 40 s".into() };
+    plan.groups[0].members[1].breaker = Some(Arc::new(own));
+    plan.groups[0].demand = Demand { now: 18_000.0, planned: 27_000.0, ahead: None };
+    plan.groups[0].short = 4620.0;
+    (snapshot.policies, snapshot.plan) = (Arc::new(policies), Arc::new(plan));
+    let text = explain(&"www.example.com.".parse().unwrap(), [10, 0, 0, 1].into(), rtype::A, &snapshot).to_string();
+    let line = |word: &str| text.lines().find(|line| line.contains(word)).unwrap_or_default();
+    assert_eq!(
+        line("demand").trim(),
+        "demand   18k requests/s now, planned for 27k; short of 4.62k (17.1 %)",
+        "{text}"
+    );
+    assert!(line("+ 35.00 ms carbon").contains("taken by clients from elsewhere: +3 ms"), "{text}");
+    assert!(line("breaker HalfOpen").ends_with("breaker HalfOpen: probing after 40 s"), "{text}");
 }
 
 /// Explain gives the reply that a query would get, counts nothing, and names each step.

@@ -10,9 +10,11 @@ use tonic::transport::Channel;
 #[test]
 fn state_survives_the_wire() {
     let mut state = source().state();
-    for (pop, breaker) in state.pops.iter_mut().zip(BREAKERS.into_iter().cycle().skip(1)) {
+    for (pop, breaker) in state.pops.iter_mut().zip(BreakerState::ALL.into_iter().cycle().skip(1)) {
         pop.breaker = breaker;
     }
+    let own = MemberBreaker { state: BreakerState::HalfOpen, reason: "probing after 40 s".into() };
+    state.groups[0].members[1].breaker = Some(own);
     for mode in MODES {
         state.mode = mode;
         assert_eq!(from_proto(to_proto(state.clone())), state);

@@ -3,7 +3,7 @@
 //! It is looked at every two seconds by names, sizes and times of change: there are few files in it, they may lie on anything
 //! that can be mounted, and occurrences come near as time goes by even if no file changes.
 
-use crate::cli::load::about;
+use crate::cli::load::{about, read_up_to};
 use crate::cli::serve::reload::say;
 use crate::clock::Clock;
 use crate::events::written::{self, Against, MAX_FILE};
@@ -38,16 +38,13 @@ pub(in crate::cli) fn read(dir: &Path, against: Against, report: &mut Report) ->
     if files.len() > MAX_FILES {
         report.push(about(dir, format!("{} calendars: at most {MAX_FILES} are read", files.len())));
     }
-    for (path, octets, _) in files.into_iter().take(MAX_FILES) {
+    for (path, ..) in files.into_iter().take(MAX_FILES) {
         let name = path.display().to_string();
-        if octets > MAX_FILE {
-            report.push(about(&path, format!("{octets} octets: at most {MAX_FILE}")));
-            continue;
-        }
-        match fs::read_to_string(&path) {
+        let octets = read_up_to(&path, MAX_FILE);
+        match octets.and_then(|octets| String::from_utf8(octets).map_err(|_| "not text in UTF-8".into())) {
             Ok(text) if is_toml(&path) => entries.extend(written::toml(&name, &text, against, report)),
             Ok(text) => entries.extend(ics::read(&name, &text, against, report)),
-            Err(e) => report.push(about(&path, e.to_string())),
+            Err(e) => report.push(about(&path, e)),
         }
     }
     let mut seen = std::collections::HashSet::new();
@@ -159,6 +156,9 @@ mod tests {
         );
         put("notes.txt", "not a calendar");
         put("c.ICS", "hello");
+        fs::write(dir.path().join("d.ics"), [0xff; 9]).unwrap();
+        fs::create_dir(dir.path().join("e.toml")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join("f.ics")).unwrap();
         let policies =
             Policies { groups: vec![Group::new("web.example.com.".parse().unwrap())], ..Policies::default() };
         let cells = CellMap::from_cells(vec![]);
@@ -171,6 +171,10 @@ mod tests {
         let (ids, report) = read_in(dir.path());
         assert_eq!(ids, ["a", "b"], "{report}");
         assert!(report.contains("c.ICS:1:1: error: no `NAME:value`") && report.contains("\"a\" is taken"), "{report}");
+        for says in ["d.ics: error: not text", "e.toml: error: a folder, and", "f.ics: error: a pipe, socket or device"]
+        {
+            assert!(report.contains(says), "{says} is not in\n{report}");
+        }
         assert!(read_in(&dir.path().join("none")).1.contains("cannot be read"));
     }
 }

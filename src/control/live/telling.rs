@@ -79,10 +79,8 @@ impl Loop {
 
     /// Says what is known of announced events.
     pub(super) fn show_events(&self, now: Now) {
-        let announced = self.state.announced();
-        if !announced.is_empty() || !self.status.events().events.is_empty() {
-            self.status.show_events(announced.state(now));
-        }
+        // Without any event, too: what is usual and what kinds have taught says what a next one would be.
+        self.status.show_events(self.state.announced().state(now));
     }
 
     /// Says what probes found of each POP.
