@@ -72,16 +72,27 @@ fn an_announced_event_moves_shares_and_warms_a_shadow_before_it_begins() {
     assert!(world.demand().planned < 3500.0, "{:?}", world.demand());
 }
 
+/// What is heard is held against the time when it was asked: the POPs of this world report of the second that ends.
+#[test]
+fn what_is_heard_is_some_seconds_old() {
+    let mut world = World::calm();
+    world.run(60.0);
+    let now = fixture::at(world.now);
+    let heard = announced::heard(&world.state, &[Some(2000.0)], true, now)[0].unwrap();
+    assert!((heard.rate - 2000.0).abs() < 1.0 && heard.age == 0.5, "{heard:?}");
+    assert_eq!(announced::heard(&world.state, &[Some(2000.0)], false, now), [None]);
+}
+
 /// Truth rules: what is announced and does not come stops being planned for, and is noted.
 #[test]
 fn an_event_that_does_not_come_is_forgotten() {
     let mut world = World::calm();
     let start = world.now + 600.0;
     world.calendar = calendar(&[push("sale", start, 6000.0)]);
-    world.run(630.0);
+    world.run(590.0);
     let planned = world.demand().planned;
     assert!(planned > 4000.0, "{planned}");
-    world.run(600.0);
+    world.run(640.0);
     assert!(world.demand().planned < 0.7 * planned, "{:?}", world.demand());
     assert!(world.told("should have begun and has hardly"), "{:?}", world.notes);
     world.run(900.0);
@@ -130,7 +141,7 @@ fn a_too_bold_announcement_starves_nobody() {
     };
     run(&mut world, 60.0);
     world.calendar = calendar(&[push("moon", world.now + 120.0, 1e9)]);
-    run(&mut world, 130.0);
+    run(&mut world, 110.0);
     let plan = &world.last.plan;
     assert!(plan.groups[0].demand.planned > 8000.0, "{:?}", plan.groups[0].demand);
     assert_eq!((plan.groups[1].demand.planned, plan.groups[1].short), (2000.0, 0.0));

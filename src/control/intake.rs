@@ -133,7 +133,7 @@ pub fn learn_cells(state: &mut State, reported: &Reported, tally: &TallySum, dt:
 }
 
 /// The load of all POPs together, which is known whatever answers are in force; `None` while one that matters is late.
-fn whole(reporters: &BTreeMap<(PopIdx, Option<MemberIdx>), Reporter>) -> Option<Load> {
+pub fn whole(reporters: &BTreeMap<(PopIdx, Option<MemberIdx>), Reporter>) -> Option<Load> {
     let loads: Vec<&Load> = reporters.values().filter_map(|r| r.load.as_ref()).collect();
     let rate: f64 = loads.iter().map(|l| l.rate).sum();
     let newest = loads.iter().map(|l| l.mid).fold(f64::NEG_INFINITY, f64::max);

@@ -33,6 +33,8 @@ const MOST_GAPS: u64 = 1440;
 const LEAST_PER_TICK: usize = 32;
 /// See [`LEAST_PER_TICK`].
 const PER_TICK: usize = 20;
+/// Part by which demand must exceed the highest level of a forecast to be [beyond it](Outlook::is_refuted).
+const CLEARLY: f64 = 0.1;
 /// Growth of a surge taken when no forecast can be trusted yet, per second, and how likely it is.
 const PRIOR_GROWTH: f64 = 1e-3;
 /// See [`PRIOR_GROWTH`].
@@ -226,6 +228,12 @@ impl Outlook {
         (self.forecaster.n_scored(lead) >= LEAST_SCORED).then(|| self.fan.at(lead))
     }
 
+    /// Whether demand is clearly beyond all that was forecast for this minute: until the minute has ended, and the next forecast
+    /// knows of it, what is asked now is the best guess at what will be.
+    fn is_refuted(&self, now: f64) -> bool {
+        self.at(f64::from(STEP_SECS)).is_some_and(|q| now > (1.0 + CLEARLY) * q.at(LEVELS[LEVELS.len() - 1]))
+    }
+
     /// What is expected at 5, 15 and 30 minutes, each with its seconds; `None` before a forecast was scored, unless an event is
     /// near.
     pub fn issued(&self) -> Option<[(u32, Quantiles); 3]> {
@@ -405,7 +413,8 @@ pub fn usual_risk(group: &GroupState, forecast: ForecastUse, now: f64, limit: f6
 /// what comes later can be answered later.
 pub fn likely(group: &GroupState, forecast: ForecastUse, now: f64, secs: f64, lead: f64) -> Quantiles {
     let known = group.outlook.at(secs).filter(|_| forecast == ForecastUse::Steer);
-    known.unwrap_or_else(|| by_prior(now, secs.min(lead)))
+    let at_least = |q: Quantiles| if group.outlook.is_refuted(now) { q.or(&Quantiles::certain(now)) } else { q };
+    known.map(at_least).unwrap_or_else(|| by_prior(now, secs.min(lead)))
 }
 
 fn risk_by(at: Option<Quantiles>, forecast: ForecastUse, now: f64, limit: f64, secs: f64) -> f64 {
@@ -466,6 +475,17 @@ mod tests {
         let [(told, Change::Began(anomaly))] = news[..] else { panic!("{news:?}") };
         assert!(anomaly.kind == Kind::Surge && (7260..7330).contains(&told), "{told} {anomaly:?}");
         assert!(outlook.watch().is_unsettled());
+    }
+
+    /// A step within a minute is beyond the forecast, which has not heard of it: until it has, what is asked now counts.
+    #[test]
+    fn the_present_refutes_a_forecast() {
+        let mut outlook = Outlook::new(at(0.0), 20, Thrift::default().settings(1));
+        (0..4200).for_each(|s| {
+            outlook.observe(Some(100.0), at(f64::from(s)));
+            outlook.look();
+        });
+        assert_eq!([101.0, 108.0, 115.0, 300.0].map(|now| outlook.is_refuted(now)), [false, false, true, true]);
     }
 
     /// A restart goes on from what is stored: the first fit is wanted elsewhere, tries itself on the past, and what

@@ -91,7 +91,7 @@ pub fn tick(state: &mut State, inputs: &Inputs, now: Now) -> Ticked {
     intake::learn_origins(state, layout, &reported, dt, now);
     let quiet = quiet_secs(state, now);
     let totals = outlook::totals(state, layout, now);
-    let heard: Vec<_> = totals.iter().map(|total| total.filter(|_| quiet < NORMAL_SECS)).collect();
+    let heard = announced::heard(state, &totals, quiet < NORMAL_SECS, now);
     announced::step(state, layout, &heard, inputs.calendar, now, &mut notes);
     outlook::observe(state, layout, &totals, quiet >= NORMAL_SECS, now, &mut notes);
     trips::step(state, layout, state.live && quiet < NORMAL_SECS, now, &mut notes);

@@ -12,8 +12,11 @@ mod extra;
 mod seen;
 
 use crate::clock::Now;
+use crate::control::intake;
 use crate::control::notes::Note;
-use crate::control::state::{Layout, State};
+use crate::control::origins::Load;
+use crate::control::state::{GroupState, Layout, State};
+use crate::control::window::RATE_SECS;
 use crate::events::follow::{BIN_SECS, Bin, Follower, Phase};
 use crate::events::kind::{Kind, Learnt, Lesson};
 use crate::events::{Announcement, Calendar};
@@ -82,9 +85,33 @@ struct Usual {
     foreseen: Option<f64>,
     /// Forecasts by unix minute, each made half an hour before.
     minutes: VecDeque<(i64, f64)>,
-    /// Of the bin under way.
+    /// Of the bin under way: what was heard, and how long ago that was asked.
     sum: f64,
+    #[serde(default)]
+    ages: f64,
     n: u32,
+}
+
+/// What a group was asked, as it is known at a moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Heard {
+    /// Requests per second.
+    pub rate: f64,
+    /// How long ago they were asked, in the middle, seconds: an event that begins looks like a small one to who takes
+    /// what is heard for what is asked now.
+    pub age: f64,
+}
+
+/// What every group was asked: what its POPs said last, or the mean of their windows while one of them is late; nothing
+/// while most are silent.
+pub fn heard(state: &State, totals: &[Option<f64>], is_heard: bool, now: Now) -> Vec<Option<Heard>> {
+    let of = |(group, total): (&GroupState, &Option<f64>)| {
+        let total = total.filter(|_| is_heard)?;
+        let mean = Heard { rate: total, age: RATE_SECS / 2.0 };
+        let last = |load: Load| Heard { rate: load.rate, age: (now.unix - load.mid).max(0.0) };
+        Some(intake::whole(&group.reporters).map_or(mean, last))
+    };
+    state.groups.iter().zip(totals).map(of).collect()
 }
 
 impl Usual {
@@ -118,7 +145,7 @@ impl Usual {
 pub fn step(
     state: &mut State,
     layout: &Layout,
-    totals: &[Option<f64>],
+    heard: &[Option<Heard>],
     calendar: Option<&Arc<Calendar>>,
     now: Now,
     notes: &mut Vec<Note>,
@@ -129,10 +156,13 @@ pub fn step(
         drop_changed(&mut state.announced, calendar, notes);
         state.announced.seen = Some(calendar.clone());
     }
-    for (spec, total) in layout.policies.groups.iter().zip(totals) {
+    for (spec, heard) in layout.policies.groups.iter().zip(heard) {
         let usual = state.announced.usual.entry(spec.name.to_string()).or_default();
-        usual.sum += total.unwrap_or(0.0);
-        usual.n += u32::from(total.is_some());
+        if let Some(heard) = heard {
+            usual.sum += heard.rate;
+            usual.ages += heard.age;
+            usual.n += 1;
+        }
     }
     let mut bin_ended = false;
     // A clock that jumps begins a new bin.
@@ -141,14 +171,14 @@ pub fn step(
         if bin_ended {
             end_bin(state, layout, now);
         }
-        state.announced.usual.values_mut().for_each(|usual| (usual.sum, usual.n) = (0.0, 0));
+        state.announced.usual.values_mut().for_each(|usual| (usual.sum, usual.ages, usual.n) = (0.0, 0.0, 0));
         state.announced.bin_end = now.unix + BIN_SECS;
     }
     if changed || bin_ended {
         follow(&mut state.announced, layout, calendar, now);
         finish(&mut state.announced, calendar, notes);
-        for (g, total) in totals.iter().enumerate() {
-            let extra = extra::extra(state, layout, GroupIdx::from(g), *total, now);
+        for (g, heard) in heard.iter().enumerate() {
+            let extra = extra::extra(state, layout, GroupIdx::from(g), heard.map(|h| h.rate), now);
             state.groups[g].outlook.announce(extra);
         }
     }
@@ -218,20 +248,22 @@ fn end_bin(state: &mut State, layout: &Layout, now: Now) {
             usual.minutes.drain(..over);
         }
         let demand = (usual.n > 0).then(|| usual.sum / f64::from(usual.n));
-        let at = usual.at(now.unix);
+        // The bin is of when this was asked.
+        let until = now.unix - if usual.n > 0 { usual.ages / f64::from(usual.n) } else { 0.0 };
+        let at = usual.at(until);
         let own = |f: &Follower| f.announcement.group == spec.name;
-        let mean = |f: &Follower| f.mean(now.unix - f.announcement.start);
+        let mean = |f: &Follower| f.mean(until - f.announcement.start);
         let means: Vec<f64> = announced.followers.values().filter(|f| own(f)).map(mean).collect();
         let all: f64 = means.iter().sum();
         if let Some(demand) = demand
             && all <= QUIET * at.unwrap_or(f64::INFINITY)
         {
-            usual.learn(demand, now.unix);
+            usual.learn(demand, until);
         }
         for (follower, mean) in announced.followers.values_mut().filter(|f| own(f)).zip(means) {
             let spoilt = follower.joined_late() && usual.minutes.len() < 2;
             let usual = demand.and(at).filter(|_| !spoilt).map(|usual| usual + all - mean);
-            follower.observe(Bin { until: now.unix, demand: demand.unwrap_or(0.0), usual });
+            follower.observe(Bin { until, demand: demand.unwrap_or(0.0), usual });
         }
     }
     let known = |name: &String| layout.policies.groups.iter().any(|g| g.name.to_string() == *name);
