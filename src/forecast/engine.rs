@@ -233,11 +233,6 @@ impl Forecaster {
         self.records.get(i).map_or(0, |r| r.accuracy.n)
     }
 
-    /// Whether the first of the members, not only those after it, is behind the forecasts.
-    pub fn is_learnt(&self) -> bool {
-        self.members.first().is_some_and(Option::is_some)
-    }
-
     /// How the forecasts at the `i`-th lead come about.
     pub fn explain(&self, i: usize) -> Option<Explained> {
         let record = self.records.get(i)?;

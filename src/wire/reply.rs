@@ -110,11 +110,6 @@ impl<'o> Reply<'o> {
         &self.out[from..to]
     }
 
-    /// Whether there are records in the answer section.
-    pub fn has_answer(&self) -> bool {
-        self.counts[0] > 0
-    }
-
     /// Makes room for `len` octets holding `n` records and returns where; `None`, and TC but for the additional
     /// section, if they do not fit. Once TC is set nothing more goes in.
     #[inline]

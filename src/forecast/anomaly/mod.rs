@@ -265,14 +265,6 @@ impl Anomalies {
         self.steps
     }
 
-    /// How far the sums are, in alarms: 1 and more is an alarm. Negative for less than was forecast.
-    pub fn pressure(&self) -> f64 {
-        match self.up.value >= self.down.value {
-            true => self.up.value / (ALARM * self.limit),
-            false => -self.down.value / (ALARM * self.limit),
-        }
-    }
-
     /// Takes in the next step. `value`: NaN or infinite is a gap. `expected`: its distribution as it was forecast some
     /// minutes before; the farther ahead, the longer a surge stands out, since forecasts catch up with it. `None` where
     /// nothing was forecast: then only runs are judged.
