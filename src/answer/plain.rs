@@ -131,15 +131,6 @@ fn is_plain(qtype: u16) -> bool {
     matches!(qtype, rtype::A | rtype::AAAA) || qtype < 128 && NOT_DATA >> qtype & 1 == 0
 }
 
-#[inline]
-fn family(qtype: u16) -> Option<Family> {
-    match qtype {
-        rtype::A => Some(Family::A),
-        rtype::AAAA => Some(Family::Aaaa),
-        _ => None,
-    }
-}
-
 //----------- Draft ----------------------------------------------------------
 
 /// The reply in the making. Where a step has nothing to say, it is not plain.
@@ -234,7 +225,7 @@ impl<'q> Draft<'q> {
             if !*snapshot.always_addresses.get(group.idx())? {
                 return None;
             }
-            if let Some(family) = family(qtype) {
+            if let Some(family) = Family::of(qtype) {
                 return self.steer(group, family, owner, signed.map(|signed| (signed, node)));
             }
         }

@@ -328,11 +328,7 @@ impl<'q> Way<'q> {
     /// Answers for a group.
     #[inline]
     fn steer(&mut self, reply: &mut Reply, here: Here<'q>, node: Node<'q>, group: GroupIdx) -> Steered {
-        let family = match self.request.qtype {
-            rtype::A => Some(Family::A),
-            rtype::AAAA => Some(Family::Aaaa),
-            _ => None,
-        };
+        let family = Family::of(self.request.qtype);
         let Some(verdict) = self.decide(group, family) else { return Steered::Zone(0) };
         self.steered = Some(group);
         let Some(member) = verdict.given else {

@@ -17,7 +17,7 @@ use crate::wire::reply::{Reply, Section, pointer};
 use crate::wire::rtype;
 use crate::zone::RRset;
 use crate::zone::lookup::Found;
-use crate::zone::rdata::hinted_target;
+use crate::zone::rdata::{hinted_target, params, params_at};
 use crate::zone::store::{Node, RECORD_HEADER};
 
 /// Most records of one RRset whose hints are looked into; those after have none. Our choice: services have a few.
@@ -203,24 +203,5 @@ fn rdatas(mut records: &[u8]) -> impl Iterator<Item = &[u8]> {
         let (rdata, rest) = rest.split_at(usize::from(u16::from_be_bytes([head[10], head[11]])));
         records = rest;
         Some(rdata)
-    })
-}
-
-/// Where the parameters begin: after priority and target. The RDATA has its type's form, since it has hints.
-fn params_at(rdata: &[u8]) -> usize {
-    let mut at = 2;
-    while rdata.get(at).is_some_and(|len| *len != 0) {
-        at += 1 + usize::from(rdata[at]);
-    }
-    (at + 1).min(rdata.len())
-}
-
-/// Each parameter, its key and all of its octets.
-fn params(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let (&[k0, k1, l0, l1], _) = rest.split_first_chunk::<4>()?;
-        let (param, after) = rest.split_at_checked(4 + usize::from(u16::from_be_bytes([l0, l1])))?;
-        rest = after;
-        Some((u16::from_be_bytes([k0, k1]), param))
     })
 }

@@ -11,6 +11,7 @@
 //! happens to about n pairs in [`N_ENTRIES`]. The same goes for a pair one query of which was repeated, because a
 //! repeated query takes a new value.
 
+use crate::wire::rtype;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries: 32 KiB, so that they stay in a core's nearest caches beside all else. Our choice: resolvers send
@@ -26,6 +27,18 @@ pub enum Family {
     A,
     /// IPv6: type AAAA.
     Aaaa,
+}
+
+impl Family {
+    /// That of a type; `None` if it is none of addresses.
+    #[inline]
+    pub fn of(rtype: u16) -> Option<Family> {
+        match rtype {
+            rtype::A => Some(Family::A),
+            rtype::AAAA => Some(Family::Aaaa),
+            _ => None,
+        }
+    }
 }
 
 //----------- Pairs ----------------------------------------------------------

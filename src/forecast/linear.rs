@@ -4,6 +4,7 @@
 //! single precision, blocks in double: `n·p²/2` multiplications.
 
 use crate::forecast::saved::{Reader, Writer};
+use crate::forecast::solve::solve;
 
 /// Rows whose products are summed in single precision at a time.
 const BLOCK: usize = 64;
@@ -77,23 +78,6 @@ fn dot(a: &[f32; BLOCK], b: &[f32; BLOCK]) -> f32 {
         }
     }
     sums.iter().sum()
-}
-
-/// Solves `a·x = b` in place by Cholesky; of `a` (p × p) only the lower half is read.
-fn solve(a: &mut [f64], b: &mut [f64]) {
-    let p = b.len();
-    for i in 0..p {
-        for j in 0..=i {
-            let s = a[i * p + j] - (0..j).map(|k| a[i * p + k] * a[j * p + k]).sum::<f64>();
-            a[i * p + j] = if i == j { s.max(1e-12).sqrt() } else { s / a[j * p + j] };
-        }
-    }
-    for i in 0..p {
-        b[i] = (b[i] - (0..i).map(|k| a[i * p + k] * b[k]).sum::<f64>()) / a[i * p + i];
-    }
-    for i in (0..p).rev() {
-        b[i] = (b[i] - (i + 1..p).map(|k| a[k * p + i] * b[k]).sum::<f64>()) / a[i * p + i];
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 use crate::forecast::bins::{BINS, Binned};
 use crate::forecast::quantiles::{LEVELS, N_LEVELS};
+use crate::forecast::random;
 use crate::forecast::saved::{Reader, Writer};
 
 /// A quantile function in single precision, at [`LEVELS`].
@@ -379,13 +380,9 @@ fn unpack(sums: u64) -> (f64, f64, f64) {
     (count as f64, place as f64, (sums >> (COUNT_BITS + SUM_BITS)) as f64)
 }
 
-/// A number below `n > 0` (SplitMix64, Steele et al. 2014).
+/// A number below `n > 0`.
 fn below(state: &mut u64, n: usize) -> usize {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((((z ^ (z >> 31)) >> 32) * n as u64) >> 32) as usize
+    (((random::next(state) >> 32) * n as u64) >> 32) as usize
 }
 
 #[cfg(test)]

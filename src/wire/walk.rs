@@ -1,5 +1,6 @@
 //! Walks over the records of a message, queries and replies alike, for those who need one thing out of it.
 
+use crate::wire::request::skip_name;
 use std::ops::Range;
 
 /// Octets of a message's header.
@@ -76,18 +77,6 @@ fn record(message: &[u8], start: usize, section: Section) -> Option<(Record<'_>,
     let (rtype, class) = (u16::from_be_bytes([t0, t1]), u16::from_be_bytes([c0, c1]));
     let (ttl, rdata_at) = (u32::from_be_bytes([l0, l1, l2, l3]), at + 10);
     Some((Record { section, start, rtype, class, ttl, rdata: message.get(rdata_at..end)?, rdata_at }, end))
-}
-
-/// The offset after a name that may end in a pointer, which is not followed.
-fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            len @ 1..=63 => at += 1 + usize::from(len),
-            0xc0..=0xff => return Some(at + 2),
-            _ => return None,
-        }
-    }
 }
 
 //----------- Options --------------------------------------------------------

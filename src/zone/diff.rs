@@ -225,23 +225,30 @@ fn is_alike(a: Node<'_>, b: Node<'_>) -> bool {
 }
 
 fn compare(owner: &[u8], old: Option<Node<'_>>, new: Option<Node<'_>>, removed: &mut Records, added: &mut Records) {
-    let all = |node: Option<Node<'_>>| -> HashMap<(u16, Vec<u8>), u32> {
-        let Some(node) = node else { return HashMap::new() };
+    let all = |node: Option<Node<'_>>| -> Held {
+        let Some(node) = node else { return Held::new() };
         let of = |rrset: RRset<'_>| {
             rrset.rdatas().map(|d| ((rrset.rtype, d.to_vec()), node.ttl_of(&rrset, &d))).collect::<Vec<_>>()
         };
         node.rrsets().filter(|rrset| rrset.rtype != rtype::SOA).flat_map(of).collect()
     };
-    let (old, new) = (all(old), all(new));
-    let only = |of: &HashMap<(u16, Vec<u8>), u32>, other: &HashMap<(u16, Vec<u8>), u32>, into: &mut Records| {
+    put_changes(owner, &all(old), &all(new), (removed, added));
+}
+
+/// Records of one owner by type and RDATA, with their TTLs.
+pub(crate) type Held = HashMap<(u16, Vec<u8>), u32>;
+
+/// Adds what an owner has lost to `removed`, and what it has gained to `added`; a record of another TTL is in both.
+pub(crate) fn put_changes(owner: &[u8], old: &Held, new: &Held, (removed, added): (&mut Records, &mut Records)) {
+    let only = |of: &Held, other: &Held, into: &mut Records| {
         let mut these: Vec<_> = of.iter().filter(|(record, ttl)| other.get(*record) != Some(*ttl)).collect();
         these.sort();
         for ((rtype, rdata), ttl) in these {
             into.push(owner, *rtype, *ttl, [rdata, b""]);
         }
     };
-    only(&old, &new, removed);
-    only(&new, &old, added);
+    only(old, new, removed);
+    only(new, old, added);
 }
 
 //----------- Net ------------------------------------------------------------

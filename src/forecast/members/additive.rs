@@ -16,8 +16,8 @@
 use crate::forecast::history::{DAY, History};
 use crate::forecast::known::Known;
 use crate::forecast::members::arima::{Arima, FittedArima, Order, State};
-use crate::forecast::members::solve::solve;
 use crate::forecast::members::spread::{Course, Path};
+use crate::forecast::solve::solve;
 use std::f64::consts::TAU;
 
 /// Days fitted to, where a step is up to five minutes and where it is longer, and the most values of them, evenly taken. As

@@ -15,8 +15,8 @@
 use crate::forecast::history::History;
 use crate::forecast::known::Known;
 use crate::forecast::members::ets::known_values;
-use crate::forecast::members::solve::solve;
 use crate::forecast::members::spread::{Course, Path};
+use crate::forecast::solve::solve;
 
 /// Most orders.
 pub const MOST_AR: usize = 4;

@@ -25,7 +25,6 @@ pub mod naive;
 mod reference;
 pub mod search;
 pub mod seasonal;
-pub mod solve;
 pub mod spread;
 pub mod theta;
 

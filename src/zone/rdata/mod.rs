@@ -23,6 +23,7 @@ pub use formats::{Field, Format, format_of, parse_type, type_names, type_text};
 pub use print::print;
 pub use scan::scan;
 pub use svcb::{hinted_target, with_hints};
+pub(crate) use svcb::{params, params_at};
 
 #[cfg(test)]
 mod tests;

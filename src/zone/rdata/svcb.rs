@@ -311,14 +311,11 @@ fn print_value(kind: Kind, value: &[u8], text: &mut String) -> Option<()> {
     }
     Some(())
 }
+
 /// RDATA of SVCB or HTTPS with these addresses in place of the hints that it has: `v4` and `v6` one address behind the other. A
 /// family without addresses has no hint, and is not among the mandatory keys (RFC 9460 section 8).
 pub fn with_hints(rdata: &[u8], v4: &[u8], v6: &[u8]) -> Vec<u8> {
-    let mut at = 2;
-    while rdata.get(at).is_some_and(|len| *len != 0) {
-        at += 1 + usize::from(rdata[at]);
-    }
-    let (head, mut params) = rdata.split_at((at + 1).min(rdata.len()));
+    let (head, rest) = rdata.split_at(params_at(rdata));
     let mut out = head.to_vec();
     let mut put = |key: u16, value: &[u8]| {
         // `no-default-alpn` and the like have no value.
@@ -328,10 +325,9 @@ pub fn with_hints(rdata: &[u8], v4: &[u8], v6: &[u8]) -> Vec<u8> {
             out.extend(value);
         }
     };
-    while let Some((&[k0, k1, l0, l1], rest)) = params.split_first_chunk() {
-        let Some((value, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes([l0, l1]))) else { break };
-        params = rest;
-        match u16::from_be_bytes([k0, k1]) {
+    for (key, param) in params(rest) {
+        let value = &param[4..];
+        match key {
             0 => {
                 let stays = |key: &&[u8]| !(**key == [0, 4] && v4.is_empty() || **key == [0, 6] && v6.is_empty());
                 put(0, &value.chunks_exact(2).filter(stays).collect::<Vec<_>>().concat());
@@ -342,4 +338,23 @@ pub fn with_hints(rdata: &[u8], v4: &[u8], v6: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Where the parameters begin: after priority and target. `rdata`: in its type's form.
+pub(crate) fn params_at(rdata: &[u8]) -> usize {
+    let mut at = 2;
+    while rdata.get(at).is_some_and(|len| *len != 0) {
+        at += 1 + usize::from(rdata[at]);
+    }
+    (at + 1).min(rdata.len())
+}
+
+/// Each parameter, its key and all of its octets.
+pub(crate) fn params(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (&[k0, k1, l0, l1], _) = rest.split_first_chunk::<4>()?;
+        let (param, after) = rest.split_at_checked(4 + usize::from(u16::from_be_bytes([l0, l1])))?;
+        rest = after;
+        Some((u16::from_be_bytes([k0, k1]), param))
+    })
 }

@@ -4,20 +4,16 @@
 
 use crate::wire::records::Records;
 use crate::wire::rtype;
-use crate::zone::diff::{Difference, soa_of};
+use crate::zone::diff::{Difference, Held, put_changes, soa_of};
 use crate::zone::rdata::{put_base32, unbase32};
 use crate::zone::signed::{HASH_LEN, Item, Signed};
 use crate::zone::store::Zone;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// Octets of a SOA's RDATA behind its names, the serial first.
 const SOA_NUMBERS: usize = 20;
 /// Length of a hash as a label.
 const HASH_LABEL: u8 = 32;
-
-/// Records of one owner: type and RDATA, and the TTL.
-type Held = HashMap<(u16, Vec<u8>), u32>;
 
 //----------- Version --------------------------------------------------------
 
@@ -175,15 +171,7 @@ impl Changes {
     }
 
     fn compare(&mut self, owner: &[u8], old: &Held, new: &Held) {
-        let only = |of: &Held, other: &Held, into: &mut Records| {
-            let mut these: Vec<_> = of.iter().filter(|(record, ttl)| other.get(*record) != Some(*ttl)).collect();
-            these.sort();
-            for ((rtype, rdata), ttl) in these {
-                into.push(owner, *rtype, *ttl, [rdata, b""]);
-            }
-        };
-        only(old, new, &mut self.removed);
-        only(new, old, &mut self.added);
+        put_changes(owner, old, new, (&mut self.removed, &mut self.added));
     }
 
     /// Whether nothing goes and nothing comes.

@@ -19,6 +19,7 @@ use crate::forecast::member::{Fitted, Member};
 use crate::forecast::members::gru::net::{Batch, Net, Shape};
 use crate::forecast::members::spread::{floor, scale};
 use crate::forecast::quantiles::{LEVELS, N_LEVELS, Quantiles, of_sorted};
+use crate::forecast::random;
 use ndarray::Array2;
 use std::f64::consts::TAU;
 use std::sync::Arc;
@@ -162,13 +163,9 @@ impl Learnt {
     }
 }
 
-/// The next number of SplitMix64 (Steele, Lea and Flood 2014), in `[0, 1)`.
+/// The next number, in `[0, 1)`.
 fn uniform(state: &mut u64) -> f64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    (random::next(state) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 fn below(state: &mut u64, n: usize) -> usize {

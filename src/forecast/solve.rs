@@ -1,8 +1,8 @@
-//! Symmetric linear equations in double precision, for the small regressions of the members.
+//! Symmetric linear equations in double precision, for regressions of some dozens of columns: `p³/6` multiplications.
 
 /// Solves `a·x = b` in place by Cholesky, leaving `x` in `b`; of `a` (p × p, row after row) only the lower half is read, and
-/// it is overwritten. A pivot that vanishes beside its
-/// diagonal is raised, so that a column that says nothing new gets a small weight.
+/// it is overwritten. A pivot that vanishes beside its diagonal is raised, so that a column that says nothing new gets a small
+/// weight.
 pub fn solve(a: &mut [f64], b: &mut [f64]) {
     let p = b.len();
     for i in 0..p {
