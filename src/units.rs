@@ -143,6 +143,16 @@ pub fn print_quantity(n: f64) -> String {
     format!("{text}{unit}")
 }
 
+/// Prints a stretch of time in its largest fitting unit: `4.2 s`, `95 s`, `12 min`, `40 h`.
+pub fn print_secs(secs: f64) -> String {
+    match secs {
+        s if s < 9.95 => format!("{s:.1} s"),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} h", s / 3600.0),
+    }
+}
+
 /// Prints a price in milliseconds. What is above ten seconds is no distance any more: nobody would go there but whoever
 /// has nowhere else to go.
 pub fn print_ms(ms: f64) -> String {
@@ -188,6 +198,12 @@ mod tests {
         let (ams, fra) = (LatLon { lat: 52.31, lon: 4.76 }, LatLon { lat: 50.03, lon: 8.56 });
         assert!((ams.km_to(fra) - 367.0).abs() < 5.0, "{}", ams.km_to(fra));
         assert_eq!(ams.km_to(ams), 0.0);
+    }
+
+    #[test]
+    fn times_are_told_in_their_unit() {
+        let told = [0.0, 9.0, 95.0, 119.0, 720.0, 7199.0, 144_000.0].map(print_secs);
+        assert_eq!(told, ["0.0 s", "9.0 s", "95 s", "119 s", "12 min", "120 min", "40 h"]);
     }
 
     #[test]

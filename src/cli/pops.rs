@@ -6,7 +6,7 @@ use crate::admin::steering::from_proto;
 use crate::cli::{self, client, table};
 use crate::control::probes::PlaceState;
 use crate::telemetry::proto::{self, steering_client::SteeringClient};
-use crate::units::{print_ms, print_quantity, print_short};
+use crate::units::{print_ms, print_quantity, print_secs, print_short};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,7 +64,7 @@ fn show(args: &Args, state: &State) -> Result<(), String> {
 pub fn print(state: &State) -> String {
     let mode = format!("{:?}", state.mode).to_lowercase();
     let age = match state.decided_at > 0.0 {
-        true => format!("decided {} ago", seconds((state.time - state.decided_at).max(0.0))),
+        true => format!("decided {} ago", print_secs((state.time - state.decided_at).max(0.0))),
         false => "nothing decided yet".to_owned(),
     };
     let refused: u64 = state.samples.refused.values().sum();
@@ -102,7 +102,7 @@ fn pop_row(pop: &PopState) -> Vec<String> {
         print_quantity(pop.load),
         if pop.capacity > 0.0 { percent(pop.load / pop.capacity) } else { String::new() },
         format!("+{}", print_ms(pop.price_ms)),
-        pop.silent_seconds.map_or("never heard".to_owned(), seconds),
+        pop.silent_seconds.map_or("never heard".to_owned(), print_secs),
         format!("{:?}", pop.breaker),
         pop.reason.clone(),
     ]
@@ -163,7 +163,10 @@ fn print_group(group: &GroupState) -> String {
         [head.map(str::to_owned).to_vec()].into_iter().chain(group.members.iter().map(member_row)).collect();
     out += &table::print(&rows, &[2, 3, 4]);
     if let Some(budget) = group.budget {
-        out += &format!("  standby this month: {:.1} h of {:.1} h\n", budget.spent_hours, budget.hours);
+        let [spent, whole] = [budget.spent_hours, budget.hours].map(|hours| print_secs(3600.0 * hours));
+        let over = if budget.spent_hours >= budget.hours { ": no shadow is started until the next" } else { "" };
+        let part = (100.0 * budget.spent_hours / budget.hours).floor();
+        out += &format!("  standby this month: {spent} of {whole}, {part:.0} % of the budget{over}\n");
     }
     for (member, standby) in group.members.iter().filter_map(|m| Some((m, m.standby.as_ref()?))) {
         if standby.starts > 0 {
@@ -212,15 +215,6 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-fn seconds(secs: f64) -> String {
-    match secs {
-        s if s < 9.95 => format!("{s:.1} s"),
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.0} h", s / 3600.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,7 +242,7 @@ mod tests {
         assert_eq!(back.groups, state.groups);
         let text = print(&back);
         for line in [
-            "  standby this month: 12.0 h of 240.0 h",
+            "  standby this month: 12 h of 240 h, 5 % of the budget",
             "  warm.web.example.com.: on 12.0 h this month, 40.0 h in all; 3 of 5 starts paid; standby cost 1.2M requests, 400k found room by it alone",
             "  warm.web.example.com.: has not paid",
         ] {

@@ -9,7 +9,7 @@ use crate::forecast::anomaly::{Anomaly, Change};
 use crate::policy::AllDown;
 use crate::steering::Mode;
 use crate::steering::asserted::Asserted;
-use crate::units::print_quantity;
+use crate::units::{print_quantity, print_secs};
 use crate::wire::Name;
 use std::fmt;
 
@@ -145,8 +145,9 @@ impl fmt::Display for Note {
                 write!(f, "shadow {member} of {group}: {:?} → {:?}: {}", moved.from, moved.to, moved.reason)
             }
             Note::Budget { group, spent_secs, budget_secs } => {
-                let (spent, budget) = (spent_secs / 3600.0, budget_secs / 3600.0);
-                write!(f, "{group}: {spent:.1} h of {budget:.1} h of standby are spent this month")?;
+                let part = (100.0 * spent_secs / budget_secs).floor();
+                let [spent, budget] = [*spent_secs, *budget_secs].map(print_secs);
+                write!(f, "{group}: {part:.0} % of this month's standby is spent, {spent} of {budget}")?;
                 match spent_secs >= budget_secs {
                     true => f.write_str(": no shadow is started until the next"),
                     false => Ok(()),

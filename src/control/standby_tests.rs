@@ -54,8 +54,12 @@ fn a_budget_bounds_standby() {
         let is_told = world.notes.iter().any(|n| n.contains(told));
         assert!(is_told, "{told}: {:?}", world.notes);
     };
-    check(3600.0, ShadowState::Cold, "1.0 h of 1.0 h of standby are spent this month: no shadow is started until");
-    check(3240.0, ShadowState::Warming, "0.9 h of 1.0 h of standby are spent this month");
+    check(
+        3600.0,
+        ShadowState::Cold,
+        "100 % of this month's standby is spent, 60 min of 60 min: no shadow is started until",
+    );
+    check(3240.0, ShadowState::Warming, "90 % of this month's standby is spent, 54 min of 60 min");
 }
 
 /// Before most POPs were heard nothing is known of demand, and nothing is started by it.

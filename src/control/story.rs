@@ -236,6 +236,7 @@ impl fmt::Display for Story {
         writeln!(f, "  room     carries {capacity} now; declared {declared}, {max} for a short time")?;
         writeln!(f, "  target   {target} with {reserve:.0} % in reserve; planned load {load}")?;
         match self.price_ms {
+            _ if self.capacity <= 0.0 => writeln!(f, "  price    none: it has no room to ask one for")?,
             price if price < 0.5 => writeln!(f, "  price    none: it has room for all that want to come")?,
             price => {
                 let spilt: f64 = self.members.iter().flat_map(|m| m.spills_out.values()).sum();
