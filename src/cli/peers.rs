@@ -135,7 +135,11 @@ pub enum CatalogRole {
 
 /// Who may: a prefix, or a prefix and a key, or a key.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged, expecting = "expected a prefix such as \"192.0.2.0/24\", or { from = [prefixes], key = \"name\" }")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected a prefix such as \"192.0.2.0/24\", or { from = [prefixes], key = \"name\" }"
+)]
 #[allow(missing_docs, reason = "the fields are those of the setting")]
 pub enum From {
     Prefix(String),
@@ -150,6 +154,7 @@ pub enum From {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(
     untagged,
+    deny_unknown_fields,
     expecting = "expected an address such as \"192.0.2.1\", or { addr, key, tls = \"name in the certificate\", ca = \"file\" }"
 )]
 #[allow(missing_docs, reason = "the fields are those of the setting")]

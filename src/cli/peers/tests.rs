@@ -43,6 +43,9 @@ fn what_is_wrong_is_said() {
     check("[transfer]\noutbound = 0", "outbound = 0: 1 to 1000");
     check("[transfer]\noutbound = 4\noutbound-per-client = 5", "outbound-per-client = 5: 1 to outbound, 4");
     check("[zone.\"a.test\"]\nallow-transfer = [5]", "expected a prefix");
+    // A key that is misspelt must not let everybody of the prefix in.
+    check("[zone.\"a.test\"]\nallow-transfer = [{ from = [\"192.0.2.0/24\"], keys = \"k\" }]", "expected a prefix");
+    check("[zone.\"a.test\"]\nnotify = [{ addr = \"192.0.2.1\", keys = \"k\" }]", "expected an address");
 }
 
 #[test]
