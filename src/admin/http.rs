@@ -236,13 +236,22 @@ async fn reload(
     if here.reloading.swap(true, Ordering::AcqRel) {
         return (StatusCode::CONFLICT, "a reload is under way\n").into_response();
     }
-    let reload = here.admin.reload.clone();
-    let done = tokio::task::spawn_blocking(move || reload(wish)).await;
-    here.reloading.store(false, Ordering::Release);
+    // Whoever asked may go before it is done, and this with them.
+    let place = Place(here);
+    let done = tokio::task::spawn_blocking(move || (place.0.admin.reload)(wish)).await;
     match done {
         Ok(done) if done.taken => Json(done).into_response(),
         Ok(done) => (StatusCode::UNPROCESSABLE_ENTITY, Json(done)).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("the reload failed: {e}\n")).into_response(),
+    }
+}
+
+/// The place of the reload that is under way: free for the next one when it ends, however that is.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.reloading.store(false, Ordering::Release);
     }
 }
 
@@ -292,26 +301,27 @@ mod tests {
     }
 
     async fn start_within(times: [Duration; 2], taken: bool) -> Live {
+        start_with(times, move |wish| reloaded(wish, taken)).await
+    }
+
+    fn reloaded(wish: Wish, taken: bool) -> Reloaded {
+        let mut report = Report::default();
+        report.push(Diagnostic {
+            severity: if taken { Severity::Warning } else { Severity::Error },
+            file: "zones/example.com.policy".into(),
+            line: 9,
+            column: 37,
+            width: 7,
+            text: String::new(),
+            message: "unknown key \"capcity\"".into(),
+            help: None,
+        });
+        Reloaded::new(taken, 2, 0.01, format!("{wish:?}"), report)
+    }
+
+    async fn start_with(times: [Duration; 2], reload: impl Fn(Wish) -> Reloaded + Send + Sync + 'static) -> Live {
         let (ready, stop) = (watch::Sender::new(false), watch::Sender::new(false));
-        let admin = Admin {
-            source: source(),
-            ready: ready.subscribe(),
-            reload: Arc::new(move |wish| {
-                let changes = format!("{wish:?}");
-                let mut report = Report::default();
-                report.push(Diagnostic {
-                    severity: if taken { Severity::Warning } else { Severity::Error },
-                    file: "zones/example.com.policy".into(),
-                    line: 9,
-                    column: 37,
-                    width: 7,
-                    text: String::new(),
-                    message: "unknown key \"capcity\"".into(),
-                    help: None,
-                });
-                Reloaded::new(taken, 2, 0.01, changes, report)
-            }),
-        };
+        let admin = Admin { source: source(), ready: ready.subscribe(), reload: Arc::new(reload) };
         let bound = Bound::bind("127.0.0.1:0".parse().unwrap(), false, None).await.unwrap();
         let addr = bound.local_addr();
         let served = tokio::spawn(bound.serve_within(times, admin, stop.subscribe()));
@@ -319,13 +329,18 @@ mod tests {
     }
 
     impl Live {
-        /// Sends a request by hand and returns status, headers and body.
-        async fn ask(&self, request: &str) -> (u16, String, String) {
+        /// Says something and listens until the server closes.
+        async fn hear(&self, says: &str) -> String {
             let mut stream = TcpStream::connect(self.addr).await.unwrap();
-            let text = format!("{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-            stream.write_all(text.as_bytes()).await.unwrap();
+            stream.write_all(says.as_bytes()).await.unwrap();
             let mut reply = String::new();
             stream.read_to_string(&mut reply).await.unwrap();
+            reply
+        }
+
+        /// Sends a request by hand and returns status, headers and body.
+        async fn ask(&self, request: &str) -> (u16, String, String) {
+            let reply = self.hear(&format!("{request}\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
             let (head, body) = reply.split_once("\r\n\r\n").unwrap();
             (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
         }
@@ -341,14 +356,7 @@ mod tests {
     fn who_dawdles_is_let_go_of() {
         run(async {
             let (short, long) = (Duration::from_millis(50), Duration::from_secs(3600));
-            let ended = async |times, says: &str| {
-                let live = start_within(times, true).await;
-                let mut stream = TcpStream::connect(live.addr).await.unwrap();
-                stream.write_all(says.as_bytes()).await.unwrap();
-                let mut reply = String::new();
-                stream.read_to_string(&mut reply).await.unwrap();
-                reply
-            };
+            let ended = async |times, says: &str| start_within(times, true).await.hear(says).await;
             assert!(!ended([short, long], "GET /healthz HTTP/1.1\r\nHost: a\r\n").await.contains(" 200 "));
             for times in [[short, long], [long, short]] {
                 assert!(ended(times, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n").await.contains(" 200 "));
@@ -399,6 +407,26 @@ mod tests {
             assert_eq!(refused.ask("POST /reload HTTP/1.1").await.0, 422);
             assert_eq!(live.ask("GET /reload HTTP/1.1").await.0, 405);
             assert_eq!(live.ask("POST /reload HTTP/1.1\r\nOrigin: https://evil.example").await.0, 403);
+        });
+    }
+
+    /// Whoever asks for a reload and is gone before it is done keeps nobody else from asking.
+    #[test]
+    fn a_reload_that_nobody_waits_for_ends() {
+        run(async {
+            let (open, gate) = std::sync::mpsc::channel();
+            let gate = std::sync::Mutex::new(gate);
+            let times = [Duration::from_secs(3600), Duration::from_millis(50)];
+            let live = start_with(times, move |wish| {
+                gate.lock().unwrap().recv().unwrap();
+                reloaded(wish, true)
+            });
+            let live = live.await;
+            let reload = "POST /reload HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            assert_eq!(live.hear(reload).await, "", "the connection is over and the reload is not");
+            while !live.hear(reload).await.contains(" 409 ") {}
+            (0..1000).for_each(|_| open.send(()).unwrap());
+            while !live.hear(reload).await.contains(" 200 ") {}
         });
     }
 
