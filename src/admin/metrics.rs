@@ -16,6 +16,7 @@ use crate::steering::{BreakerState, Mode, ShadowState};
 use crate::telemetry::Refusal;
 use crate::transport::rate::{Action, Class};
 use crate::transport::xdp::frame::Flaw;
+use crate::wire::Rcode;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use std::fmt;
@@ -142,7 +143,7 @@ fn queries(page: &mut Page, source: &Source) {
     let by = |s: &books::TransportSum| ("transport", s.transport.label().to_owned());
     page.counter("queries", "Queries received", sums.iter().map(|s| (vec![by(s)], s.queries)));
     let replies = sums.iter().flat_map(|s| {
-        let known = s.replies.iter().enumerate().map(|(code, n)| (rcode(code), *n));
+        let known = s.replies.iter().enumerate().map(|(code, n)| (Rcode::text(code as u16), *n));
         known
             .chain([("other".to_owned(), s.other_rcodes)])
             // NOERROR stands for the transport; of the other codes, those that have occurred.
@@ -255,27 +256,6 @@ fn xdp(page: &mut Page, source: &Source) {
         page.counter("xdp_frames", "Frames of a network interface's queue, past the kernel's stack", frames);
         page.counter("xdp_frames_dropped", "Frames for us that were dropped, by reason", dropped);
     }
-}
-
-/// The mnemonic of an rcode (IANA DNS RCODEs), or `RCODEn` (RFC 8499 has no word for the rest).
-fn rcode(code: usize) -> String {
-    let known = match code {
-        0 => "NOERROR",
-        1 => "FORMERR",
-        2 => "SERVFAIL",
-        3 => "NXDOMAIN",
-        4 => "NOTIMP",
-        5 => "REFUSED",
-        6 => "YXDOMAIN",
-        7 => "YXRRSET",
-        8 => "NXRRSET",
-        9 => "NOTAUTH",
-        10 => "NOTZONE",
-        16 => "BADVERS",
-        23 => "BADCOOKIE",
-        n => return format!("RCODE{n}"),
-    };
-    known.to_owned()
 }
 
 //----------- Control plane --------------------------------------------------

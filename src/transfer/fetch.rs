@@ -6,7 +6,7 @@ use crate::transfer::settings::Server;
 use crate::wire::records::{Soa, is_newer};
 use crate::wire::tsig::{Seal, Watch};
 use crate::wire::walk::{self, Section};
-use crate::wire::{Name, rtype};
+use crate::wire::{Name, Rcode, rtype};
 use crate::zone::Zone;
 use crate::zone::diff::{Difference, soa_of};
 use std::fmt;
@@ -253,17 +253,12 @@ impl Answer {
             let watched = watch.take(&message, unix_secs());
             watched.map_err(|e| match rcode {
                 0 => Failure::new(Look::Signature, e),
-                _ => Failure::new(Look::Signature, format!("{}; {e}", word(rcode))),
+                _ => Failure::new(Look::Signature, format!("{}; {e}", Rcode::text(rcode.into()))),
             })?;
         }
         if rcode != 0 {
-            return Err(Failure::new(Look::Refused, word(rcode)));
+            return Err(Failure::new(Look::Refused, Rcode::text(rcode.into())));
         }
         Ok(message)
     }
-}
-
-fn word(rcode: u8) -> String {
-    let known = crate::wire::Rcode::ALL.into_iter().find(|known| known.number() == u16::from(rcode));
-    known.map_or_else(|| format!("RCODE {rcode}"), |known| known.name().to_string())
 }

@@ -2,7 +2,7 @@
 
 use crate::transfer::fetch::{compose, random_id, sign};
 use crate::transfer::settings::Server;
-use crate::wire::Name;
+use crate::wire::{Name, Rcode};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -49,7 +49,7 @@ pub async fn notify(server: &Server, apex: &Name, soa: (u32, &[u8])) -> Result<(
         match answered.await {
             Ok(Ok(0)) => return Ok(()),
             // It was heard, and will be answered so again.
-            Ok(Ok(rcode)) => return Err(format!("RCODE {rcode}")),
+            Ok(Ok(rcode)) => return Err(Rcode::text(rcode.into())),
             Ok(Err(e)) => last = e,
             Err(_) => {}
         }

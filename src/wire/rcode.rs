@@ -87,6 +87,12 @@ impl Rcode {
             Rcode::BadCookie => "BADCOOKIE",
         }
     }
+
+    /// The mnemonic of a number, or `RCODE17` where there is none here.
+    pub fn text(number: u16) -> String {
+        let known = Rcode::ALL.into_iter().find(|known| known.number() == number);
+        known.map_or_else(|| format!("RCODE{number}"), |known| known.name().to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::transfer::fetch::{compose, random_id, sign, unix_secs};
 use crate::transfer::settings::Server;
 use crate::wire::name::{MAX_NAME, expand};
 use crate::wire::walk::{self, Section};
-use crate::wire::{Name, Rcode, rtype};
+use crate::wire::{Name, rtype};
 use crate::zone::rdata;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -158,10 +158,4 @@ fn read(message: &[u8]) -> Result<Answer, String> {
         }
     }
     Ok(Answer { is_authoritative: rcode == 0 && message[2] & 0x04 != 0, rcode, records })
-}
-
-/// An RCODE by its name.
-pub(super) fn rcode_name(rcode: u8) -> String {
-    let known = Rcode::ALL.into_iter().find(|known| known.number() == u16::from(rcode));
-    known.map_or_else(|| format!("RCODE {rcode}"), |known| known.name().to_string())
 }

@@ -1,10 +1,10 @@
 //! What the parent says of a zone: its name servers, their glue, and DS.
 
-use crate::cli::online::ask::{Answer, Recursion, ask, rcode_name};
+use crate::cli::online::ask::{Answer, Recursion, ask};
 use crate::cli::online::{Here, address, plain};
 use crate::dnssec::key::{ds_rdata, key_tag};
 use crate::transfer::settings::Server;
-use crate::wire::{Name, rtype};
+use crate::wire::{Name, Rcode, rtype};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +22,7 @@ pub(super) async fn check(here: &Here, resolver: &Server, port: u16) -> Vec<Stri
     let mut problems = Vec::new();
     match ask(resolver, apex, rtype::DS, Recursion::Wanted).await {
         Ok(answer) if matches!(answer.rcode, 0 | 3) => of_ds(here, &answer.rdatas(apex, rtype::DS), &mut problems),
-        Ok(answer) => problems.push(format!("{apex}: DS cannot be had: {}", rcode_name(answer.rcode))),
+        Ok(answer) => problems.push(format!("{apex}: DS cannot be had: {}", Rcode::text(answer.rcode.into()))),
         Err(e) => return vec![format!("{apex}: the resolver {} does not say its DS: {e}", resolver.addr)],
     }
     match referral(apex, resolver, port).await {

@@ -10,9 +10,9 @@ mod delegation;
 use crate::cli::check::count;
 use crate::transfer::settings::{Server, Settings};
 use crate::wire::records::{Soa, is_newer};
-use crate::wire::{Name, rtype};
+use crate::wire::{Name, Rcode, rtype};
 use crate::zone::{Zone, ZoneSet};
-use ask::{Recursion, ask, rcode_name};
+use ask::{Recursion, ask};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -156,7 +156,7 @@ async fn serial(here: &Here, Peer { what, server }: &Peer, silent: &Silent) -> O
         }
     };
     if answer.rcode != 0 {
-        return Some(format!("{apex}: its {what} {addr} answers {}", rcode_name(answer.rcode)));
+        return Some(format!("{apex}: its {what} {addr} answers {}", Rcode::text(answer.rcode.into())));
     }
     let soa = answer.rdatas(apex, rtype::SOA).first().and_then(|rdata| Soa::parse(rdata));
     match soa.filter(|_| answer.is_authoritative) {
