@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   cli                                    arguments, files on disk, wiring, exit status
-//!   admin                                  HTTP: status, metrics
+//!   admin                                  HTTP and the Steering service: state, metrics, explain
 //!   sim                                    the tick in virtual time, and a world around it
 //!   transport   transfer   control         sockets | zones to and from others | the tick
 //!   answer  dnssec  telemetry  store       query → response | signatures | samples in, history kept

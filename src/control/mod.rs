@@ -1,7 +1,8 @@
 //! The control loop: samples in, plans out.
 //!
-//! Everything here is a pure function of state, inputs and now, except `live`, which is the thread
-//! around it. The query path does not know that any of this exists.
+//! The tick and all that it calls are pure functions of state, inputs and now. Around it are `live`, the thread; `fitter`, the
+//! thread that fits forecasters; `kept`, the files; and what other threads look into, `status` and `overrides::Desk`. The query
+//! path does not know that any of this exists.
 
 pub mod accounts;
 pub mod aged;

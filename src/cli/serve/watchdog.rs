@@ -6,6 +6,7 @@
 use crate::admin::degraded::DEAD_SECS;
 use crate::clock::Clock;
 use crate::control::aged::aged;
+use crate::control::silence::blind_weight;
 use crate::control::status::Status;
 use crate::exchange::{Exchange, Retired};
 use crate::steering::{Plan, Table};
@@ -57,7 +58,6 @@ struct Dead {
 impl Dead {
     /// Publishes the plan of this age, where queries would see a difference.
     fn age(&mut self, exchange: &Exchange, secs: f64, retired: &mut Retired) {
-        use crate::control::silence::blind_weight;
         let base = exchange.load_full();
         let fits = self.last.groups.len() == base.policies.groups.len();
         // A reload carries the plan that is out: from then on that is the one to age.
