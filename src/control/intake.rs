@@ -154,6 +154,12 @@ pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt
     let mut shares: Vec<Option<Vec<f64>>> = vec![None; state.groups.len()];
     for Told { group: g, pop, member, load, cells } in &reported.loads {
         let group = &mut state.groups[g.idx()];
+        // One that was overtaken on its way says nothing of now, and going by it would swing.
+        let last = &mut group.reporters.entry((*pop, *member)).or_default().load;
+        if last.is_some_and(|last| load.mid < last.mid && last.mid <= now.unix) {
+            continue;
+        }
+        *last = Some(*load);
         let spec = &layout.policies.groups[g.idx()].members;
         let is = |m: usize| member.map_or(spec[m].pop == Some(*pop), |named| named.idx() == m);
         let column = group.ring.column(load.mid, is);
@@ -165,7 +171,6 @@ pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt
         if state.skills.tail {
             group.ring.learn(group.origins.alone(&column), load.rate);
         }
-        group.reporters.entry((*pop, *member)).or_default().load = Some(*load);
         if let Some(whole) = whole(&group.reporters) {
             group.origins.observe_whole(&whole, shares);
         }

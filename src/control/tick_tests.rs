@@ -442,3 +442,16 @@ fn a_reported_capacity_is_a_reason() {
     let pop = &world.last.plan.pops[SIN];
     assert_eq!((pop.capacity, pop.reason.as_str()), (0.0, "reports capacity 0"));
 }
+
+/// A report that was overtaken on its way says nothing of where demand comes from now.
+#[test]
+fn a_report_that_comes_behind_a_newer_one_moves_nothing() {
+    let mut world = World::calm();
+    world.run(30.0);
+    let before = world.state.groups[0].origins.demand(world.now);
+    let (newest, old) = (world.now, world.now - 10.0);
+    world.tick(&[sample("sin", old, 1.0, 50_000.0, 0.0)]);
+    assert_eq!(world.state.groups[0].origins.demand(newest), before);
+    world.tick(&[sample("sin", newest + 1.0, 1.0, 50_000.0, 0.0)]);
+    assert_ne!(world.state.groups[0].origins.demand(newest), before);
+}
