@@ -7,11 +7,13 @@
 //! Groups have a member at every POP; or, in worlds called `apart`, each at a fifth of them that no other group has, so
 //! that no two groups have the same choices.
 //!
+//! What is printed before is the processor time of this thread, which other jobs of the machine change less than the time on the wall.
+//!
 //! `FLOODWAY_BENCH_LARGE=1` adds 200 POPs × 1,000 cells × 500 groups of both kinds.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use floodway::control::allocate::{
-    Allocation, Geography, GroupProblem, Options, Problem, Room, Warm, allocate, limit_step,
+    Allocation, Geography, GroupProblem, Kept, Options, Problem, Room, Warm, allocate, limit_step,
 };
 use floodway::geo::{Cell, CellMap};
 use floodway::id::PopIdx;
@@ -146,20 +148,44 @@ fn bench(c: &mut Criterion, size: (usize, usize, usize), apart: bool) {
     let cells = &world.cells.cells;
     let table = Table::compile(&first, &world.policies, cells, None);
     println!("{size:?}{kind}: {n_first} passes cold, {n_second} warm; {n_full} POPs full; {rows} distinct rows");
+    let (cold, next) = (world.problem(0, None), world.problem(1, Some(&first)));
+    let stays = vec![false; n_pops];
+    let step = |warm: &Warm| limit_step(&next, allocate(black_box(&next), &options, warm), 0.1, &stays);
+    let afresh = Warm { kept: Kept::default(), ..warm.clone() };
+    println!(
+        "{size:?}{kind}: CPU seconds (median of five): cold {:.2}, warm {:.2}, warm without the lists of before {:.2}",
+        cpu_secs(|| drop(allocate(black_box(&cold), &options, &Warm::default()))),
+        cpu_secs(|| drop(step(&warm))),
+        cpu_secs(|| drop(step(&afresh))),
+    );
 
     let mut group = c.benchmark_group(format!("{n_pops}x{n_cells}x{n_groups}{kind}"));
     group.sample_size(10).measurement_time(Duration::from_secs(5));
-    let problem = world.problem(0, None);
-    group.bench_function("allocate/cold", |b| b.iter(|| allocate(black_box(&problem), &options, &Warm::default())));
-    let problem = world.problem(1, Some(&first));
-    let stays = vec![false; n_pops];
-    let next = || limit_step(&problem, allocate(black_box(&problem), &options, &warm), 0.1, &stays);
-    group.bench_function("allocate/warm", |b| b.iter(next));
+    group.bench_function("allocate/cold", |b| b.iter(|| allocate(black_box(&cold), &options, &Warm::default())));
+    group.bench_function("allocate/warm", |b| b.iter(|| step(&warm)));
     let compile = |plan: &Plan, prev: Option<&Table>| Table::compile(black_box(plan), &world.policies, cells, prev);
     group.bench_function("table/first", |b| b.iter(|| compile(&first, None)));
     group.bench_function("table/next", |b| b.iter(|| compile(&second, Some(&table))));
     group.bench_function("table/unchanged", |b| b.iter(|| compile(&first, Some(&table))));
     group.finish();
+}
+
+/// Processor time that this thread takes for something, median of five.
+fn cpu_secs(mut what: impl FnMut()) -> f64 {
+    let now = || {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the call writes the one `timespec` that it is given.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    };
+    let mut once = || {
+        let start = now();
+        what();
+        now() - start
+    };
+    let mut all: Vec<f64> = (0..5).map(|_| once()).collect();
+    all.sort_by(f64::total_cmp);
+    all[2]
 }
 
 fn steering(c: &mut Criterion) {

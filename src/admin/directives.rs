@@ -1,8 +1,9 @@
 //! What is wanted of POPs on the telemetry stream, as `/state` and the steering service show it.
 
 use crate::admin::State;
-use crate::telemetry::{Board, proto};
+use crate::telemetry::{Board, Delivery, proto};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// What is wanted of one POP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -33,10 +34,10 @@ impl DirectivesState {
 
 /// Enters what is wanted of each POP into a state.
 pub(crate) fn show(board: &Board, state: &mut State) {
-    let deliveries = board.deliveries();
+    let deliveries: HashMap<String, Delivery> =
+        board.deliveries().into_iter().map(|d| (d.pop.to_string(), d)).collect();
     for pop in &mut state.pops {
-        let of_pop = deliveries.iter().find(|d| d.pop.to_string() == pop.name);
-        pop.directives = of_pop.map(|d| DirectivesState {
+        pop.directives = deliveries.get(&pop.name).map(|d| DirectivesState {
             generation: d.wishes.generation,
             shadows: d.wishes.shadows.len() as u32,
             connections: d.wishes.drains.len() as u32,

@@ -24,6 +24,7 @@
 
 use crate::control::allocate::problem::Room;
 use crate::control::allocate::{OVER_MAX_MS, OVER_TARGET_MS};
+use std::sync::Arc;
 
 /// Milliseconds for which a resource at its most raises its price before it gives way.
 const AT_MAX_MS: f64 = 4000.0;
@@ -49,15 +50,15 @@ const SLIGHT: f64 = 1e-3;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
     /// `start[r]..start[r + 1]`: the candidates of row `r`.
-    pub(crate) start: Vec<u32>,
+    pub(crate) start: Arc<Vec<u32>>,
     /// `D_r`, in parts of all demand.
     pub(crate) demand: Vec<f64>,
     /// `c_k`; infinite for a candidate that is left out.
-    pub(crate) cost: Vec<f32>,
+    pub(crate) cost: Arc<Vec<f32>>,
     /// Position in `faces`.
-    pub(crate) face: Vec<u32>,
+    pub(crate) face: Arc<Vec<u32>>,
     /// The resources of each face: of the POP, of the member itself, of what the POP takes from elsewhere.
-    pub(crate) faces: Vec<Face>,
+    pub(crate) faces: Arc<Vec<Face>>,
 }
 
 /// See [`Rows`]; at least one of three may be none.
@@ -95,21 +96,16 @@ impl Rows {
         let range = self.of(row);
         v.clear();
         near.clear();
-        let (mut least, mut at) = (f64::INFINITY, 0);
-        for (k, (c, f)) in self.cost[range.clone()].iter().zip(&self.face[range.clone()]).enumerate() {
-            let cost = f64::from(*c) + price[*f as usize];
-            if cost < least {
-                (least, at) = (cost, k);
-            }
-            v.push(cost);
-        }
+        let (costs, faces) = (&self.cost[range.clone()], &self.face[range.clone()]);
+        v.extend(costs.iter().zip(faces).map(|(c, f)| f64::from(*c) + price[*f as usize]));
+        let least = v.iter().fold(f64::INFINITY, |least, v| if *v < least { *v } else { least });
         if least == f64::INFINITY {
             return least;
         }
         // Most rows have one member that is cheaper than all others by far.
         let far = least + FAR * t;
         if v.iter().filter(|v| **v < far).count() == 1 {
-            near.push((range.start + at, 1.0));
+            near.extend(v.iter().position(|v| *v == least).map(|at| (range.start + at, 1.0)));
             return least;
         }
         let mut sum = 0.0;

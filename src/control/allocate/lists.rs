@@ -12,6 +12,7 @@ use crate::control::allocate::{EXTERNAL_MS, FIRST_MS};
 use crate::control::candidates::money_ms;
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{Effect, Group, Role, SteerBy};
+use std::sync::Arc;
 
 /// Extra milliseconds of an external member that `members=…` names: after the POPs named beside it,
 /// before all others.
@@ -21,18 +22,19 @@ const WIDEN: u32 = 4;
 
 //----------- Lists ----------------------------------------------------------
 
-/// The rows of a problem and where they come from.
+/// The rows of a problem and where they come from. What does not change with demand is shared between clones.
+#[derive(Clone)]
 pub(crate) struct Lists {
     /// What the dual sees.
     pub(crate) rows: Rows,
     /// Parallel to `rows.cost`: the member.
-    pub(crate) member: Vec<MemberIdx>,
+    pub(crate) member: Arc<Vec<MemberIdx>>,
     /// Number of cells: row `c * n_cells + r` is that of class `c` in cell `r`.
     pub(crate) n_cells: usize,
     /// Per row, how many members at POPs it looks at by distance.
-    depth: Vec<u32>,
+    depth: Arc<Vec<u32>>,
     /// Per row, what the members that it does not look at cost at least.
-    beyond: Vec<f32>,
+    beyond: Arc<Vec<f32>>,
 }
 
 /// The resources of a problem: POPs, then members with a room of their own, then what POPs take from elsewhere.
@@ -257,14 +259,20 @@ impl Lists {
         resources: &Resources,
         scale: f64,
     ) -> Lists {
-        let n_cells = problem.geography.n_cells;
-        let mut demand = vec![0.0; classes.groups.len() * n_cells];
-        for (groups, to) in classes.groups.iter().zip(demand.chunks_mut(n_cells.max(1))) {
-            for g in groups {
-                to.iter_mut().zip(&problem.groups[g.idx()].demand).for_each(|(to, d)| *to += d * scale);
-            }
+        let geography = problem.geography;
+        let nearest = options.nearest.max(1) as u32;
+        let mut making = Making::with_room(classes.groups.len() * geography.n_cells, nearest as usize);
+        for class in 0..classes.groups.len() {
+            let side = Side::new(problem, classes.first(class), resources);
+            (0..geography.n_cells).for_each(|r| making.push_row(&side, geography, CellIdx::from(r), nearest));
         }
-        Lists::build(problem, classes, resources, demand, |_| options.nearest.max(1) as u32)
+        making.finish(demand(problem, classes, scale), geography.n_cells, resources)
+    }
+
+    /// The same candidates, another demand.
+    pub(crate) fn demanded(self, problem: &Problem, classes: &Classes, scale: f64) -> Lists {
+        let rows = Rows { demand: demand(problem, classes, scale), ..self.rows };
+        Lists { rows, ..self }
     }
 
     /// Lists in which the rows that could be served at less cost by members beyond theirs look farther;
@@ -304,40 +312,87 @@ impl Lists {
             let within = |p: &&PopIdx| f64::from(geography.ms(cell, **p)) + side.least_money < paid;
             if geography.order_of(cell).iter().take_while(within).any(|p| side.at_pop(*p).iter().any(cheaper)) {
                 if depth.is_empty() {
-                    depth.clone_from(&self.depth);
+                    depth.clone_from(&*self.depth);
                 }
                 depth[row] *= WIDEN;
             }
         }
-        let demand = || self.rows.demand.clone();
-        (!depth.is_empty()).then(|| Lists::build(problem, classes, resources, demand(), |row| depth[row]))
+        if depth.is_empty() {
+            return None;
+        }
+        let per_row = self.rows.cost.len() / self.rows.len().max(1) + 1;
+        let mut making = Making::with_room(self.rows.len(), per_row);
+        let mut side: Option<(usize, Side)> = None;
+        for (row, depth) in depth.into_iter().enumerate() {
+            // Few rows look farther; the others are copied.
+            if depth == self.depth[row] {
+                making.copy_row(self, row);
+                continue;
+            }
+            let class = row / self.n_cells;
+            let (_, side) = match &mut side {
+                Some(known) if known.0 == class => known,
+                other => other.insert((class, Side::new(problem, classes.first(class), resources))),
+            };
+            making.push_row(side, geography, CellIdx::from(row % self.n_cells), depth);
+        }
+        Some(making.finish(self.rows.demand.clone(), self.n_cells, resources))
     }
+}
 
-    fn build(
-        problem: &Problem,
-        classes: &Classes,
-        resources: &Resources,
-        demand: Vec<f64>,
-        depth_of: impl Fn(usize) -> u32,
-    ) -> Lists {
-        let (geography, n_rows) = (problem.geography, demand.len());
-        let start = Vec::with_capacity(n_rows + 1);
-        let mut lists = Lists {
-            rows: Rows { start, demand, cost: Vec::new(), face: Vec::new(), faces: resources.faces.clone() },
-            member: Vec::new(),
-            n_cells: geography.n_cells,
+/// Demand per row, in parts of all: `c * n_cells + r` is that of class `c` in cell `r`.
+fn demand(problem: &Problem, classes: &Classes, scale: f64) -> Vec<f64> {
+    let n_cells = problem.geography.n_cells;
+    let mut demand = vec![0.0; classes.groups.len() * n_cells];
+    for (groups, to) in classes.groups.iter().zip(demand.chunks_mut(n_cells.max(1))) {
+        for g in groups {
+            to.iter_mut().zip(&problem.groups[g.idx()].demand).for_each(|(to, d)| *to += d * scale);
+        }
+    }
+    demand
+}
+
+/// Lists that are being made, row by row; the fields are theirs.
+struct Making {
+    start: Vec<u32>,
+    cost: Vec<f32>,
+    face: Vec<u32>,
+    member: Vec<MemberIdx>,
+    depth: Vec<u32>,
+    beyond: Vec<f32>,
+}
+
+impl Making {
+    /// No row yet, with room for `n_rows` at `per_row` candidates each.
+    fn with_room(n_rows: usize, per_row: usize) -> Making {
+        let n = n_rows * per_row;
+        let mut start = Vec::with_capacity(n_rows + 1);
+        start.push(0);
+        Making {
+            start,
+            cost: Vec::with_capacity(n),
+            face: Vec::with_capacity(n),
+            member: Vec::with_capacity(n),
             depth: Vec::with_capacity(n_rows),
             beyond: Vec::with_capacity(n_rows),
-        };
-        lists.rows.start.push(0);
-        for class in 0..classes.groups.len() {
-            let side = Side::new(problem, classes.first(class), resources);
-            for r in 0..geography.n_cells {
-                let depth = depth_of(lists.depth.len());
-                lists.push_row(&side, geography, CellIdx::from(r), depth);
-            }
         }
-        lists
+    }
+
+    fn finish(self, demand: Vec<f64>, n_cells: usize, resources: &Resources) -> Lists {
+        let Making { start, cost, face, member, depth, beyond } = self;
+        let faces = Arc::new(resources.faces.clone());
+        let rows = Rows { start: Arc::new(start), demand, cost: Arc::new(cost), face: Arc::new(face), faces };
+        Lists { rows, member: Arc::new(member), n_cells, depth: Arc::new(depth), beyond: Arc::new(beyond) }
+    }
+
+    fn copy_row(&mut self, from: &Lists, row: usize) {
+        let range = from.rows.of(row);
+        self.cost.extend_from_slice(&from.rows.cost[range.clone()]);
+        self.face.extend_from_slice(&from.rows.face[range.clone()]);
+        self.member.extend_from_slice(&from.member[range]);
+        self.start.push(self.cost.len() as u32);
+        self.depth.push(from.depth[row]);
+        self.beyond.push(from.beyond[row]);
     }
 
     fn push_row(&mut self, side: &Side, geography: &Geography, cell: CellIdx, depth: u32) {
@@ -373,14 +428,14 @@ impl Lists {
                 self.push(m, cost, side.face(geography, cell, m, effect, home_ms));
             }
         }
-        self.rows.start.push(self.rows.cost.len() as u32);
+        self.start.push(self.cost.len() as u32);
         self.depth.push(depth);
         self.beyond.push(beyond);
     }
 
     fn push(&mut self, member: MemberIdx, cost: f64, face: u32) {
         self.member.push(member);
-        self.rows.cost.push(cost as f32);
-        self.rows.face.push(face);
+        self.cost.push(cost as f32);
+        self.face.push(face);
     }
 }

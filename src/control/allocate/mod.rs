@@ -13,6 +13,7 @@ mod classes;
 pub(crate) mod classic;
 mod deadband;
 mod dual;
+mod kept;
 mod limit;
 mod lists;
 mod priced;
@@ -23,6 +24,7 @@ use crate::control::allocate::classes::Classes;
 use crate::control::rows::RowSet;
 use crate::id::GroupIdx;
 
+pub use kept::Kept;
 pub use limit::limit_step;
 pub use problem::{Allocation, Geography, GroupAllocation, GroupProblem, Options, PopAllocation, Problem, Room, Warm};
 
@@ -47,7 +49,8 @@ pub const OVER_MAX_MS: f64 = 8000.0;
 /// `warm`: prices of the allocation before, [`Warm::default`] for none. The result depends on the
 /// arguments alone; prices to start from change it by no more than the tolerance of the solve.
 ///
-/// Cost: a few passes over `classes × cells × nearest` candidates, a class being groups with the same choices.
+/// Cost: a few passes over `classes × cells × nearest` candidates, a class being groups with the same choices; and making the lists of
+/// those, where `warm` has none that still hold.
 pub fn allocate(problem: &Problem, options: &Options, warm: &Warm) -> Allocation {
     let classes = Classes::new(problem);
     let rows = |g: usize| match classes.of_group[g] {
@@ -63,10 +66,15 @@ pub fn allocate(problem: &Problem, options: &Options, warm: &Warm) -> Allocation
         }
     }
     let settled = settle::settle(problem, groups);
-    Allocation { n_passes: solved.n_passes, ..settled.priced(solved.warm) }
+    let warm = Warm { kept: Kept::of(solved.key, solved.uses, solved.lists), ..solved.warm };
+    Allocation { n_passes: solved.n_passes, ..settled.priced(warm) }
 }
 
+#[cfg(test)]
+mod law_tests;
 #[cfg(test)]
 mod oracle_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

@@ -1,6 +1,6 @@
 //! The allocation beside the linear program that it approximates.
 
-use super::tests::{World, shares, worlds};
+use super::world::{World, shares, worlds};
 use super::*;
 use crate::id::{CellIdx, MemberIdx};
 use crate::policy::Effect;

@@ -3,8 +3,10 @@
 use crate::control::allocate::OVER_TARGET_MS;
 use crate::control::allocate::classes::Classes;
 use crate::control::allocate::dual::{Dual, Rest};
+use crate::control::allocate::kept;
 use crate::control::allocate::lists::{Lists, Resources};
 use crate::control::allocate::problem::{Options, Problem, Room, Warm};
+use std::sync::Arc;
 
 /// Shares are multiples of 1/65536, so that rows that agree are found to agree and compile to exact slots.
 const SEATS: f64 = 65_536.0;
@@ -22,6 +24,11 @@ const MAX_PASSES: u32 = 60;
 const HEATING: f64 = 8.0;
 /// No higher than this, milliseconds: every price is within a few times of it.
 const HOTTEST_MS: f64 = 10_000.0;
+/// Demand that is as good as none, requests per second: one request in thirty thousand years. Its inverse is still a number.
+const NO_DEMAND: f64 = 1e-12;
+/// No price to start from is higher, milliseconds: beyond it says that demand is sixty thousand times what there is, and a price so
+/// high takes long to come down from.
+const MOST_WARM_MS: f64 = 1e5;
 /// Rounds of looking farther: each looks at four times as many members.
 const MAX_ROUNDS: u32 = 4;
 
@@ -31,6 +38,10 @@ const MAX_ROUNDS: u32 = 4;
 pub(crate) struct Solved {
     /// Rows and candidates.
     pub(crate) lists: Lists,
+    /// By which the candidates may be taken up again, and how often they were.
+    pub(crate) key: u64,
+    /// See `key`.
+    pub(crate) uses: u32,
     /// Parallel to the candidates: their share.
     pub(crate) x: Vec<f32>,
     /// What the resources offer, in parts of all demand.
@@ -49,14 +60,18 @@ pub(crate) struct Solved {
 pub(crate) fn solve(problem: &Problem, classes: &Classes, options: &Options, warm: &Warm, taken: &[f64]) -> Solved {
     let resources = Resources::new(problem, taken);
     let demand: f64 = problem.groups.iter().flat_map(|g| &g.demand).sum();
-    let scale = if demand > 0.0 { 1.0 / demand } else { 1.0 };
+    let scale = if demand > NO_DEMAND { 1.0 / demand } else { 1.0 };
     let mut rooms = resources.rooms.clone();
     for room in &mut rooms {
         room.target *= scale;
         room.max *= scale;
     }
     let n_pops = problem.pops.len();
-    let mut lists = Lists::new(problem, classes, options, &resources, scale);
+    let key = kept::key(problem, classes, options, &resources);
+    let (mut lists, uses) = match warm.kept.get(key) {
+        Some((lists, uses)) => (lists.demanded(problem, classes, scale), uses + 1),
+        None => (Lists::new(problem, classes, options, &resources, scale), 0),
+    };
     let (mut lambda, is_warm) = prices(problem, &resources, warm);
     let t = options.temperature_ms;
     let mut n_passes = 0;
@@ -86,12 +101,12 @@ pub(crate) fn solve(problem: &Problem, classes: &Classes, options: &Options, war
     let is_over = |rest: &Rest| rest.lambda.iter().any(|l| *l > OVER_TARGET_MS);
     if whole.settled && (!rest.settled || is_over(&rest) && !is_over(&whole)) {
         rest = whole;
-        left_out.iter().for_each(|(k, cost)| lists.rows.cost[*k] = *cost);
+        put_back(&mut lists, &left_out);
     }
     let x = shares(&lists, &rest, options);
-    left_out.iter().for_each(|(k, cost)| lists.rows.cost[*k] = *cost);
+    put_back(&mut lists, &left_out);
     let warm = keep_prices(problem, &resources, &rest);
-    Solved { lists, x, rooms, lambda: rest.lambda, scale, warm, n_passes }
+    Solved { lists, key, uses, x, rooms, lambda: rest.lambda, scale, warm, n_passes }
 }
 
 /// Prices after cooling from `hot` to just above `t`.
@@ -134,7 +149,7 @@ fn settle_at(
 /// The prices to start from, and whether there were any.
 fn prices(problem: &Problem, resources: &Resources, warm: &Warm) -> (Vec<f64>, bool) {
     let mut lambda = vec![0.0; resources.rooms.len() + 1];
-    let sane = |price: &f64| if price.is_finite() { price.max(0.0) } else { 0.0 };
+    let sane = |price: &f64| if price.is_finite() { price.clamp(0.0, MOST_WARM_MS) } else { 0.0 };
     for (to, from) in lambda[..problem.pops.len()].iter_mut().zip(&warm.pops) {
         *to = sane(from);
     }
@@ -159,6 +174,7 @@ fn keep_prices(problem: &Problem, resources: &Resources, rest: &Rest) -> Warm {
         pops: rest.lambda[..problem.pops.len()].to_vec(),
         members: resources.own.iter().map(|own| own.iter().map(price).collect()).collect(),
         spill: resources.spill.iter().map(price).collect(),
+        ..Warm::default()
     }
 }
 
@@ -174,7 +190,7 @@ fn leave_out_small(
     options: &Options,
     run: &mut impl FnMut(&Lists, Vec<f64>, f64, f64, u32) -> Rest,
 ) -> Vec<(usize, f32)> {
-    let mut out = Vec::new();
+    let (mut out, mut n_tried) = (Vec::new(), 0);
     let (mut v, mut near) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let price = lists.rows.face_prices(&rest.lambda);
@@ -184,16 +200,23 @@ fn leave_out_small(
             let most = near.iter().map(|(_, x)| *x).fold(0.0, f64::max);
             for &(k, _) in near.iter().filter(|(_, x)| *x < options.least_share && *x < most) {
                 out.push((k, lists.rows.cost[k]));
-                lists.rows.cost[k] = f32::INFINITY;
                 n_carrying += usize::from(lists.rows.demand[row] > 0.0);
             }
         }
+        let cost = Arc::make_mut(&mut lists.rows.cost);
+        out[n_tried..].iter().for_each(|(k, _)| cost[*k] = f32::INFINITY);
+        n_tried = out.len();
         if n_carrying == 0 {
             break;
         }
         *rest = run(lists, std::mem::take(&mut rest.lambda), options.temperature_ms, TIGHT, FEW_PASSES);
     }
     out
+}
+
+fn put_back(lists: &mut Lists, left_out: &[(usize, f32)]) {
+    let cost = Arc::make_mut(&mut lists.rows.cost);
+    left_out.iter().for_each(|(k, was)| cost[*k] = *was);
 }
 
 /// Shares of every candidate in whole seats of 1/65536, by largest remainder, ties to the first; those

@@ -3,6 +3,7 @@
 //! All groups stand in one problem because they share POPs. Distances and routes change only with a
 //! reload and live in [`Geography`]; the rest is made anew each tick.
 
+use crate::control::allocate::kept::Kept;
 use crate::control::candidates::{distance_ms_to, route_idx};
 use crate::geo::{Cell, CellMap};
 use crate::id::{CellIdx, GroupIdx, PopIdx};
@@ -185,7 +186,7 @@ pub struct GroupAllocation {
     pub short: f64,
 }
 
-/// Prices of an earlier allocation; empty for a cold start. Those of other policies do no harm beyond
+/// Prices of an earlier allocation, and what it looked at; empty for a cold start. Those of other policies do no harm beyond
 /// a few more steps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Warm {
@@ -195,4 +196,6 @@ pub struct Warm {
     pub members: Vec<Vec<f64>>,
     /// Price per POP for clients who are at home elsewhere, on top; 0 without a bound on what it takes of them.
     pub spill: Vec<f64>,
+    /// Whom rows may choose, where that is as it was; see [`Kept`].
+    pub kept: Kept,
 }
