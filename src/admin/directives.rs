@@ -1,7 +1,7 @@
 //! What is wanted of POPs on the telemetry stream, as `/state` and the steering service show it.
 
 use crate::admin::State;
-use crate::telemetry::{Board, Delivery, proto};
+use crate::telemetry::{Board, Delivery};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -18,18 +18,6 @@ pub struct DirectivesState {
     pub times_said: u32,
     /// Whether the POP has acknowledged it.
     pub acknowledged: bool,
-}
-
-impl DirectivesState {
-    pub(crate) fn to_proto(self) -> proto::DirectivesState {
-        let DirectivesState { generation, shadows, connections, times_said, acknowledged } = self;
-        proto::DirectivesState { generation, shadows, connections, times_said, acknowledged }
-    }
-
-    pub(crate) fn from_proto(of: proto::DirectivesState) -> DirectivesState {
-        let proto::DirectivesState { generation, shadows, connections, times_said, acknowledged } = of;
-        DirectivesState { generation, shadows, connections, times_said, acknowledged }
-    }
 }
 
 /// Enters what is wanted of each POP into a state.
@@ -52,7 +40,7 @@ mod tests {
     use super::*;
     use crate::admin::fixture;
     use crate::steering::ShadowState;
-    use crate::telemetry::{Directive, Said};
+    use crate::telemetry::{Directive, Said, proto};
 
     #[test]
     fn what_waits_for_its_acknowledgement_is_shown() {
@@ -69,6 +57,6 @@ mod tests {
         source.board.note_heard(&pop, 1);
         of_pop.acknowledged = true;
         assert_eq!(shown(), [of_pop]);
-        assert_eq!(DirectivesState::from_proto(of_pop.to_proto()), of_pop);
+        assert_eq!(DirectivesState::from(proto::DirectivesState::from(of_pop)), of_pop);
     }
 }

@@ -79,7 +79,12 @@ impl proto::steering_server::Steering for Service {
                     () = until_stopped(&mut stop) => return,
                     () = states.closed() => return,
                 }
-                let Ok(free) = states.reserve().await else { return };
+                // Who does not read does not hold up the stop.
+                let free = tokio::select! {
+                    free = states.reserve() => free,
+                    () = until_stopped(&mut stop) => return,
+                };
+                let Ok(free) = free else { return };
                 free.send(Ok(to_proto(source.state())));
             }
         });
@@ -159,6 +164,33 @@ fn client_of(text: &str) -> Option<IpAddr> {
     text.parse().ok().or_else(|| text.parse::<IpNet>().ok().map(|net| net.network()))
 }
 
+//----------- Both ways ------------------------------------------------------
+
+/// What has the same fields here and in the protocol. A field that only one of the two has is a compile error.
+macro_rules! alike {
+    ($($name:ident { $($field:ident),+ })+) => {$(
+        impl From<$name> for proto::$name {
+            fn from($name { $($field),+ }: $name) -> proto::$name {
+                proto::$name { $($field),+ }
+            }
+        }
+
+        impl From<proto::$name> for $name {
+            fn from(proto::$name { $($field),+ }: proto::$name) -> $name {
+                $name { $($field),+ }
+            }
+        }
+    )+};
+}
+
+alike! {
+    Ahead { minutes, median, q90 }
+    BudgetState { spent_hours, hours }
+    DirectivesState { generation, shadows, connections, times_said, acknowledged }
+    PlaceState { place, up, last, in_a_row, blind }
+    StandbyState { since, hours, month_hours, starts, paid_starts, cost_requests, prevented_requests, advice }
+}
+
 //----------- State to protobuf ----------------------------------------------
 
 /// The state as it is sent.
@@ -191,18 +223,11 @@ fn pop_to_proto(pop: PopState) -> proto::PopState {
         reason: pop.reason,
         silent_seconds: pop.silent_seconds,
         probe: pop.probe.map(probe_to_proto),
-        directives: pop.directives.map(DirectivesState::to_proto),
+        directives: pop.directives.map(Into::into),
     }
 }
 
 fn probe_to_proto(probe: ProbeState) -> proto::ProbeState {
-    let place = |p: PlaceState| proto::PlaceState {
-        place: p.place,
-        up: p.up,
-        last: p.last,
-        in_a_row: p.in_a_row,
-        blind: p.blind,
-    };
     proto::ProbeState {
         url: probe.url,
         last: probe.last,
@@ -210,7 +235,7 @@ fn probe_to_proto(probe: ProbeState) -> proto::ProbeState {
         took_seconds: probe.took_seconds,
         age_seconds: probe.age_seconds,
         outcomes: probe.outcomes.into_iter().collect(),
-        places: probe.places.into_iter().map(place).collect(),
+        places: probe.places.into_iter().map(Into::into).collect(),
     }
 }
 
@@ -220,7 +245,7 @@ fn group_to_proto(group: GroupState) -> proto::GroupState {
         unit: group.unit,
         demand: group.demand,
         planned: group.planned,
-        ahead: group.ahead.iter().map(|a| proto::Ahead { minutes: a.minutes, median: a.median, q90: a.q90 }).collect(),
+        ahead: group.ahead.into_iter().map(Into::into).collect(),
         ttl_seconds: group.ttl_seconds,
         short: group.short,
         answered: group.answered,
@@ -229,7 +254,7 @@ fn group_to_proto(group: GroupState) -> proto::GroupState {
         heavy_slots: group.heavy_slots,
         heavy_part: group.heavy_part,
         assertions: group.assertions.into_iter().map(assertion_to_proto).collect(),
-        budget: group.budget.map(|b| proto::BudgetState { spent_hours: b.spent_hours, hours: b.hours }),
+        budget: group.budget.map(Into::into),
     }
 }
 
@@ -251,16 +276,7 @@ fn member_to_proto(member: MemberState) -> proto::MemberState {
             .breaker
             .map(|own| proto::MemberBreaker { state: format!("{:?}", own.state), reason: own.reason }),
         shadow: member.shadow.map(|s| shadow_to_proto(s).into()),
-        standby: member.standby.map(|s| proto::StandbyState {
-            since: s.since,
-            hours: s.hours,
-            month_hours: s.month_hours,
-            starts: s.starts,
-            paid_starts: s.paid_starts,
-            cost_requests: s.cost_requests,
-            prevented_requests: s.prevented_requests,
-            advice: s.advice,
-        }),
+        standby: member.standby.map(Into::into),
     }
 }
 
@@ -316,18 +332,11 @@ fn pop_from_proto(pop: proto::PopState) -> PopState {
         reason: pop.reason,
         silent_seconds: pop.silent_seconds,
         probe: pop.probe.map(probe_from_proto),
-        directives: pop.directives.map(DirectivesState::from_proto),
+        directives: pop.directives.map(Into::into),
     }
 }
 
 fn probe_from_proto(probe: proto::ProbeState) -> ProbeState {
-    let place = |p: proto::PlaceState| PlaceState {
-        place: p.place,
-        up: p.up,
-        last: p.last,
-        in_a_row: p.in_a_row,
-        blind: p.blind,
-    };
     ProbeState {
         url: probe.url,
         last: probe.last,
@@ -335,7 +344,7 @@ fn probe_from_proto(probe: proto::ProbeState) -> ProbeState {
         took_seconds: probe.took_seconds,
         age_seconds: probe.age_seconds,
         outcomes: probe.outcomes.into_iter().collect(),
-        places: probe.places.into_iter().map(place).collect(),
+        places: probe.places.into_iter().map(Into::into).collect(),
     }
 }
 
@@ -345,7 +354,7 @@ fn group_from_proto(group: proto::GroupState) -> GroupState {
         unit: group.unit,
         demand: group.demand,
         planned: group.planned,
-        ahead: group.ahead.iter().map(|a| Ahead { minutes: a.minutes, median: a.median, q90: a.q90 }).collect(),
+        ahead: group.ahead.into_iter().map(Into::into).collect(),
         ttl_seconds: group.ttl_seconds,
         short: group.short,
         answered: group.answered,
@@ -354,7 +363,7 @@ fn group_from_proto(group: proto::GroupState) -> GroupState {
         heavy_slots: group.heavy_slots,
         heavy_part: group.heavy_part,
         assertions: group.assertions.into_iter().map(assertion_from_proto).collect(),
-        budget: group.budget.map(|b| BudgetState { spent_hours: b.spent_hours, hours: b.hours }),
+        budget: group.budget.map(Into::into),
     }
 }
 
@@ -374,16 +383,7 @@ fn member_from_proto(member: proto::MemberState) -> MemberState {
         load: member.load,
         unusable: member.unusable,
         breaker: member.breaker.map(|own| MemberBreaker { state: breaker_from_word(&own.state), reason: own.reason }),
-        standby: member.standby.map(|s| StandbyState {
-            since: s.since,
-            hours: s.hours,
-            month_hours: s.month_hours,
-            starts: s.starts,
-            paid_starts: s.paid_starts,
-            cost_requests: s.cost_requests,
-            prevented_requests: s.prevented_requests,
-            advice: s.advice,
-        }),
+        standby: member.standby.map(Into::into),
     }
 }
 
