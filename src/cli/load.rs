@@ -22,7 +22,7 @@ use crate::wire::Name;
 use crate::zone::{self, ZoneSet};
 use std::collections::{HashMap, HashSet};
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -373,7 +373,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
 pub(super) fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     // The mode matters for pipes alone: opened so, they are not waited for.
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = opened.map_err(|e| e.to_string())?;
+    let file = opened.map_err(|e| match e.kind() {
+        ErrorKind::NotFound if path.is_symlink() => "a link that leads nowhere".to_owned(),
+        _ => e.to_string(),
+    })?;
     let meta = file.metadata().map_err(|e| e.to_string())?;
     match (meta.is_dir(), meta.is_file()) {
         (true, _) => return Err("a folder, and no file".into()),
@@ -402,12 +405,13 @@ pub(super) fn about(path: &Path, message: impl Into<String>) -> Diagnostic {
     }
 }
 
-/// The zone and policy files of a folder, each sorted by name; hidden files and others are left alone.
+/// The zone and policy files of a folder, each sorted by name; hidden files, folders and others are left alone. What has such a
+/// name and cannot be read, as a link that leads nowhere, is among them: a zone is not to vanish unseen.
 fn list(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), String> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(|e| e.to_string())? {
         let path = entry.map_err(|e| e.to_string())?.path();
-        if path.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.')) && path.is_file() {
+        if path.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.')) && !path.is_dir() {
             paths.push(path);
         }
     }

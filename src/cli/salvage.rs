@@ -140,6 +140,20 @@ mod tests {
         assert_eq!(load(&config).0.is_some(), is_whole, "who does not start takes all or nothing");
     }
 
+    /// As while a folder of links is put together anew: what cannot be read is not what was taken away.
+    #[test]
+    fn a_link_that_leads_nowhere_takes_no_zone_away() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.test.zone"), GOOD).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("b.test.zone")).unwrap();
+        std::fs::create_dir(dir.path().join("c.test.zone")).unwrap();
+        let (loaded, _, config, report) = start(dir.path());
+        let left_out: Vec<_> = loaded.unwrap().zones.left_out().map(|zone| zone.apex().to_string()).collect();
+        assert_eq!(left_out, ["b.test."], "{report}");
+        assert!(report.contains("b.test.zone: error: a link that leads nowhere"), "{report}");
+        assert!(load(&config).0.is_none(), "nor does a reload take the rest");
+    }
+
     #[test]
     fn a_start_leaves_out_what_hangs_together_with_errors() {
         check(

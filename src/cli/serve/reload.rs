@@ -119,8 +119,12 @@ impl Reloader {
         let generation = self.exchange.load().generation;
         match taken {
             true => {
-                let changes = said(&changes);
-                tracing::info!(generation, warnings, "reloaded ({why}): {changes}");
+                let told = said(&changes);
+                match changes.n_gone {
+                    0 => tracing::info!(generation, warnings, "reloaded ({why}): {told}"),
+                    // Meant or not, it is what somebody will look for.
+                    _ => tracing::warn!(generation, warnings, "reloaded ({why}): {told}"),
+                }
             }
             false => tracing::error!(generation, errors, "reload refused ({why}); the server goes on with what it had"),
         }
