@@ -8,7 +8,8 @@
 //!
 //! `publish` runs the server's own query threads on loopback, asks them at a fixed rate and counts from when a question was due,
 //! so that what waits behind a late one counts as late, too. Phases take turns, since the machine may have other things to do:
-//! quiet, beside a thread that only computes (what any busy thread costs here), and while plans are published. `each` is the number of members that a group has, at as many POPs.
+//! quiet, beside a thread that only computes (what any busy thread costs here), and while plans are published. `each` is the
+//! number of members that a group has, at as many POPs.
 
 use floodway::cli::config::Config;
 use floodway::cli::known::Known;

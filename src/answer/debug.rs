@@ -8,8 +8,8 @@
 //!   zones.floodway.              the zones and their serials
 //! ```
 //!
-//! Of zones that the asking address may not ask, it speaks as of those of other servers. A TXT record a line. Unlike all other answers these allocate; the access list bounds who may ask. What does not fit
-//! is truncated as anything else is.
+//! Of zones that the asking address may not ask, it speaks as of those of other servers. A TXT record a line. Unlike all other
+//! answers these allocate; the access list bounds who may ask. What does not fit is truncated as anything else is.
 
 use crate::answer::explain::explain_in;
 use crate::answer::steer::Subject;

@@ -1,7 +1,7 @@
 //! Why an answer is what it is: the way of a query, step by step.
 //!
-//! The reply is composed by [`answer`](crate::answer::answer()) itself and read back; what decided it is asked of the same functions that
-//! the answer calls ([`crate::zone::ZoneSet::find`], [`crate::zone::Zone::lookup`], [`Decision::make`]). Nothing
+//! The reply is composed by [`answer`](crate::answer::answer()) itself and read back; what decided it is asked of the same
+//! functions that the answer calls ([`crate::zone::ZoneSet::find`], [`crate::zone::Zone::lookup`], [`Decision::make`]). Nothing
 //! is counted.
 
 use crate::answer::steer::{Decision, Subject, is_picked};

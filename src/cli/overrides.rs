@@ -60,9 +60,10 @@ pub struct Undrain {
 
 /// Decides in the place of a running server, for a while; lists and ends such decisions.
 ///
-/// Decisions: 'drain NAME', 'force-open NAME' (counts as failed), 'force-closed NAME' (counts as whole), 'resume NAME' (what waits
-/// for an operator, or is kept out since it flaps, comes back as after any failure), 'capacity POP=20k' or '=50%', and of groups 'freeze NAME' (shares stay), 'forecast-off NAME', 'steering-off NAME' (as declared). Names may be
-/// globs; without a dot at the end they are the beginning of a name.
+/// Decisions: 'drain NAME', 'force-open NAME' (counts as failed), 'force-closed NAME' (counts as whole), 'resume NAME' (what
+/// waits for an operator, or is kept out since it flaps, comes back as after any failure), 'capacity POP=20k' or '=50%', and of
+/// groups 'freeze NAME' (shares stay), 'forecast-off NAME', 'steering-off NAME' (as declared). Names may be globs; without a
+/// dot at the end they are the beginning of a name.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Override {
     /// What is decided, in quotes: 'capacity fra.pop=50%'. Without any, what holds is listed.

@@ -1,8 +1,8 @@
 //! Plans that need no measurement: what is served before the first sample, and what silence blends to.
 //!
-//! Both respect fences. The declared plan sends the clients of priced groups to the nearest members, and
-//! those of other groups by their `steer=`, which asks for no load; the blind rows spread in proportion to declared capacity, wherever the clients are, because a surge that nobody sees can
-//! come from anywhere and spreading costs milliseconds where holding costs service.
+//! Both respect fences. The declared plan sends the clients of priced groups to the nearest members, and those of other groups
+//! by their `steer=`, which asks for no load; the blind rows spread in proportion to declared capacity, wherever the clients
+//! are, because a surge that nobody sees can come from anywhere and spreading costs milliseconds where holding costs service.
 
 use crate::control::all_down::{self, Sources};
 use crate::control::allocate::{Geography, GroupProblem, Problem, Room, classic};

@@ -45,8 +45,8 @@ pub struct Snapshot {
 impl Snapshot {
     /// The first snapshot of a process: generation 1, a tally for `n_threads` threads that answer.
     ///
-    /// The house is the default one, see [`Snapshot::with_house`]. `plan` and `table` run parallel to `policies` and `cells`; `answers` is what
-    /// [`crate::exchange::compose_answers`] makes of `policies` and `zones`.
+    /// The house is the default one, see [`Snapshot::with_house`]. `plan` and `table` run parallel to `policies` and `cells`;
+    /// `answers` is what [`crate::exchange::compose_answers`] makes of `policies` and `zones`.
     pub fn first(
         n_threads: usize,
         zones: Arc<ZoneSet>,

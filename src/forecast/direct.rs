@@ -36,8 +36,8 @@ const DELTA: f64 = 0.3;
 /// go together, and what else there is to the trees: on 1,000 origins of each traffic series 1.2 % less CRPS than 0.1,
 /// on 19 of the 20; 8 and more lose it again.
 const LAMBDA: f64 = 2.0;
-/// The spread of an event's column beside that of the others, which makes its penalty `λ / 20`: it has nothing in common with them, and
-/// what was announced is to be believed.
+/// The spread of an event's column beside that of the others, which makes its penalty `λ / 20`: it has nothing in common with
+/// them, and what was announced is to be believed.
 const EVENT_SPREAD: f64 = 4.5;
 /// Penalty of the model of width, per row.
 const WIDTH_LAMBDA: f64 = 0.01;

@@ -338,8 +338,8 @@ mod tests {
         assert!((h.day.smooth(30, 1, 71) - 6.0).abs() < 1e-6);
     }
 
-    /// Clocks are put forward, or back, after ten days, and who comes at eight comes an hour earlier or later in UTC: the day and the week
-    /// before, and what is averaged over them, go along at once. Only from two to three there is no yesterday.
+    /// Clocks are put forward, or back, after ten days, and who comes at eight comes an hour earlier or later in UTC: the day
+    /// and the week before, and what is averaged over them, go along at once. Only from two to three there is no yesterday.
     #[test]
     fn days_follow_the_clock() {
         let clock = Arc::new(Daylight::scan("CET-1CEST,M3.5.0,M10.5.0/3").unwrap());

@@ -15,8 +15,8 @@ pub fn print(unix: i64) -> String {
     }
 }
 
-/// Reads a moment as unix seconds: RFC 3339, with `T` or a space, with `Z`, an offset (`+02:00`, `+0200`, `+02`) or neither (then UTC), with or
-/// without a fraction of the second or the seconds at all; a date alone is its midnight; or unix seconds.
+/// Reads a moment as unix seconds: RFC 3339, with `T` or a space, with `Z`, an offset (`+02:00`, `+0200`, `+02`) or neither
+/// (then UTC), with or without a fraction of the second or the seconds at all; a date alone is its midnight; or unix seconds.
 pub fn scan(text: &str) -> Option<f64> {
     if let Ok(unix) = text.parse::<f64>() {
         return (unix.abs() < MAX_UNIX).then_some(unix);

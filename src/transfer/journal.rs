@@ -14,10 +14,10 @@
 //!
 //! The journal of a zone that is signed here (`transfer::seal`) has Whole, End and Fetched, of the zone as it leaves.
 //!
-//! All numbers are big-endian; a difference is two lists, each behind its length. A frame counts once it is whole and its
-//! sum is right: what was written when the power failed is cut off at the next start, and what was told to be done was synced
-//! before, but for copies of others' zones: those can be fetched again, and ten thousand would wait minutes for a disk. `of the file` and `of the zone` are [`digest`]s, by which it is seen that a file is the one that updates were made
-//! to.
+//! All numbers are big-endian; a difference is two lists, each behind its length. A frame counts once it is whole and its sum
+//! is right: what was written when the power failed is cut off at the next start, and what was told to be done was synced
+//! before, but for copies of others' zones: those can be fetched again, and ten thousand would wait minutes for a disk. `of the
+//! file` and `of the zone` are [`digest`]s, by which it is seen that a file is the one that updates were made to.
 
 use crate::wire::records::{Record, Records, Soa};
 use crate::wire::{Name, rtype};

@@ -26,8 +26,8 @@ use world::Script;
 
 /// Plays a day with a surge in two and a half minutes: synthetic clients and POPs, and a live view.
 ///
-/// Without --server it starts a server of its own on free loopback ports with the zones of --zones. Demand in Asia grows to five times
-/// after a quarter of the play, as is announced before; later the most loaded POP fails for a while.
+/// Without --server it starts a server of its own on free loopback ports with the zones of --zones. Demand in Asia grows to
+/// five times after a quarter of the play, as is announced before; later the most loaded POP fails for a while.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// gRPC address of a running server to play against.

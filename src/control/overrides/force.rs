@@ -177,8 +177,8 @@ fn members_of(policies: &Policies) -> impl Iterator<Item = ((GroupIdx, MemberIdx
     })
 }
 
-/// Takes over what [`State::overrule`] was told last, by name under the policies of now, and notes what began and ended. What is let go of
-/// comes back as after a failure, in steps, where telemetry can tell how it does.
+/// Takes over what [`State::overrule`] was told last, by name under the policies of now, and notes what began and ended. What
+/// is let go of comes back as after a failure, in steps, where telemetry can tell how it does.
 pub fn step(state: &mut State, layout: &Layout, now: Now, notes: &mut Vec<Note>) {
     let (overrides, adopted) = (state.overrides.clone(), state.forced.stale);
     if !adopted && state.forced.overrides.are(&overrides) {

@@ -28,8 +28,8 @@ impl Forecaster {
     }
 
     /// Goes on with what was saved by a forecaster with the same members and leads. To be called when the past has been
-    /// observed and nothing was fitted yet; members of which nothing is kept are fitted by the next [`fit`](Self::fit), which is wanted then
-    /// and leaves the others as they are.
+    /// observed and nothing was fitted yet; members of which nothing is kept are fitted by the next [`fit`](Self::fit), which
+    /// is wanted then and leaves the others as they are.
     ///
     /// # Errors
     /// Why it cannot be; then nothing has changed.

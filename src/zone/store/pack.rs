@@ -307,7 +307,8 @@ impl<'b> Packer<'b> {
 
 //----------- Leaves ---------------------------------------------------------
 
-/// Which records of an RRset repeat an earlier one; empty if there is only one. Names compare without case where the RDATA is one name.
+/// Which records of an RRset repeat an earlier one; empty if there is only one. Names compare without case where the RDATA is
+/// one name.
 pub(super) fn duplicates(rrset: &[Logged<'_>]) -> Vec<bool> {
     if rrset.len() == 1 {
         return Vec::new();
