@@ -32,8 +32,8 @@ pub struct Args {
     /// Group whose demand it raises.
     #[arg(long, value_name = "NAME", required_unless_present_any = ["list", "cancel", "outcome"])]
     group: Option<String>,
-    /// When it begins: 2026-03-01T09:00:00Z, +10m, or now.
-    #[arg(long, value_name = "TIME", default_value = "now")]
+    /// When it begins, or has begun: 2026-03-01T09:00:00Z, +10m, now, or -5m.
+    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true)]
     start: String,
     /// Its name among events [default: made of group and start].
     #[arg(long, value_name = "ID")]
@@ -276,6 +276,7 @@ mod tests {
         assert_eq!((asked.start, asked.recipients, asked.click_rate), (1600.0, Some(4e5), Some(0.03)));
         assert_eq!((asked.send_secs, asked.cells.len()), (Some(1200.0), 2));
         assert_eq!(parse("--group web --times 3x").unwrap().start, 1000.0);
+        assert_eq!(parse("--group web --start -5m --times 3x").unwrap().start, 700.0, "somebody forgot to say so");
     }
 
     #[test]

@@ -90,14 +90,16 @@ pub fn put(asked: &mut Asked, key: &str, text: &str, now: f64) -> Result<(), Str
     Ok(())
 }
 
-/// A moment, or a time from now: `now`, `+10m`.
+/// A moment, or a time from now: `now`, `+10m`, `-5m`.
 fn start(text: &str, now: f64) -> Result<f64, String> {
     let wrong =
         || format!("{text:?}: a moment such as 2026-03-01T09:00:00Z, `now`, or a time from now such as +10m would do");
-    match text.strip_prefix('+') {
-        Some(from_now) => parse_duration_secs(from_now).map(|secs| now + secs).map_err(|_| wrong()),
-        None if text == "now" => Ok(now),
-        None => timestamp::scan(text).ok_or_else(wrong),
+    let from_now = |sign: f64, length: &str| parse_duration_secs(length).map(|secs| now + sign * secs);
+    match (text.strip_prefix('+'), text.strip_prefix('-')) {
+        (Some(length), _) => from_now(1.0, length).map_err(|_| wrong()),
+        (_, Some(length)) => from_now(-1.0, length).map_err(|_| wrong()),
+        _ if text == "now" => Ok(now),
+        _ => timestamp::scan(text).ok_or_else(wrong),
     }
 }
 
@@ -336,6 +338,7 @@ mod tests {
         };
         check("start", "tomorrow", "+10m");
         check("start", "+", "+10m");
+        check("start", "-", "+10m");
         check("recipients", "many", "40k");
         check("click-rate", "-3%", "15%");
         check("times", "twice", "2.5x");
