@@ -199,9 +199,7 @@ impl Desk {
         let mut before = calendar.entries.clone();
         let there: HashSet<&String> = entries.iter().map(|e| &e.announcement.id).collect();
         // What was in a file and is over stays for a while, so that what became of it can be seen.
-        calendar.entries.retain(|id, e| {
-            !there.contains(id) && (e.file.is_none() || e.announcement.expires < now) || e.file.is_none()
-        });
+        calendar.entries.retain(|id, e| e.file.is_none() || !there.contains(id) && e.announcement.expires < now);
         calendar.forget(now, self.room, "");
         let mut left_out = 0;
         for entry in entries {

@@ -1,7 +1,8 @@
 //! Follows the folder of calendars: what it says is announced, and what it no longer says is taken back.
 //!
 //! It is looked at every two seconds by names, sizes and times of change: there are few files in it, they may lie on anything
-//! that can be mounted, and occurrences come near as time goes by even if no file changes.
+//! that can be mounted, and occurrences come near as time goes by even if no file changes. A folder that cannot be read takes
+//! nothing back.
 
 use crate::cli::load::{about, read_up_to};
 use crate::cli::serve::reload::say;
@@ -10,9 +11,10 @@ use crate::events::written::{self, Against, MAX_FILE};
 use crate::events::{Desk, Entry, ics};
 use crate::exchange::Exchange;
 use crate::masterfile::Report;
+use crate::policy::Policies;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
@@ -106,25 +108,37 @@ pub(super) async fn follow(
 
 /// What was read, and when.
 struct Seen {
-    files: Vec<(PathBuf, u64, Option<SystemTime>)>,
-    policies: usize,
+    /// `None`: the folder cannot be read.
+    files: Option<Vec<(PathBuf, u64, Option<SystemTime>)>>,
+    /// What it was read for. Only told apart from others; held, so that no others can lie where these lay.
+    policies: Weak<Policies>,
     at: f64,
 }
 
 fn look(dir: &Path, desk: &Desk, exchange: &Exchange, clock: Clock, before: Option<Seen>) -> Seen {
     let (snapshot, now) = (exchange.load_full(), clock.now());
-    let files = files(dir).unwrap_or_default();
-    // Only told apart from others, never followed.
-    let policies = Arc::as_ptr(&snapshot.policies) as usize;
-    match before {
-        Some(seen) if seen.files == files && seen.policies == policies && now.mono - seen.at < AGAIN_SECS => seen,
-        before => {
+    let files = files(dir).map_err(|e| e.to_string());
+    let policies = Arc::downgrade(&snapshot.policies);
+    let is_same = |seen: &Seen| seen.files.as_ref() == files.as_ref().ok() && seen.policies.ptr_eq(&policies);
+    match (before, &files) {
+        (Some(seen), _) if is_same(&seen) && now.mono - seen.at < AGAIN_SECS => seen,
+        // A mount that is away takes nothing back: what it said stands until it can be read again.
+        (Some(seen), Err(e)) => {
+            if seen.files.is_some() {
+                tracing::error!(
+                    "{}: the folder of events cannot be read: {e}; what it announced stands",
+                    dir.display()
+                );
+            }
+            Seen { files: None, policies, at: now.mono }
+        }
+        (before, _) => {
             let mut report = Report::default();
             let against = Against { policies: &snapshot.policies, cells: &snapshot.cells, now: now.unix };
             let entries = read(dir, against, &mut report);
             let n = entries.len();
             let left_out = desk.set_files(entries, now.unix);
-            if before.as_ref().is_none_or(|b| b.files != files || b.policies != policies) {
+            if before.as_ref().is_none_or(|before| !is_same(before)) {
                 say(&report);
                 tracing::info!("{}: {n} events announced", dir.display());
                 if left_out > 0 {
@@ -133,7 +147,7 @@ fn look(dir: &Path, desk: &Desk, exchange: &Exchange, clock: Clock, before: Opti
                     );
                 }
             }
-            Seen { files, policies, at: now.mono }
+            Seen { files: files.ok(), policies, at: now.mono }
         }
     }
 }
@@ -142,7 +156,8 @@ fn look(dir: &Path, desk: &Desk, exchange: &Exchange, clock: Clock, before: Opti
 mod tests {
     use super::*;
     use crate::geo::CellMap;
-    use crate::policy::{Group, Policies};
+    use crate::policy::Group;
+    use crate::telemetry::fixtures;
 
     #[test]
     fn both_forms_are_read_and_faults_named() {
@@ -176,5 +191,30 @@ mod tests {
             assert!(report.contains(says), "{says} is not in\n{report}");
         }
         assert!(read_in(&dir.path().join("none")).1.contains("cannot be read"));
+    }
+
+    /// A file that goes takes its events along; a folder that cannot be read does not.
+    #[test]
+    fn what_stood_in_a_folder_that_is_away_stands() {
+        let top = tempfile::tempdir().unwrap();
+        let (dir, away) = (top.path().join("events"), top.path().join("away"));
+        fs::create_dir(&dir).unwrap();
+        let event = "[[announce]]\nid = \"a\"\ngroup = \"web\"\nstart = \"+1h\"\npeak = 100\n";
+        fs::write(dir.join("a.toml"), event).unwrap();
+        let (desk, exchange, clock) =
+            (Desk::new(10, Default::default()), fixtures::exchange(fixtures::plan()), Clock::start());
+        let mut seen = None;
+        let mut check = |n: usize| {
+            seen = Some(look(&dir, &desk, &exchange, clock, seen.take()));
+            assert_eq!(desk.calendar().entries.len(), n);
+        };
+        check(1);
+        fs::rename(&dir, &away).unwrap();
+        check(1);
+        check(1);
+        fs::rename(&away, &dir).unwrap();
+        check(1);
+        fs::remove_file(dir.join("a.toml")).unwrap();
+        check(0);
     }
 }
