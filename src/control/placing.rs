@@ -1,6 +1,8 @@
 //! Shares: the allocation, with ramps, trickles and silence laid over it.
 
-use crate::control::allocate::{Allocation, GroupAllocation, GroupProblem, Problem, Room, Warm, allocate, limit_step};
+use crate::control::allocate::{
+    Allocation, GroupAllocation, GroupProblem, PopAllocation, Problem, Room, Warm, allocate, limit_step,
+};
 use crate::control::breaker::TRICKLE;
 use crate::control::candidates::candidates;
 use crate::control::declared::blind_rows;
@@ -103,13 +105,24 @@ pub fn place(
             true => blind_rows(&layout.policies, &layout.cells, GroupIdx::from(g), &usable),
             false => blind_rows(&layout.policies, &layout.cells, GroupIdx::from(g), &given(standing)),
         };
-        PlacedGroup { rows, row_of_cell, blind, load, short: found.short }
+        let short = mixed(found.short, rest.map(|(part, rest)| (part, rest.short)));
+        PlacedGroup { rows, row_of_cell, blind, load, short }
+    };
+    let pops = |of: fn(&PopAllocation) -> f64| -> Vec<f64> {
+        let rest = |p: usize| least.zip(without.as_ref().map(|a| of(&a.pops[p])));
+        with.pops.iter().enumerate().map(|(p, with)| mixed(of(with), rest(p))).collect()
     };
     Placed {
-        spill_ms: with.pops.iter().map(|p| p.spill_ms).collect(),
-        price_ms: with.pops.iter().map(|p| p.price_ms).collect(),
+        spill_ms: pops(|p| p.spill_ms),
+        price_ms: pops(|p| p.price_ms),
         groups: with.groups.into_iter().enumerate().map(group).collect(),
     }
+}
+
+/// What holds between two allocations. `rest`: the part at which somebody returns, and what holds without them. Of what finds no room
+/// it is the most that it can be, since that is convex.
+fn mixed(with: f64, rest: Option<(f64, f64)>) -> f64 {
+    rest.map_or(with, |(part, without)| without + part * (with - without))
 }
 
 /// How an allocation sees members that return.
@@ -354,4 +367,26 @@ pub fn blended(frozen: &GroupPlan, blind: &RowSet, standing: &[Standing], weight
         set.push(row.clone());
     }
     set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is served while members return lies between the two allocations, in every row.
+    #[test]
+    fn a_row_returns_at_its_own_part_or_the_least() {
+        let (full, rest) = (Row::new(&[0.5, 0.5, 0.0]), Row::new(&[0.0, 0.6, 0.4]));
+        let check = |standing: &[Standing; 3], rest: &Row, expect: [f32; 3]| {
+            let got = ramped(&full, rest, standing, 0.05).to_vec();
+            assert!(got.iter().zip(expect).all(|(g, e)| (g - e).abs() < 1e-6), "{got:?} for {expect:?}");
+        };
+        let (back, slow) = (Standing::Ramping(0.25), Standing::Ramping(0.1));
+        check(&[back, Standing::Full, Standing::Full], &rest, [0.125, 0.575, 0.3]);
+        check(&[back, slow, Standing::Full], &rest, [0.05, 0.59, 0.36]);
+        check(&[Standing::Full; 3], &rest, [0.025, 0.595, 0.38]);
+        check(&[back, Standing::Full, Standing::Full], &Row::new(&[0.0; 3]), [0.5, 0.5, 0.0]);
+        check(&[Standing::Full; 3], &full, [0.5, 0.5, 0.0]);
+        assert_eq!((mixed(10.0, None), mixed(10.0, Some((0.25, 30.0)))), (10.0, 25.0));
+    }
 }

@@ -1,6 +1,6 @@
 //! `floodway.v1.Telemetry`: the stream of one peer, from protobuf to the inbox and back.
 //!
-//! With `admin::steering` the only place of protobuf types on the server's side. Each stream is one task,
+//! With `admin` the only place of protobuf types on the server's side. Each stream is one task,
 //! the one in `Session::run`; it never waits for the inbox, and never for a peer that does not read.
 
 use crate::clock::Clock;
