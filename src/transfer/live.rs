@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{Id, JoinSet, spawn_blocking};
 
 /// How long the same refusal of one client is not told again. Our choice: a secondary that is set up wrongly asks every
 /// few minutes, an attacker without pause.
@@ -77,12 +77,8 @@ pub struct Wanted {
 
 //----------- run ------------------------------------------------------------
 
-/// What has happened to a zone that comes from elsewhere.
-struct Done {
-    apex: Name,
-    /// Whether there is something to publish; an error was told.
-    got: Result<bool, ()>,
-}
+/// Whether there is something to publish of a zone that was looked at; an error was told.
+type Got = Result<bool, ()>;
 
 /// Does what comes, until the senders are gone.
 pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealings: Arc<Dealings>) {
@@ -91,7 +87,8 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealing
     let mut teller = Teller { told: HashMap::new(), places, dealings: dealings.clone() };
     // Whether what is known of zones is to be noted: journals, and copies.
     let mut is_written = true;
-    let mut under_way: JoinSet<Done> = JoinSet::new();
+    let mut under_way: JoinSet<Got> = JoinSet::new();
+    let mut looked_at: HashMap<Id, Name> = HashMap::new();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -120,10 +117,13 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealing
                 }
                 Some(Task { errand: Errand::Transfer(_), .. }) => {}
             },
-            Some(done) = under_way.join_next() => if let Ok(Done { apex, got }) = done {
-                secondary.done(&apex, got);
-                is_written = true;
-            },
+            Some(ended) = under_way.join_next_with_id() => {
+                let (id, got) = ended.unwrap_or_else(|e| (e.id(), Err(())));
+                if let Some(apex) = looked_at.remove(&id) {
+                    secondary.done(&apex, got);
+                    is_written = true;
+                }
+            }
             () = until(gathered) => {
                 secondary.gathering = None;
                 secondary.is_known = false;
@@ -161,7 +161,8 @@ pub async fn run(mut tasks: mpsc::Receiver<Task>, hands: Arc<dyn Hands>, dealing
             secondary.wait_in_line(unix_secs());
         }
         for (apex, servers, copy) in secondary.next(unix_secs(), under_way.len()) {
-            under_way.spawn(look(hands.clone(), dealings.clone(), apex, servers, copy));
+            let id = under_way.spawn(look(hands.clone(), dealings.clone(), apex.clone(), servers, copy)).id();
+            looked_at.insert(id, apex);
         }
     }
 }
@@ -181,7 +182,7 @@ async fn look(
     apex: Name,
     servers: Vec<Server>,
     copy: Option<Arc<Zone>>,
-) -> Done {
+) -> Got {
     let mut failed = Vec::new();
     for server in &servers {
         match fetch::fetch(server, &apex, copy.clone()).await {
@@ -189,7 +190,7 @@ async fn look(
                 dealings.looked(Look::Current);
                 let (hands, of) = (hands.clone(), apex.clone());
                 let _ = spawn_blocking(move || hands.checked(&of, unix_secs())).await;
-                return Done { apex, got: Ok(false) };
+                return Ok(false);
             }
             Ok(Fetched::Zone(zone, chain)) => {
                 let how = chain.as_ref().map_or("whole".to_string(), |chain| format!("by {} differences", chain.len()));
@@ -200,7 +201,7 @@ async fn look(
                     Ok(Ok(())) => {
                         dealings.looked(look);
                         tracing::info!("{apex} has come from {}: serial {serial}, {n} records, {how}", server.addr);
-                        return Done { apex, got: Ok(true) };
+                        return Ok(true);
                     }
                     Ok(Err(e)) => {
                         dealings.looked(Look::NotKept);
@@ -217,7 +218,7 @@ async fn look(
     }
     let kept = if copy.is_some() { "the copy there is stays" } else { "there is no copy" };
     tracing::warn!("{apex} could not be fetched; {kept}: {}", failed.join("; "));
-    Done { apex, got: Err(()) }
+    Err(())
 }
 
 //----------- Secondary ------------------------------------------------------
@@ -347,7 +348,7 @@ impl Secondary {
         }
     }
 
-    fn done(&mut self, apex: &Name, got: Result<bool, ()>) {
+    fn done(&mut self, apex: &Name, got: Got) {
         if got == Ok(true) {
             self.gathering.get_or_insert_with(Instant::now);
         }
