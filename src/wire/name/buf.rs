@@ -98,7 +98,7 @@ impl NameBuf {
         }
     }
 
-    /// As [`suffix_hash`], for the label whose length octet is at `at`: whole words are read, and what lies behind
+    /// As [`suffix_hash`](super::suffix_hash), for the label whose length octet is at `at`: whole words are read, and what lies behind
     /// the label is masked out.
     #[inline]
     fn extend_hash(&self, parent: u64, mut at: usize) -> u64 {
