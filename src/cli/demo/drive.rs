@@ -44,6 +44,8 @@ pub struct Drive {
     events: EventsClient<Channel>,
     samples: mpsc::Sender<Sample>,
     wishes: mpsc::Receiver<Wanted>,
+    /// The generation of the wishes that each POP holds: its samples acknowledge it.
+    held: BTreeMap<String, u64>,
     seq: u64,
     resolvers: Vec<Resolver>,
     /// One client of each cell that has resolvers.
@@ -135,6 +137,7 @@ impl Drive {
             events: EventsClient::new(channel),
             samples,
             wishes,
+            held: BTreeMap::new(),
             seq: 0,
             cells: resolvers.iter().map(|r| (r.cell.clone(), r.prefix)).collect(),
             resolvers,
@@ -249,6 +252,7 @@ impl Drive {
     /// Lets the agents hear what the server wants.
     fn heed(&mut self, t: f64) {
         while let Ok(wanted) = self.wishes.try_recv() {
+            self.held.insert(wanted.pop.clone(), wanted.generation);
             for wish in &wanted.shadows {
                 let wanted = shadow_from_proto(wish.wanted());
                 let agent = self.agents.iter_mut().find(|a| a.member == wish.member);
@@ -275,6 +279,7 @@ impl Drive {
                 pop: self.pops[p].clone(),
                 group: self.group.clone(),
                 window_seconds: 1.0,
+                wanted_generation: Some(self.held.get(&self.pops[p]).copied().unwrap_or(0)),
                 ..Sample::default()
             };
             let mut samples = vec![Sample {
