@@ -68,7 +68,7 @@ fn an_announced_event_moves_shares_and_warms_a_shadow_before_it_begins() {
     world.asked(2000.0);
     world.run(1600.0);
     assert!(world.told("is over"), "{:?}", world.notes);
-    assert_eq!(world.demand().now, 2000.0);
+    assert!((world.demand().now - 2000.0).abs() < 10.0, "{:?}", world.demand());
     assert!(world.demand().planned < 3500.0, "{:?}", world.demand());
 }
 
@@ -144,7 +144,8 @@ fn a_too_bold_announcement_starves_nobody() {
     run(&mut world, 110.0);
     let plan = &world.last.plan;
     assert!(plan.groups[0].demand.planned > 8000.0, "{:?}", plan.groups[0].demand);
-    assert_eq!((plan.groups[1].demand.planned, plan.groups[1].short), (2000.0, 0.0));
+    let (api, out) = (&plan.groups[1], plan.groups[1].members.last().unwrap());
+    assert!(api.demand.planned < 2020.0 && api.short == 0.0 && out.share < 0.01, "{:?} {out:?}", api.demand);
     for pop in &plan.pops {
         assert!(pop.load <= 1.02 * pop.target.max(1.0), "{pop:?}");
     }

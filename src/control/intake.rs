@@ -1,6 +1,7 @@
 //! Samples and the server's own tally into windows and counts.
 
 use crate::clock::Now;
+use crate::control::elsewhere;
 use crate::control::origins::{Load, wanted};
 use crate::control::outlook::share_of;
 use crate::control::probes::Rules;
@@ -151,6 +152,12 @@ pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt
         }
         group.ring.step(plan, dt, now);
     }
+    for (group, spec) in state.groups.iter_mut().zip(&layout.policies.groups) {
+        if spec.members.iter().any(|m| m.pop.is_none()) {
+            let demand = group.origins.demand(now.unix).unwrap_or_else(|| group.cells.shares(&layout.cells.cells));
+            group.elsewhere = elsewhere::part(spec, &group.ring, &demand, now.unix);
+        }
+    }
     let mut shares: Vec<Option<Vec<f64>>> = vec![None; state.groups.len()];
     for Told { group: g, pop, member, load, cells } in &reported.loads {
         let group = &mut state.groups[g.idx()];
@@ -172,7 +179,8 @@ pub fn learn_origins(state: &mut State, layout: &Layout, reported: &Reported, dt
             group.ring.learn(group.origins.alone(&column), load.rate);
         }
         if let Some(whole) = whole(&group.reporters) {
-            group.origins.observe_whole(&whole, shares);
+            let rate = whole.rate / (1.0 - group.elsewhere);
+            group.origins.observe_whole(&Load { rate, ..whole }, shares);
         }
     }
     let uses: Vec<ForecastUse> =

@@ -17,6 +17,7 @@ mod damping;
 pub mod declared;
 pub mod demand;
 mod drains;
+mod elsewhere;
 pub mod evidence;
 pub mod fitter;
 pub mod foresight;

@@ -284,7 +284,8 @@ pub struct Expected {
     pub by_cell: Vec<f64>,
 }
 
-/// What each group is asked for now, requests per second: the sum of what is reported of it. A POP that
+/// What each group is asked for now, requests per second: the sum of what is reported of it, and what external members have
+/// beside that. A POP that
 /// fell silent is taken to carry what it did, in proportion to the share it still gets. `None` for a group
 /// that nobody has reported on.
 pub fn totals(state: &State, layout: &Layout, now: Now) -> Vec<Option<f64>> {
@@ -298,7 +299,7 @@ pub fn totals(state: &State, layout: &Layout, now: Now) -> Vec<Option<f64>> {
             };
             Some(kept * rate)
         });
-        rates.reduce(|a, b| a + b)
+        Some(rates.reduce(|a, b| a + b)? / (1.0 - group.elsewhere))
     };
     state.groups.iter().enumerate().map(total).collect()
 }

@@ -136,6 +136,8 @@ pub struct GroupState {
     pub cells: CellShares,
     /// The same from moment to moment.
     pub origins: Origins,
+    /// Part of its demand that external members have, whom nobody reports; in `[0, 1)`.
+    pub elsewhere: f64,
     /// What its slots carry.
     pub carriers: Carriers,
     /// By which plans clients go.
@@ -462,6 +464,7 @@ impl GroupState {
             reporters: BTreeMap::new(),
             cells: CellShares::new(n_cells),
             origins: Origins::new(n_cells),
+            elsewhere: 0.0,
             carriers: Carriers::default(),
             ring: Ring::default(),
             outlook: Outlook::new(now, spec.ttl_min, settings.clone()),

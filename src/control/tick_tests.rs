@@ -23,6 +23,8 @@ pub const JP: usize = 4;
 mod all_down;
 #[path = "event_tests.rs"]
 mod events;
+#[path = "external_tests.rs"]
+mod external;
 #[path = "tick_laws.rs"]
 mod laws;
 #[path = "probe_tests.rs"]

@@ -7,11 +7,14 @@ use crate::control::state::{Layout, State};
 use crate::events::follow::{Follower, Phase, REACH_SECS};
 use crate::forecast::quantiles::Quantiles;
 use crate::id::{GroupIdx, PopIdx};
+use crate::steering::{MemberPlan, ShadowState};
 use std::collections::BTreeMap;
 
 /// The quantile that is planned for. Measured: 0.8 leaves no more overload than 0.9 when an event comes, is larger or late, and moves
 /// a tenth fewer answers.
 const PLANNED: f64 = 0.8;
+/// Part of the targets that what is only announced may fill: an allocation that is full to the brim leads some out.
+const MOST_FILLED: f64 = 0.95;
 /// A rise of less than this part of what is usual moves nothing.
 const SMALL: f64 = 0.1;
 /// A rise is to come when so much more is ahead than there is.
@@ -135,14 +138,22 @@ fn claims(state: &State, layout: &Layout, g: GroupIdx, own: &[&Follower], curves
 }
 
 /// What of the targets of a group's POPs neither other groups nor its own usual demand take, requests per second.
+/// Shadows count from when they are ready: before, what is planned for beyond the others would lead out, to external members.
 fn spare(state: &State, layout: &Layout, g: GroupIdx, usual: f64) -> f64 {
-    let (pops, plan) = (pops_of(layout, g), &state.plan);
+    let plan = &state.plan;
+    let serves = |of: &MemberPlan| {
+        of.usable.is_ok() && matches!(of.shadow, None | Some(ShadowState::Ready | ShadowState::Active))
+    };
+    let members = layout.policies.groups[g.idx()].members.iter().zip(&plan.groups[g.idx()].members);
+    let mut pops: Vec<PopIdx> = members.filter(|(_, of)| serves(of)).filter_map(|(spec, _)| spec.pop).collect();
+    pops.sort_unstable();
+    pops.dedup();
     let own: f64 = plan.groups[g.idx()].members.iter().map(|m| m.load).sum();
     let (target, load) = pops.iter().fold((0.0, 0.0), |(target, load), p| {
         let pop = &plan.pops[p.idx()];
         (target + pop.target, load + pop.load)
     });
-    (target - (load - own).max(0.0) - usual).max(0.0)
+    (MOST_FILLED * target - (load - own).max(0.0) - usual).max(0.0)
 }
 
 /// Seconds until shares begin to move for a rise that is to come; `None` for none.

@@ -108,7 +108,8 @@ pub fn heard(state: &State, totals: &[Option<f64>], is_heard: bool, now: Now) ->
     let of = |(group, total): (&GroupState, &Option<f64>)| {
         let total = total.filter(|_| is_heard)?;
         let mean = Heard { rate: total, age: RATE_SECS / 2.0 };
-        let last = |load: Load| Heard { rate: load.rate, age: (now.unix - load.mid).max(0.0) };
+        let here = 1.0 - group.elsewhere;
+        let last = |load: Load| Heard { rate: load.rate / here, age: (now.unix - load.mid).max(0.0) };
         Some(intake::whole(&group.reporters).map_or(mean, last))
     };
     state.groups.iter().zip(totals).map(of).collect()
