@@ -2,8 +2,8 @@
 
 use crate::clock::Now;
 use crate::control::elsewhere;
+use crate::control::expected::share_of;
 use crate::control::origins::{Load, wanted};
-use crate::control::outlook::share_of;
 use crate::control::probes::Rules;
 use crate::control::state::{Layout, Reporter, State};
 use crate::control::window::Arrival;

@@ -19,6 +19,7 @@ pub mod demand;
 mod drains;
 mod elsewhere;
 pub mod evidence;
+mod expected;
 pub mod fitter;
 pub mod foresight;
 mod guard;

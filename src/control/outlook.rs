@@ -1,4 +1,4 @@
-//! What a group asks for now, and what it will ask for.
+//! What a group will ask for.
 //!
 //! The total is what its POPs report. Every minute it goes into the group's forecaster, whose quantiles
 //! may raise the planned demand, never lower it. A tick hears of at most some hundred minutes that ended, and
@@ -7,15 +7,12 @@
 use crate::clock::Now;
 use crate::control::announced::Extra;
 use crate::control::notes::Note;
-use crate::control::silence::NORMAL_SECS;
 use crate::control::state::{GroupState, Layout, State};
 use crate::control::watch::{self, Watch};
 use crate::forecast::engine::{Explained, Fan, Fits, Fitting, Forecaster};
 use crate::forecast::quantiles::{LEVELS, Quantiles};
 use crate::forecast::settings::Settings;
-use crate::id::{GroupIdx, PopIdx};
 use crate::policy::ForecastUse;
-use crate::steering::Demand;
 use std::sync::Arc;
 
 /// The grid of forecasts, seconds.
@@ -149,8 +146,13 @@ impl Outlook {
         self.extra.as_deref()
     }
 
+    /// Demand to come as told by someone who knows it.
+    pub fn told(&self) -> Option<&Told> {
+        self.told.as_ref()
+    }
+
     /// Requests per second that events are taken to bring now.
-    fn brought(&self) -> f64 {
+    pub fn brought(&self) -> f64 {
         self.extra.as_ref().map_or(0.0, |extra| extra.now)
     }
 
@@ -273,50 +275,7 @@ fn by_prior(now: f64, secs: f64) -> Quantiles {
     Quantiles::new(LEVELS.map(|level| if surges(level) { now * (PRIOR_GROWTH * secs).exp() } else { now }))
 }
 
-//----------- Expected -------------------------------------------------------
-
-/// The demand of one group that a tick plans for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Expected {
-    /// As shown in the plan.
-    pub demand: Demand,
-    /// Planned demand per cell, requests per second.
-    pub by_cell: Vec<f64>,
-}
-
-/// What each group is asked for now, requests per second: the sum of what is reported of it, and what external members have
-/// beside that. A POP that
-/// fell silent is taken to carry what it did, in proportion to the share it still gets. `None` for a group
-/// that nobody has reported on.
-pub fn totals(state: &State, layout: &Layout, now: Now) -> Vec<Option<f64>> {
-    let total = |(g, group): (usize, &GroupState)| {
-        let rates = group.reporters.iter().filter_map(|((pop, member), reporter)| {
-            let rate = reporter.window.rate()?;
-            let kept = match reporter.window.silent_secs(now) {
-                s if s < NORMAL_SECS => 1.0,
-                _ if reporter.share_when_heard <= 0.0 => 0.0,
-                _ => (share_of(state, layout, GroupIdx::from(g), *pop, *member) / reporter.share_when_heard).min(1.0),
-            };
-            Some(kept * rate)
-        });
-        Some(rates.reduce(|a, b| a + b)? / (1.0 - group.elsewhere))
-    };
-    state.groups.iter().enumerate().map(total).collect()
-}
-
-/// Share of a group's demand that the served plan gives to a reporter's members.
-pub fn share_of(
-    state: &State,
-    layout: &Layout,
-    group: GroupIdx,
-    pop: PopIdx,
-    member: Option<crate::id::MemberIdx>,
-) -> f64 {
-    let spec = &layout.policies.groups[group.idx()].members;
-    let members = spec.iter().zip(&state.plan.groups[group.idx()].members).enumerate();
-    let at = members.filter(|(i, (spec, _))| member.map_or(spec.pop == Some(pop), |m| m.idx() == *i));
-    at.map(|(_, (_, plan))| plan.share).sum()
-}
+//----------- what a tick asks of them ----------------------------------------
 
 /// Feeds the forecasters; nothing is observed while more than half of the POPs are silent. Of those whose minute
 /// has ended as many look ahead as one tick has time for.
@@ -340,58 +299,6 @@ pub fn observe(
     }
     let most = LEAST_PER_TICK.max(state.groups.len().div_ceil(PER_TICK));
     state.groups.iter_mut().filter(|group| group.outlook.stale).take(most).for_each(|group| group.outlook.look());
-}
-
-/// Planned demand of every group: the greatest of now and of the quantiles looked at, over the cells.
-pub fn expect(state: &State, layout: &Layout, totals: &[Option<f64>], at: Now) -> Vec<Expected> {
-    let expect = |((g, group), total): ((usize, &GroupState), &Option<f64>)| {
-        let spec = &layout.policies.groups[g];
-        let told = group.outlook.told.as_ref().map(|told| &told.shares).filter(|s| s.len() == layout.cells.cells.len());
-        let origins = &group.origins;
-        let seen = (state.skills.origins && told.is_none()).then(|| origins.demand(at.unix)).flatten();
-        let now = total.unwrap_or(0.0);
-        let lead = lead_secs(state.plan.groups[g].ttl);
-        let extra = |secs| group.outlook.extra().map_or(0.0, |extra| extra.planned(secs));
-        let usual = (now - group.outlook.brought()).max(0.0);
-        let level = |i: usize| {
-            let secs = (i + 1) as f64 * lead;
-            let quantile = group.outlook.usual_at(secs).map_or(0.0, |q| q.at(state.skills.planned[i]));
-            quantile.max(usual) + extra(secs)
-        };
-        let planned = match state.forecast_use(layout, GroupIdx::from(g)) {
-            ForecastUse::Steer => now.max(level(0)).max(level(1)),
-            ForecastUse::Show | ForecastUse::Off => now,
-        };
-        let ahead = if spec.forecast == ForecastUse::Off { None } else { group.outlook.shown() };
-        // What events bring may come from elsewhere than the rest.
-        let from = group.outlook.extra().map_or(&[][..], |extra| &extra.cells);
-        let apart = |n: usize| if from.len() == n { extra(2.0 * lead).min(planned) } else { 0.0 };
-        let of_event = |r: usize, apart: f64| from.get(r).map_or(0.0, |from| from * apart);
-        let steers = state.forecast_use(layout, GroupIdx::from(g)) == ForecastUse::Steer;
-        let by_cell: Vec<f64> = match seen.and_then(|_| origins.held()) {
-            Some(held) if origins.ahead() > 0.0 && !steers => {
-                let scale = planned / origins.ahead();
-                held.iter().map(|d| scale * d).collect()
-            }
-            Some(held) if origins.ahead() > 0.0 => {
-                // What is held has begun; only what is still to come is laid on top.
-                let missing = (planned - origins.ahead()).max(0.0);
-                let apart = apart(held.len()).min(missing);
-                let raised = 1.0 + (missing - apart) / origins.ahead();
-                held.iter().enumerate().map(|(r, d)| raised * d + of_event(r, apart)).collect()
-            }
-            _ => {
-                let shares = told.map_or_else(|| group.cells.shares(&layout.cells.cells), Vec::clone);
-                let apart = apart(shares.len());
-                let of_cell = |(r, s): (usize, f64)| s * (planned - apart) + of_event(r, apart);
-                shares.into_iter().enumerate().map(of_cell).collect()
-            }
-        };
-        let whole: f64 = by_cell.iter().sum();
-        let planned = if whole > planned * (1.0 + 1e-9) { whole } else { planned };
-        Expected { demand: Demand { now, planned, ahead }, by_cell }
-    };
-    state.groups.iter().enumerate().zip(totals).map(expect).collect()
 }
 
 /// Seconds until a change of answers has reached half of the load: noticing, half a TTL, connections.

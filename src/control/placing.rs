@@ -6,7 +6,7 @@ use crate::control::allocate::{
 use crate::control::breaker::TRICKLE;
 use crate::control::candidates::candidates;
 use crate::control::declared::blind_rows;
-use crate::control::outlook::Expected;
+use crate::control::expected::Expected;
 use crate::control::rooms::{PopRoom, member_room};
 use crate::control::rows::{RowSet, proportional};
 use crate::control::standing::{Standing, given};

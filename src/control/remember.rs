@@ -2,7 +2,7 @@
 //! plans what moved.
 
 use crate::clock::Now;
-use crate::control::outlook::totals;
+use crate::control::expected::totals;
 use crate::control::silence::NORMAL_SECS;
 use crate::control::state::{Layout, Learnt, State};
 use crate::control::tick::quiet_secs;

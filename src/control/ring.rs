@@ -198,7 +198,7 @@ impl Ring {
 
     /// Joins neighbours in time of the same era.
     fn thin(&mut self) {
-        self.batches.sort_by(|a, b| (a.era, a.expires).partial_cmp(&(b.era, b.expires)).expect("times are numbers"));
+        self.batches.sort_by(|a, b| a.era.cmp(&b.era).then(a.expires.total_cmp(&b.expires)));
         let mut thin: Vec<Batch> = Vec::with_capacity(self.batches.len());
         for batch in self.batches.drain(..) {
             match thin.last_mut().filter(|last| last.era == batch.era && last.mass + batch.mass < 1.0 / PARTS) {

@@ -5,7 +5,7 @@ use crate::clock::Now;
 use crate::control::allocate::Room;
 use crate::control::candidates::{declared_capacity, members_at};
 use crate::control::capacity::{Overload, exhausted};
-use crate::control::outlook::Expected;
+use crate::control::expected::Expected;
 use crate::control::overrides::force::Hold;
 use crate::control::silence::{Rung, UNKNOWN_FACTOR, rung};
 use crate::control::state::{GroupState, Layout, State};

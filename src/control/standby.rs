@@ -2,8 +2,9 @@
 
 use crate::clock::Now;
 use crate::control::accounts;
+use crate::control::expected::Expected;
 use crate::control::notes::Note;
-use crate::control::outlook::{Expected, high, lead_secs, likely, risk, usual_risk};
+use crate::control::outlook::{high, lead_secs, likely, risk, usual_risk};
 use crate::control::placing::Placed;
 use crate::control::rooms::PopRoom;
 use crate::control::shadow::{LEAST_ON_SECS, Need, START_RISK, Seen};

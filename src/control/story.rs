@@ -5,7 +5,7 @@
 
 use crate::clock::Now;
 use crate::control::candidates::{candidates, members_at, money_ms};
-use crate::control::outlook;
+use crate::control::expected;
 use crate::control::state::{Layout, State};
 use crate::id::{CellIdx, GroupIdx, MemberIdx, PopIdx};
 use crate::policy::{Policies, Role};
@@ -108,7 +108,7 @@ pub fn story(state: &State, pop: PopIdx, now: Now) -> Option<Story> {
     let layout = &**state.layout.as_ref()?;
     let spec = layout.policies.pops.get(pop.idx())?;
     let plan = state.plan.pops.get(pop.idx())?;
-    let expected = outlook::expect(state, layout, &outlook::totals(state, layout, now), now);
+    let expected = expected::expect(state, layout, &expected::totals(state, layout, now), now);
     let member = |(g, m): (usize, MemberIdx)| member_story(state, layout, g, m, pop, &expected[g]);
     let at =
         layout.policies.groups.iter().enumerate().flat_map(|(g, group)| members_at(group, pop).map(move |m| (g, m)));
@@ -134,7 +134,7 @@ fn member_story(
     g: usize,
     m: MemberIdx,
     pop: PopIdx,
-    expected: &outlook::Expected,
+    expected: &expected::Expected,
 ) -> MemberStory {
     let (spec, plan) = (&layout.policies.groups[g], &state.plan.groups[g]);
     let of = &plan.members[m.idx()];

@@ -11,7 +11,7 @@ use crate::control::capacity::exhausted;
 use crate::control::evidence::{Evidence, Verdict};
 use crate::control::limits::panic_readmits;
 use crate::control::notes::Note;
-use crate::control::outlook::Expected;
+use crate::control::expected::Expected;
 use crate::control::probes::{Rules, Sight};
 use crate::control::standing::member_standing;
 use crate::control::state::{Layout, PopState, Reporter, State};
