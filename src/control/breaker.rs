@@ -16,7 +16,10 @@
 //! connections last: who is pinned to the target would be taken for new evidence. Who fails again and again after having come
 //! back is kept out by `control::damping`; with `breaker.resume=manual`, everybody is until an operator says so.
 //!
-//! Invariants: after a trip, Closed is reached only through a successful probe. While Open nothing that is
+//! Failure that begins with a flood waits ten seconds in Suspect: they tell whether the target is broken or full. A target that is heard and
+//! hardly asked while HalfOpen goes on to the ramp after five minutes.
+//!
+//! Invariants: after a trip, Closed is reached only through HalfOpen and the ramp. While Open nothing that is
 //! reported counts, because it comes from clients that caches and connections pin to the POP.
 //! Thresholds are our choice, where no source is named.
 
@@ -42,6 +45,10 @@ const RAMP: [f64; 4] = [0.05, 0.25, 0.5, 1.0];
 const FORGIVE_SECS: f64 = 600.0;
 /// Seconds of HalfOpen without enough outcomes after which active probes are believed: who asks is elsewhere.
 const FEW_SECS: f64 = 60.0;
+
+/// Seconds of HalfOpen after which a target that is heard and that hardly anybody has asked gets more: where few resolvers ask,
+/// a hundredth of the answers may be nobody's, and it would stand there for ever.
+const UNASKED_SECS: f64 = 300.0;
 
 //----------- Breaker --------------------------------------------------------
 
@@ -255,13 +262,14 @@ impl Breaker {
 
     fn step_half_open(&mut self, evidence: &Evidence, terms: &Terms, now: Now) -> Option<Moved> {
         let few = evidence.is_unheard() || now.since(self.entered) >= FEW_SECS;
+        let unasked = !evidence.is_unheard() && now.since(self.entered) >= UNASKED_SECS;
         let is_well = match evidence.verdict(&terms.config, PROBE_REQUESTS) {
             Verdict::Unclear | Verdict::Failing => {
                 self.level += 1.0;
                 return self.open(relapse_words(evidence), terms, now);
             }
             Verdict::Healthy => true,
-            Verdict::NoEvidence => evidence.proven && few,
+            Verdict::NoEvidence => evidence.proven && few || unasked,
             Verdict::Overloaded => false,
         };
         // Too few outcomes for a while take nothing back.

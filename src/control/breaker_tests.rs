@@ -217,6 +217,19 @@ fn manual_resume_waits_for_an_operator() {
     assert_eq!(Breaker::closed(at(0.0)).release(at(1.0)), None);
 }
 
+/// Where a hundredth of the answers is nobody's, what is heard and not asked gets more after five minutes; what is not heard does not.
+#[test]
+fn who_is_hardly_asked_is_not_kept_out_for_ever() {
+    let heard = |silent_secs| Evidence { silent_secs, ..seen(3.0, 0.0) };
+    let step = |evidence: Evidence, secs: f64| {
+        let mut breaker = Breaker { state: HalfOpen, ..opened(&terms()) };
+        breaker.step(&evidence, &terms(), at(secs));
+        breaker.state()
+    };
+    assert_eq!([299.0, 301.0].map(|secs| step(heard(1.0), secs)), [HalfOpen, Ramp]);
+    assert_eq!(step(heard(f64::INFINITY), 1e4), HalfOpen);
+}
+
 /// Where nobody reports, or few ask, active probes say whether somebody answers.
 #[test]
 fn probes_prove_what_is_not_heard() {

@@ -15,6 +15,9 @@ const CLEAR_FACTOR: f64 = 4.0;
 const UNHEARD_SECS: f64 = 60.0;
 /// Shortest silence that is told of one whose probes fail, seconds: what is heard now and then is not silent.
 const SAID_SECS: f64 = 10.0;
+/// What is served now over the mean of the half minute from which on a flood may have begun. Our choice: demand that grows by half
+/// within seconds is one.
+const MORE: f64 = 1.5;
 /// Two-sided 95 % for the Wilson bound.
 const Z: f64 = 1.96;
 
@@ -75,11 +78,16 @@ impl Evidence {
         let failing = low > config.error_rate || sudden;
         match () {
             () if (failing || self.slow) && self.overloaded => Verdict::Overloaded,
-            () if low >= bar || sudden => Verdict::Failing,
+            () if (low >= bar || sudden) && !self.serves_more() => Verdict::Failing,
             () if failing || self.slow => Verdict::Unclear,
             () if self.outlier && !self.overloaded && low > config.error_rate / 2.0 => Verdict::Unclear,
             () => Verdict::Healthy,
         }
+    }
+
+    /// Whether it has just begun to serve much more: then it may fail for want of room, and the next seconds say which.
+    fn serves_more(&self) -> bool {
+        self.sudden.goodput().zip(self.outcomes.goodput()).is_some_and(|(now, mean)| now > MORE * mean)
     }
 
     /// Whether nothing is heard that could say how it does.

@@ -9,9 +9,9 @@ use crate::control::breaker::{Moved, Terms};
 use crate::control::candidates::{declared_capacity, members_at};
 use crate::control::capacity::exhausted;
 use crate::control::evidence::{Evidence, Verdict};
+use crate::control::expected::Expected;
 use crate::control::limits::panic_readmits;
 use crate::control::notes::Note;
-use crate::control::expected::Expected;
 use crate::control::probes::{Rules, Sight};
 use crate::control::standing::member_standing;
 use crate::control::state::{Layout, PopState, Reporter, State};
@@ -96,7 +96,9 @@ fn step_pop(
     let verdicts: Vec<Verdict> =
         seen.iter().map(|(_, e)| e.verdict(&spec.breaker, spec.breaker.min_requests)).collect();
     let is_bad = |v: &Verdict| matches!(v, Verdict::Unclear | Verdict::Failing);
-    let alone = closed && verdicts.iter().any(is_bad) && verdicts.contains(&Verdict::Healthy);
+    // What one service fails for want of room at a POP that is full is not that service's failure.
+    let flooded = state.skills.caps && is_flooded(seen.iter().map(|(_, e)| e.telling()), base);
+    let alone = closed && !flooded && verdicts.iter().any(is_bad) && verdicts.contains(&Verdict::Healthy);
 
     let (mut pooled, mut full) = (Evidence { silent_secs: f64::INFINITY, ..Evidence::default() }, false);
     for ((key, evidence), verdict) in seen.iter().zip(&verdicts) {
@@ -104,7 +106,7 @@ fn step_pop(
             .any(|(g, m)| state.groups[g.idx()].members[m.idx()].breaker.state() != BreakerState::Closed);
         let isolated = alone && is_bad(verdict);
         if isolated || on_its_own {
-            step_members(state, layout, pop, *key, isolated, now, notes);
+            step_members(state, layout, pop, *key, Among { isolated, flooded }, now, notes);
         } else {
             pooled.outcomes = pooled.outcomes.beside(evidence.outcomes);
             pooled.sudden = pooled.sudden.beside(evidence.sudden);
@@ -113,7 +115,9 @@ fn step_pop(
             pooled.silent_secs = pooled.silent_secs.min(evidence.silent_secs);
         }
     }
-    let serving = pooled.outcomes.goodput().is_some_and(|g| g >= SERVING * base);
+    // A surge onto a POP that was idle fills the newest window long before the longer one.
+    let serves = |seen: Outcomes| seen.goodput().is_some_and(|g| g >= SERVING * base);
+    let serving = serves(pooled.outcomes) || serves(pooled.telling());
     pooled.overloaded = (serving || full && carries(&pooled.telling(), base)) && state.skills.caps;
     (pooled.outlier, pooled.gone, pooled.proven) = (outlier, look.gone, look.proven);
     let verdict = pooled.verdict(&spec.breaker, spec.breaker.min_requests);
@@ -141,13 +145,29 @@ fn is_off(state: &State, layout: &Layout, pop: PopIdx, key: Key) -> bool {
     members_of(layout, pop, key).all(off)
 }
 
+/// Whether a POP is asked for more than it can carry, by all its reporters together, and serves most of what it can.
+fn is_flooded(seen: impl Iterator<Item = Outcomes>, capacity: f64) -> bool {
+    let rates = seen.filter_map(|of| Some((of.requests / of.secs, of.goodput()?)));
+    let (offered, served) = rates.fold((0.0, 0.0), |all, of| (all.0 + of.0, all.1 + of.1));
+    offered > capacity && served >= SERVING * capacity
+}
+
+/// How a reporter stands among those of its POP.
+#[derive(Clone, Copy, Debug)]
+struct Among {
+    /// It alone fails: its members are judged by themselves.
+    isolated: bool,
+    /// See [`is_flooded`].
+    flooded: bool,
+}
+
 /// Steps the breakers of a reporter's members on what it says of them.
 fn step_members(
     state: &mut State,
     layout: &Layout,
     pop: PopIdx,
     key: Key,
-    isolated: bool,
+    among: Among,
     now: Now,
     notes: &mut Vec<Note>,
 ) {
@@ -155,7 +175,7 @@ fn step_members(
     for (g, m) in members_of(layout, pop, key).collect::<Vec<_>>() {
         let member = &layout.policies.groups[g.idx()].members[m.idx()];
         let breaker = &state.groups[g.idx()].members[m.idx()].breaker;
-        if breaker.state() == BreakerState::Closed && !isolated {
+        if breaker.state() == BreakerState::Closed && !among.isolated {
             continue;
         }
         let since = breaker.since();
@@ -163,6 +183,7 @@ fn step_members(
         let capacity = declared_capacity(&layout.policies, member);
         let mut evidence = evidence_of(reporter, spec, since, now);
         evidence.overloaded &= carries(&evidence.telling(), capacity);
+        evidence.overloaded |= among.flooded;
         let resumed = state.forced.resumes_pop(pop) || state.forced.resumes_member(g, m);
         let mut terms = terms(state, layout, pop, &member.name, capacity, resumed, now);
         terms.needed = is_worth_it(&evidence) && asserted::needs(state, layout, pop, Some((g, m)));
@@ -248,18 +269,17 @@ fn evidence_of(reporter: &Reporter, spec: &Pop, since: f64, now: Now) -> Evidenc
 
 /// What all reporters of a POP saw in the last [`JUDGED_SECS`].
 pub fn outcomes_at(state: &State, pop: PopIdx) -> Outcomes {
-    let since = state.pops[pop.idx()].breaker.since();
-    reporters_at(state, pop)
-        .map(|(_, r)| r.window.recent(JUDGED_SECS, since))
-        .fold(Outcomes::default(), Outcomes::beside)
+    seen_at(state, pop, JUDGED_SECS)
 }
 
 /// What all reporters of a POP saw in their newest samples.
 pub fn newest_at(state: &State, pop: PopIdx) -> Outcomes {
+    seen_at(state, pop, SUDDEN_SECS)
+}
+
+fn seen_at(state: &State, pop: PopIdx, secs: f64) -> Outcomes {
     let since = state.pops[pop.idx()].breaker.since();
-    reporters_at(state, pop)
-        .map(|(_, r)| r.window.recent(SUDDEN_SECS, since))
-        .fold(Outcomes::default(), Outcomes::beside)
+    reporters_at(state, pop).map(|(_, r)| r.window.recent(secs, since)).fold(Outcomes::default(), Outcomes::beside)
 }
 
 /// Which POPs fail more than their peers: success below the mean by more than [`OUTLIER`] deviations.
