@@ -29,6 +29,8 @@ const MOST_QUESTIONS: usize = 8;
 pub struct Desk {
     /// The folder that keeps them; `None` keeps nothing.
     dir: Option<PathBuf>,
+    /// Held by who changes something, for as long as the disk takes; the loop never waits for it.
+    changing: Mutex<()>,
     held: Mutex<Held>,
 }
 
@@ -95,7 +97,7 @@ impl Desk {
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Desk { dir: Some(dir.to_owned()), held: Mutex::default() });
+                return Ok(Desk { dir: Some(dir.to_owned()), ..Desk::default() });
             }
             Err(e) => return Err(format!("{}: {e}", path.display())),
         };
@@ -106,7 +108,7 @@ impl Desk {
         let overrides = Overrides::of(file.overrides.into_iter().filter(|o| o.ends_at > now).take(MOST));
         let kept = overrides.clone();
         let held = Held { kept, overrides, last_id: file.last_id, ..Held::default() };
-        Ok(Desk { dir: Some(dir.to_owned()), held: Mutex::new(held) })
+        Ok(Desk { dir: Some(dir.to_owned()), held: Mutex::new(held), ..Desk::default() })
     }
 
     /// Those that hold at `now`, unix seconds.
@@ -122,6 +124,7 @@ impl Desk {
     /// Makes and ends nothing from now on, since another process takes over. What is being made is kept, or refused, when this
     /// returns: nothing is acknowledged that the other does not read.
     pub fn close(&self) {
+        let _changing = self.change();
         self.lock().is_closed = true;
     }
 
@@ -136,18 +139,20 @@ impl Desk {
         may: impl FnOnce(&Overrides) -> Result<(), String>,
     ) -> Result<Override, String> {
         wish.check()?;
-        let mut held = self.open_lock()?;
-        let going_on: Vec<Override> = held.kept.iter().filter(|o| o.ends_at > now).cloned().collect();
+        // Two that were looked at one by one could break together what neither breaks.
+        let _changing = self.change();
+        let (going_on, id) = {
+            let held = self.open_lock()?;
+            (held.kept.iter().filter(|o| o.ends_at > now).cloned().collect::<Vec<_>>(), held.last_id + 1)
+        };
         if going_on.len() >= MOST {
             return Err(format!("there are {MOST} overrides already; end some"));
         }
-        let id = held.last_id + 1;
         let Wish { what, author, reason, secs } = wish;
         let made = Override { id, what, author, reason, made_at: now, ends_at: now + secs };
         let all: Vec<Override> = going_on.into_iter().chain([made.clone()]).collect();
-        // Under the lock: two that were looked at one by one could break together what neither breaks.
         may(&Overrides::of(all.iter().cloned()))?;
-        self.keep(&mut held, all, id)?;
+        self.keep(all, id)?;
         Ok(made)
     }
 
@@ -156,11 +161,16 @@ impl Desk {
     /// # Errors
     /// That this cannot be kept: then they go on.
     pub fn end(&self, which: impl Fn(&Override) -> bool) -> Result<Vec<Override>, String> {
-        let mut held = self.open_lock()?;
-        let (ended, kept): (Vec<_>, Vec<_>) = held.overrides.iter().cloned().partition(|o| which(o));
+        let _changing = self.change();
+        let (ended, kept, last_id) = {
+            let held = self.open_lock()?;
+            let ended: Vec<Override> = held.overrides.iter().filter(|o| which(o)).cloned().collect();
+            let goes_on = |o: &&Override| !ended.iter().any(|ended| ended.id == o.id);
+            let kept = held.kept.iter().filter(goes_on).cloned().collect();
+            (ended, kept, held.last_id)
+        };
         if !ended.is_empty() {
-            let last_id = held.last_id;
-            self.keep(&mut held, kept, last_id)?;
+            self.keep(kept, last_id)?;
         }
         Ok(ended)
     }
@@ -197,16 +207,22 @@ impl Desk {
         self.lock().questions.pop_front()
     }
 
-    fn keep(&self, held: &mut Held, overrides: Vec<Override>, last_id: u64) -> Result<(), String> {
+    /// To be called by who holds `changing`.
+    fn keep(&self, overrides: Vec<Override>, last_id: u64) -> Result<(), String> {
         let file = File { floodway_overrides: FORMAT, last_id, overrides };
         if let Some(dir) = &self.dir {
             let text = serde_json::to_string(&file).expect("names and finite numbers print as JSON");
             write_beside(dir, FILE, &text)
                 .map_err(|e| format!("{}: {e}; nothing was changed", dir.join(FILE).display()))?;
         }
+        let mut held = self.lock();
         (held.overrides, held.last_id) = (Overrides::of(file.overrides), last_id);
         held.kept = held.overrides.clone();
         Ok(())
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open_lock(&self) -> Result<MutexGuard<'_, Held>, String> {
@@ -279,6 +295,10 @@ mod tests {
         assert_eq!(whats(&desk, 86_500.0), [""; 0]);
         assert_eq!(whats(&desk, 101.0), ["1 drain fra.pop"]);
         assert!(desk.current(102.0).are(&desk.current(103.0)), "the same is the same");
+        desk.make(wish("drain ams.pop", 1e5), 102.0, |_| Ok(())).unwrap();
+        assert_eq!(whats(&desk, 86_500.0), ["2 drain ams.pop"]);
+        assert_eq!(desk.end(|o| o.id == 2).unwrap().len(), 1);
+        assert_eq!(whats(&desk, 103.0), ["1 drain fra.pop"], "what nobody saw was not ended");
     }
 
     #[test]
@@ -297,7 +317,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a file");
         std::fs::write(&file, "").unwrap();
-        let desk = Desk { dir: Some(file), held: Mutex::default() };
+        let desk = Desk { dir: Some(file), ..Desk::default() };
         assert!(desk.make(wish("drain *", 60.0), 0.0, |_| Ok(())).unwrap_err().contains("nothing was changed"));
         assert!(desk.current(0.0).is_empty());
         std::fs::write(dir.path().join(FILE), "{}").unwrap();
